@@ -1,0 +1,84 @@
+"""The command line as a user sees it: exit codes, stdout, stderr."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from transfer_meta.cli.app import main
+
+NAME = "bingel-soegaard-2017"
+CHEAP = ["--predictors", "always-gain,logistic", "--repeats", "2", "--n-jobs", "1"]
+
+
+def test_outcomes_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["outcomes", "list"]) == 0
+    assert NAME in capsys.readouterr().out
+    assert main(["outcomes", "show", NAME, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["pairs"]) == 90
+
+
+def test_benchmark_prints_a_table_or_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["benchmark", NAME, *CHEAP]) == 0
+    assert "always-gain" in capsys.readouterr().out
+    assert main(["benchmark", NAME, "--protocol", "pairs-5fold", *CHEAP, "--json"]) == 0
+    out = capsys.readouterr().out
+    rows = json.loads(out)["rows"]
+    assert {"predictor", "features", "metric", "value", "std", "ci_low", "ci_high", "n"} == set(rows[0])
+    assert any(row["value"] is None for row in rows)  # Spearman of a constant: NaN is null
+    assert "NaN" not in out
+
+
+def test_ones_own_table_with_other_column_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["aux,main,f1_alone,f1_with"]
+    rows += [f"s{i},t{j},0.5,{0.5 + 0.01 * (i - j)}" for i in range(4) for j in range(3)]
+    (tmp_path / "mine.csv").write_text("\n".join(rows))
+    columns = "source=aux,target=main,baseline=f1_alone,score=f1_with"
+    assert main(["benchmark", str(tmp_path / "mine.csv"), "--columns", columns, "--n-jobs", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "source-popularity" in out
+    assert "skipped logistic" in out
+
+
+@pytest.mark.parametrize("predictor", ["logistic", "lightgbm"])
+def test_fit_then_predict(tmp_path: Path, capsys: pytest.CaptureFixture[str], predictor: str) -> None:
+    model, pairs = str(tmp_path / "m"), tmp_path / "p.csv"
+    pairs.write_text("aux,main\nPOS,CHU\nCCG,HYP\n")
+    assert main(["fit", NAME, "--predictor", predictor, "--out", model]) == 0
+    capsys.readouterr()
+    assert main(["predict", model, str(pairs), "--columns", "source=aux,target=main", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["source"] for row in rows] == ["POS", "CCG"]
+    assert all(0 < row["probability"] < 1 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["benchmark", "bingel-sogaard"], "did you mean 'bingel-soegaard-2017'"),
+        (["benchmark", "missing.csv"], "no such file: 'missing.csv'"),
+        (["benchmark", NAME, "--protocol", "pairs-5-fold"], "did you mean 'pairs-5fold'"),
+        (["benchmark", NAME, "--predictors", "logisitc"], "did you mean 'logistic'"),
+        (["benchmark", NAME, "--metrics", "acuracy"], "did you mean 'accuracy'"),
+        (["benchmark", NAME, "--columns", "source"], "expected ours=theirs"),
+        (["benchmark", NAME, "--features", "nothing_like_it"], "no feature matches"),
+        (["benchmark", NAME, "--reps", "3"], "--reps"),
+        (["benchmark"], "Missing argument"),
+        (["predict", "nowhere", "p.csv"], "no model in 'nowhere'"),
+        (["fit", NAME, "--out", "/dev/null/m"], "cannot write"),
+        (["benchmrk"], "benchmrk"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_exit_code_two(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert message in captured.err
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1

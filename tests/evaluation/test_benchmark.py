@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.model_selection import KFold
+
+from transfer_meta.cli.console import _plain
+from transfer_meta.errors import InputError
+from transfer_meta.evaluation.benchmark import BenchmarkSettings, benchmark
+from transfer_meta.metadataset import build_metadataset
+from transfer_meta.outcomes.tables import build_table, load_outcomes
+from transfer_meta.predictors import UNTUNED
+
+TABLE = load_outcomes("bingel-soegaard-2017")
+
+
+@pytest.fixture(scope="module")
+def paper() -> pd.DataFrame:
+    """Accuracy and F1 under the paper's protocol, all 100 repeats."""
+    settings = BenchmarkSettings(
+        protocol="pairs-5fold",
+        predictors=(
+            "always-gain",
+            "always-loss",
+            "logistic",
+            "logistic-rfe-optimistic",
+            "target-gain-rate",
+            "random-fingerprints",
+        ),
+        metrics=("accuracy", "f1"),
+    )
+    return benchmark(TABLE, settings).table()
+
+
+@pytest.mark.parametrize(
+    ("predictor", "features", "accuracy", "f1", "tolerance"),
+    [
+        ("logistic", "all", 0.749, 0.669, 0.015),
+        ("logistic", "all-refit", 0.721, 0.642, 0.015),
+        ("logistic", "data", 0.665, 0.542, 0.02),
+        ("logistic-rfe-optimistic", "all", 0.785, 0.713, 0.015),
+        ("target-gain-rate", "–", 0.798, 0.757, 0.02),
+        ("random-fingerprints", "–", 0.75, 0.70, 0.025),
+    ],
+)
+def test_the_published_figures(
+    paper: pd.DataFrame, predictor: str, features: str, accuracy: float, f1: float, tolerance: float
+) -> None:
+    row = paper.loc[(predictor, features)]
+    assert row["accuracy"] == pytest.approx(accuracy, abs=tolerance)
+    assert row["f1"] == pytest.approx(f1, abs=tolerance)
+
+
+def test_the_majority_baselines(paper: pd.DataFrame) -> None:
+    assert paper.loc[("always-gain", "–"), "f1"] == pytest.approx(0.615, abs=5e-4)
+    assert paper.loc[("always-loss", "–"), "accuracy"] == pytest.approx(0.5556, abs=5e-4)
+
+
+def test_the_number_of_workers_changes_nothing() -> None:
+    chosen = ("random", "random-fingerprints", "logistic", "logistic-rfe", "lightgbm")
+    settings = {"protocol": "pairs-5fold", "predictors": chosen, "repeats": 2, "seed": 7}
+    one, two = (benchmark(TABLE, BenchmarkSettings(n_jobs=n, **settings)).rows for n in (1, 2))
+    pd.testing.assert_frame_equal(one, two, check_exact=True)
+
+
+def test_another_seed_gives_other_folds() -> None:
+    def run(seed: int) -> float:
+        settings = BenchmarkSettings(
+            protocol="pairs-5fold", predictors=("logistic",), features=("all",), repeats=1, seed=seed
+        )
+        return benchmark(TABLE, settings).table()["brier"].iloc[0]
+
+    assert run(0) != run(1)
+
+
+def test_it_agrees_with_a_plain_loop() -> None:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import MinMaxScaler
+
+    from transfer_meta.predictors import make_predictor
+
+    data = build_metadataset(TABLE)
+    matrix = data.X.iloc[:, 3:].to_numpy()
+    folds = list(KFold(5, shuffle=True, random_state=0).split(matrix))
+    batched = make_predictor("logistic").predict_folds(data.X, data.truth, folds)
+    for (train, test), prediction in zip(folds, batched, strict=True):
+        plain = make_pipeline(
+            MinMaxScaler(), LogisticRegression(solver="liblinear", tol=1e-10, max_iter=10_000)
+        ).fit(matrix[train], data.y[train])
+        np.testing.assert_allclose(
+            prediction.probability, plain.predict_proba(matrix[test])[:, 1], atol=1e-4
+        )
+
+
+@pytest.mark.parametrize(
+    "protocol", ["leave-one-target-out", "leave-one-task-out", "leave-two-tasks-out"]
+)
+def test_every_figure_has_a_spread_and_survives_json(protocol: str) -> None:
+    result = benchmark(TABLE, BenchmarkSettings(protocol=protocol, repeats=3))
+    document = json.loads(json.dumps(_plain(result.to_dict()), allow_nan=False))
+    assert set(document) >= {
+        "version", "dataset", "protocol", "repeats", "seed", "n_pairs", "n_targets", "positive_rate",
+        "seconds", "rows",
+    }  # fmt: skip
+    assert document["n_pairs"] == 90
+    assert {row["predictor"] for row in document["rows"]} == set(UNTUNED)
+    for row in result.rows.itertuples():
+        if not np.isnan(row.value):
+            spread = [row.std, row.ci_low, row.ci_high]
+            assert not np.isnan(spread).all(), row
+        if not np.isnan(row.ci_low):
+            assert row.ci_low <= row.ci_high
+
+
+def test_a_table_without_features_still_has_its_baselines() -> None:
+    table = build_table(TABLE.pairs[["source", "target", "gain"]])
+    result = benchmark(table, BenchmarkSettings(repeats=2))
+    assert {"logistic", "size-rule", "lightgbm"} <= set(result.skipped)
+    assert "source-popularity" in set(result.rows["predictor"])
+    with pytest.raises(InputError, match="'logistic' cannot be used"):
+        benchmark(table, BenchmarkSettings(predictors=("logistic",)))
+
+
+def test_scores_alone_are_ranked() -> None:
+    frame = TABLE.pairs[["source", "target", "score"]]
+    result = benchmark(
+        build_table(frame, tasks=TABLE.tasks.reset_index()), BenchmarkSettings(repeats=2)
+    )
+    assert "spearman" in set(result.rows["metric"])
+    assert "accuracy" not in set(result.rows["metric"])
+    with pytest.raises(InputError, match="only ranking"):
+        benchmark(build_table(frame), BenchmarkSettings(protocol="pairs-5fold"))
+
+
+def test_one_class_only() -> None:
+    gains = TABLE.pairs[TABLE.pairs["gain"] > 0][["source", "target", "gain"]]
+    with pytest.raises(InputError, match="all 40 pairs .* are gains"):
+        benchmark(build_table(gains))
+
+
+def test_one_target_only() -> None:
+    one = pd.DataFrame({"source": ["a", "b"], "target": ["t", "t"], "gain": [0.1, -0.1]})
+    with pytest.raises(InputError, match="at least two targets"):
+        benchmark(build_table(one), BenchmarkSettings(predictors=("random",)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"protocol": "leave-one-targets-out"}, "did you mean 'leave-one-target-out'"),
+        ({"predictors": ("logistics",)}, "did you mean 'logistic'"),
+        ({"metrics": ("f-1",)}, "unknown metric"),
+        ({"repeats": 0}, "repeats must be"),
+        ({"seed": -1}, "seed must"),
+        ({"n_jobs": 0}, "n_jobs must"),
+    ],
+)
+def test_bad_settings(settings: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        BenchmarkSettings(**settings)

@@ -1,0 +1,141 @@
+"""One contract for all predictors: whatever the registry holds keeps it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.utils.estimator_checks import estimator_checks_generator
+
+from transfer_meta.errors import InputError
+from transfer_meta.predictors import PREDICTORS, make_predictor
+from transfer_meta.records import ID_COLUMNS
+
+CHEAP = {"n_trials": 3}
+
+
+def make(name: str):
+    predictor = make_predictor(name, random_state=0)
+    tuned = CHEAP.keys() & predictor.get_params()
+    return predictor.set_params(**{k: CHEAP[k] for k in tuned})
+
+
+def pairs(seed: int = 0, n_tasks: int = 7) -> tuple[pd.DataFrame, np.ndarray]:
+    random = np.random.default_rng(seed)
+    tasks = {f"t{i}": random.normal(size=3) for i in range(n_tasks)}
+    rows = [(s, t) for t in tasks for s in tasks if s != t]
+    X = pd.DataFrame({"setting": "", "source": [s for s, _ in rows], "target": [t for _, t in rows]})
+    for i, feature in enumerate(("size", "grad_30", "label_entropy")):
+        X[f"target.{feature}"] = [tasks[t][i] for _, t in rows]
+        X[f"source.{feature}"] = [tasks[s][i] for s, _ in rows]
+    y = 0.1 * (X["target.size"] - X["source.size"]).to_numpy() + 0.02 * random.normal(size=len(X))
+    return X, y
+
+
+def folds_of(X: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
+    held = X["target"].to_numpy()
+    return [(np.flatnonzero(held != t), np.flatnonzero(held == t)) for t in np.unique(held)]
+
+
+@pytest.mark.parametrize("name", PREDICTORS)
+class TestEveryPredictor:
+    def test_shapes_and_ranges(self, name: str) -> None:
+        X, y = pairs()
+        predictor = make(name).fit(X, y)
+        probability = predictor.predict_proba(X)
+        assert probability.shape == (len(X), 2)
+        assert np.allclose(probability.sum(axis=1), 1)
+        assert (probability >= 0).all()
+        assert predictor.predict(X).shape == predictor.decision_function(X).shape == (len(X),)
+        assert np.isfinite(predictor.predict(X)).all()
+        assert np.isfinite(predictor.decision_function(X)).all()
+
+    def test_same_seed_same_numbers(self, name: str) -> None:
+        X, y = pairs()
+        first, second = (clone(make(name)).fit(X, y).predict_pairs(X) for _ in range(2))
+        assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+    def test_folds_are_what_single_fits_give(self, name: str) -> None:
+        if make(name).optimistic:
+            pytest.skip("it looks at the test folds: that is what it is for")
+        X, y = pairs()
+        predictor, folds = make(name), folds_of(X)
+        for (train, test), batched in zip(folds, predictor.predict_folds(X, y, folds), strict=True):
+            single = clone(predictor).fit(X.iloc[train], y[train]).predict_pairs(X.iloc[test])
+            for a, b in zip(single, batched, strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+    def test_folds_do_not_depend_on_each_other(self, name: str) -> None:
+        X, y = pairs()
+        predictor, folds = make(name), folds_of(X)
+        together = predictor.predict_folds(X, y, folds)
+        for fold, expected in zip(folds[:3], together, strict=False):
+            alone = make(name).predict_folds(X, y, [fold])[0]
+            assert all(np.array_equal(a, b) for a, b in zip(alone, expected, strict=True))
+
+    def test_the_held_out_outcomes_do_not_matter(self, name: str) -> None:
+        predictor = make(name)
+        if predictor.optimistic:
+            pytest.skip("it looks at the test folds: that is what it is for")
+        X, y = pairs()
+        folds = folds_of(X)[:2]
+        for fold in folds:
+            noisy = y.copy()
+            noisy[fold[1]] = np.random.default_rng(9).normal(size=len(fold[1]))
+            before, after = (make(name).predict_folds(X, gains, [fold])[0] for gains in (y, noisy))
+            assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+    @pytest.mark.parametrize("sign", [1, -1])
+    def test_one_class_only(self, name: str, sign: int) -> None:
+        X, y = pairs()
+        prediction = make(name).fit(X, sign * (np.abs(y) + 0.01)).predict_pairs(X)
+        assert np.isfinite(prediction.gain).all()
+        assert np.isfinite(prediction.ranking).all()
+
+    def test_unknown_features_are_no_obstacle(self, name: str) -> None:
+        X, y = pairs()
+        X.loc[::3, "source.label_entropy"] = np.nan
+        X["target.empty"] = np.nan
+        assert np.isfinite(make(name).fit(X, y).predict(X)).all()
+
+    def test_fit_leaves_its_settings_alone(self, name: str) -> None:
+        X, y = pairs()
+        predictor = make(name)
+        before = str(predictor.get_params())
+        predictor.fit(X, y)
+        assert str(predictor.get_params()) == before
+
+    def test_a_table_without_features_is_refused_by_those_that_need_them(self, name: str) -> None:
+        X, y = pairs()
+        bare = X[list(ID_COLUMNS)]
+        predictor = make(name)
+        if predictor.uses_features or "rule" in name:
+            with pytest.raises(InputError, match="needs"):
+                predictor.check(bare)
+        else:
+            assert len(predictor.fit(bare, y).predict(bare)) == len(X)
+
+
+@pytest.mark.parametrize("name", [n for n in PREDICTORS if make_predictor(n).uses_features])
+def test_scikit_learns_own_checks(name: str) -> None:
+    failed = [
+        f"{r['check_name']}: {r['exception']}" for r in _checks(make(name)) if r["status"] == "failed"
+    ]
+    assert not failed, failed
+
+
+def _checks(predictor) -> list[dict]:
+    from sklearn.utils.estimator_checks import check_estimator
+
+    deliberate = {"check_regressors_no_decision_function": "the ranking is a third kind of prediction"}
+    return check_estimator(predictor, on_fail=None, on_skip=None, expected_failed_checks=deliberate)
+
+
+def test_the_generator_covers_these_estimators() -> None:
+    assert sum(1 for _ in estimator_checks_generator(make("logistic"))) > 30
+
+
+def test_an_unknown_predictor_offers_the_nearest() -> None:
+    with pytest.raises(InputError, match="did you mean 'lightgbm'"):
+        make_predictor("lightgmb")

@@ -1,0 +1,36 @@
+"""A small analysis with names that would break a page that does not escape them."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from transfer_meta.outcomes.tables import OutcomeTable, build_table
+from transfer_meta.report import Report, build_report
+
+NASTY = ["<script>alert(1)</script>", "a&b", "$x_1$", 'task "4"', "ta'sk"]
+
+
+@pytest.fixture(scope="session")
+def nasty_table() -> OutcomeTable:
+    random = np.random.default_rng(0)
+    pairs = pd.DataFrame(permutations(NASTY, 2), columns=["source", "target"])
+    pairs["gain"] = random.normal(0, 0.1, len(pairs))
+    tasks = pd.DataFrame({"task": NASTY, "<b>size</b>": random.random(5), "grad_30": random.random(5)})
+    return build_table(pairs, tasks=tasks, name="<i>table</i>")
+
+
+@pytest.fixture(scope="session")
+def nasty_run(nasty_table: OutcomeTable) -> tuple[Report, list[tuple[int, int]]]:
+    """The report and what it said of its progress."""
+    seen: list[tuple[int, int]] = []
+    report = build_report(nasty_table, repeats=2, on_progress=lambda *at: seen.append(at))
+    return report, seen
+
+
+@pytest.fixture(scope="session")
+def nasty_report(nasty_run: tuple[Report, list[tuple[int, int]]]) -> Report:
+    return nasty_run[0]

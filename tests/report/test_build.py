@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from transfer_meta.errors import InputError
+from transfer_meta.outcomes.tables import build_table
+from transfer_meta.report import Report, build_report
+from transfer_meta.report.build import difference_within_targets, figure_of, reliability_points
+
+
+def test_every_protocol_and_explanation_is_there(nasty_report: Report) -> None:
+    assert [result.settings.protocol for result in nasty_report.benchmarks] == [
+        "pairs-5fold",
+        "leave-one-target-out",
+        "leave-one-task-out",
+        "leave-two-tasks-out",
+    ]
+    assert len(nasty_report.importances) == 5
+    assert not nasty_report.skipped
+    assert len(nasty_report.importance) == 6
+
+
+def test_progress_rises_to_its_end(nasty_table) -> None:
+    seen: list[tuple[int, int]] = []
+    build_report(nasty_table, repeats=1, on_progress=lambda *at: seen.append(at))
+    done = [at for at, _ in seen]
+    assert done == sorted(done)
+    assert done[-1] == seen[-1][1]
+
+
+def test_what_a_table_does_not_suffice_for_is_said() -> None:
+    pairs = pd.DataFrame({"source": list("abc"), "target": list("bca"), "gain": [0.1, -0.2, 0.3]})
+    report = build_report(build_table(pairs), repeats=1)
+    assert [r.settings.protocol for r in report.benchmarks] == [
+        "leave-one-target-out",
+        "leave-one-task-out",
+    ]
+    assert "at least 5 pairs" in report.skipped["pairs-5fold"]
+    assert "no features" in report.skipped["coefficients by feature"]
+    assert report.importance.empty
+    with pytest.raises(InputError, match="no protocol applies"):
+        build_report(build_table(pairs.head(1)))
+
+
+def test_figure_of_finds_a_row_or_none(nasty_report: Report) -> None:
+    result = nasty_report.benchmarks[0]
+    row = figure_of(result, "always-loss", "–", "accuracy")
+    assert row is not None
+    assert row["value"] == pytest.approx(1 - result.positive_rate)
+    assert figure_of(result, "always-loss", "all", "accuracy") is None
+
+
+def test_reliability_counts_every_repeat_of_every_pair(nasty_report: Report) -> None:
+    result = nasty_report.benchmarks[0]
+    points = reliability_points(result, "logistic", "all")
+    assert points["n"].sum() == 2 * 20
+    assert (points["observed"] * points["n"]).sum() == pytest.approx(2 * 20 * result.positive_rate)
+
+
+def test_difference_is_that_of_the_figures(nasty_report: Report) -> None:
+    result = nasty_report.benchmarks[1]
+    keys = ("logistic", "all"), ("random", "–")
+    for metric in ("ndcg", "mean_rank"):
+        difference, low, high = difference_within_targets(result, *keys, metric)
+        expected = (
+            figure_of(result, *keys[0], metric)["value"] - figure_of(result, *keys[1], metric)["value"]
+        )
+        assert difference == pytest.approx(expected)
+        assert low <= difference <= high
+    assert difference_within_targets(result, keys[0], keys[0], "ndcg") == (0, 0, 0)
+
+
+def test_scores_alone_are_reported_as_rankings() -> None:
+    random = np.random.default_rng(1)
+    pairs = pd.DataFrame(permutations("abcde", 2), columns=["source", "target"])
+    report = build_report(build_table(pairs.assign(score=random.random(20))), repeats=1)
+    assert "only ranking" in report.skipped["pairs-5fold"]
+    assert {"accuracy", "auroc"}.isdisjoint(report.benchmarks[0].rows["metric"])

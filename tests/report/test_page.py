@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from transfer_meta.errors import InputError
+from transfer_meta.outcomes.tables import build_table, load_outcomes
+from transfer_meta.report import Report, build_report, write_report
+from transfer_meta.report.page import render
+
+VOID = {"meta", "br", "img", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Checks that elements are closed in order; gathers text, ids and links."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.tags: list[str] = []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value)
+            if name in ("src", "href", "xlink:href"):
+                self.addresses.append(value)
+
+    def handle_startendtag(self, tag, attrs) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data) -> None:
+        self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def nasty_page(nasty_report: Report) -> str:
+    return render(nasty_report)
+
+
+def test_the_page_is_whole_and_needs_no_network(nasty_page: str) -> None:
+    page = Page(nasty_page)
+    assert len(page.ids) == len(set(page.ids))
+    assert all(address.startswith("#") for address in page.addresses)
+    assert "script" not in page.tags
+    assert "link" not in page.tags
+    assert not re.search(r"url\((?!#)", nasty_page)
+    assert "@import" not in nasty_page
+    assert "prefers-color-scheme: dark" in nasty_page
+    assert page.tags.count("svg") == 4
+    assert nasty_page.count('role="img" aria-label="') == 4
+
+
+def test_names_are_escaped(nasty_page: str) -> None:
+    assert "<script>" not in nasty_page
+    assert "<i>table</i>" not in nasty_page
+    assert "<b>size</b>" not in nasty_page
+    words = " ".join(Page(nasty_page).words)
+    assert "<i>table</i>" in words
+    assert "<script>alert(1)</script>" in words
+    assert "<b>size</b>" in words
+
+
+def test_without_a_paper_there_is_no_comparison(nasty_page: str) -> None:
+    assert 'id="paper"' not in nasty_page
+    assert "Bingel" not in nasty_page
+
+
+@pytest.fixture(scope="module")
+def published_page() -> str:
+    return render(build_report(load_outcomes("bingel-soegaard-2017"), repeats=1))
+
+
+def test_the_paper_stands_beside_ours(published_page: str) -> None:
+    words = re.sub(r"\s+", " ", " ".join(Page(published_page).words))
+    section = words[words.index("The paper's figures and ours") : words.index("Protocols and controls")]
+    for figure in ("0.555", "0.615", "0.749", "0.669", "0.785", "0.713", "0.665", "0.542"):
+        assert figure in section
+    assert "optimistic" in section
+    coefficients = words[words.index("The first coefficients") : words.index("Importance")]
+    assert re.search(r"target grad_30 1 − \d+ −\d\.\d\d", coefficients)
+    assert re.search(r"target curve_c_published_fit 3 \+ \d+ \+\d\.\d\d", coefficients)
+
+
+def test_strict_protocols_come_with_what_they_mean(published_page: str) -> None:
+    words = " ".join(Page(published_page).words)
+    for protocol in ("leave-one-target-out", "leave-one-task-out", "leave-two-tasks-out"):
+        assert f"All figures under {protocol}" in words
+    assert (
+        len(re.findall(r"Difference [+−]\d\.\d+ \[[+−]\d\.\d+, [+−]\d\.\d+\] over targets", words)) == 3
+    )
+    assert "Expected calibration error" in words
+
+
+def test_scores_alone_make_a_page_too() -> None:
+    random = np.random.default_rng(1)
+    pairs = pd.DataFrame(permutations("abcde", 2), columns=["source", "target"])
+    text = render(build_report(build_table(pairs.assign(score=random.random(20))), repeats=1))
+    Page(text)
+    assert "only rankings can be judged" in text
+    assert "nan" not in " ".join(Page(text).words).split()
+
+
+def test_it_is_written_whole_or_not_at_all(nasty_report: Report, tmp_path: Path) -> None:
+    path = write_report(nasty_report, tmp_path / "new" / "page.html")
+    assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
+    assert [p.name for p in path.parent.iterdir()] == ["page.html"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write"):
+        write_report(nasty_report, tmp_path / "file" / "page.html")

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from transfer_meta.errors import InputError
+from transfer_meta.files import atomic_file, atomic_folder
+
+
+def test_a_file_appears_whole(tmp_path: Path) -> None:
+    with atomic_file(tmp_path / "new" / "a.txt") as path:
+        path.write_text("x")
+        assert not (tmp_path / "new" / "a.txt").exists()
+    assert (tmp_path / "new" / "a.txt").read_text() == "x"
+
+
+def test_an_error_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(RuntimeError), atomic_file(tmp_path / "a.txt") as path:
+        path.write_text("half")
+        raise RuntimeError
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_a_folder_appears_whole_and_replaces_one_of_ours(tmp_path: Path) -> None:
+    for content in ("1", "2"):
+        with atomic_folder(tmp_path / "m") as folder:
+            (folder / "card.json").write_text(content)
+    assert (tmp_path / "m" / "card.json").read_text() == "2"
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_folder_of_something_else_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="holds other files"), atomic_folder(tmp_path):
+        pass
+    assert (tmp_path / "thesis.tex").exists()
+
+
+@pytest.mark.parametrize("write", [atomic_file, atomic_folder])
+def test_an_unwritable_place_is_one_clear_error(tmp_path: Path, write) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write"), write(tmp_path / "file" / "below" / "it"):
+        pass

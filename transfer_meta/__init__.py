@@ -1,0 +1,58 @@
+"""Predict which source task helps a target task, and by how much, before training on it."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Public names and where they live; each is loaded when it is first used, so that the import stays light.
+_PUBLIC = {
+    "BenchmarkSettings": "transfer_meta.evaluation.benchmark",
+    "Example": "transfer_meta.records",
+    "InputError": "transfer_meta.errors",
+    "LearningCurve": "transfer_meta.records",
+    "Outcome": "transfer_meta.records",
+    "OutcomeTable": "transfer_meta.outcomes.tables",
+    "TaskProfile": "transfer_meta.records",
+    "TaskType": "transfer_meta.records",
+    "benchmark": "transfer_meta.evaluation.benchmark",
+    "build_metadataset": "transfer_meta.metadataset",
+    "feature_importance": "transfer_meta.importance",
+    "fit_model": "transfer_meta.model",
+    "load_model": "transfer_meta.model",
+    "load_outcomes": "transfer_meta.outcomes.tables",
+    "make_predictor": "transfer_meta.predictors",
+}
+
+__all__ = ["__version__", *sorted(_PUBLIC)]
+
+if TYPE_CHECKING:
+    from transfer_meta.errors import InputError as InputError
+    from transfer_meta.evaluation.benchmark import BenchmarkSettings as BenchmarkSettings
+    from transfer_meta.evaluation.benchmark import benchmark as benchmark
+    from transfer_meta.importance import feature_importance as feature_importance
+    from transfer_meta.metadataset import build_metadataset as build_metadataset
+    from transfer_meta.model import fit_model as fit_model
+    from transfer_meta.model import load_model as load_model
+    from transfer_meta.outcomes.tables import OutcomeTable as OutcomeTable
+    from transfer_meta.outcomes.tables import load_outcomes as load_outcomes
+    from transfer_meta.predictors import make_predictor as make_predictor
+    from transfer_meta.records import Example as Example
+    from transfer_meta.records import LearningCurve as LearningCurve
+    from transfer_meta.records import Outcome as Outcome
+    from transfer_meta.records import TaskProfile as TaskProfile
+    from transfer_meta.records import TaskType as TaskType
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'transfer_meta' has no attribute '{name}'")
+    value = getattr(importlib.import_module(_PUBLIC[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

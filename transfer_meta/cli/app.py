@@ -1,0 +1,49 @@
+"""The command line: the commands' names, and what happens when one fails."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from transfer_meta.cli import benchmark, importance, model, outcomes, quickstart, report
+from transfer_meta.errors import InputError
+
+app = typer.Typer(
+    name="transfer-meta",
+    help="Predict whether fine-tuning on a source task first helps a target task.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(quickstart.quickstart)
+app.command()(benchmark.benchmark)
+app.command()(importance.importance)
+app.command()(report.report)
+app.command()(model.fit)
+app.command()(model.predict)
+app.add_typer(outcomes.app, name="outcomes")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns its exit code (2 for a user's mistake, told in one line on stderr)."""
+    try:
+        code = app(args=arguments, prog_name="transfer-meta", standalone_mode=False)
+    except typer.TyperException as error:
+        # Usage errors (unknown option, missing argument) know more than their str().
+        message = getattr(error, "format_message", error.__str__)()
+        print(f"error: {message}", file=sys.stderr)
+        return 2
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, typer.Abort):
+        print("stopped", file=sys.stderr)
+        return 130
+    return code if isinstance(code, int) else 0
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(main())

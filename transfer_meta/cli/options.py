@@ -1,0 +1,91 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from transfer_meta.errors import InputError
+
+if TYPE_CHECKING:
+    from transfer_meta.outcomes.tables import OutcomeTable
+
+Dataset = Annotated[
+    str,
+    typer.Argument(metavar="NAME|FILE", help="A shipped table's name, or a CSV, TSV or Parquet file."),
+]
+TasksFile = Annotated[
+    Path | None,
+    typer.Option("--tasks", help="File of task features, one row a task.", show_default=False),
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        help="Rename columns: ours=theirs, for example source=aux,target=main.",
+        show_default=False,
+    ),
+]
+Features = Annotated[
+    str | None,
+    typer.Option(
+        "--features",
+        help="Feature set (all, all-refit, data, curve, …) or a regular expression over columns.",
+        show_default=False,
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of shuffles and fits.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--n-jobs", help="Worker processes; default: all cores.", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of tables.")]
+
+
+def load(dataset: str, tasks: Path | None, columns: str | None) -> OutcomeTable:
+    """The outcome table that the arguments of a command name."""
+    from transfer_meta.outcomes.tables import load_outcomes
+
+    return load_outcomes(dataset, tasks=tasks, columns=parse_columns(columns))
+
+
+def parse_columns(text: str | None) -> dict[str, str]:
+    """``source=aux,target=main`` as a mapping of our names to theirs.
+
+    Examples
+    --------
+    >>> parse_columns("source=aux,target=main")
+    {'source': 'aux', 'target': 'main'}
+    """
+    renamed = {}
+    for part in split_list(text):
+        ours, equals, theirs = (piece.strip() for piece in part.partition("="))
+        if not (ours and equals and theirs):
+            raise InputError(f"--columns got '{part}', expected ours=theirs, for example source=aux")
+        renamed[ours] = theirs
+    return renamed
+
+
+def split_list(text: str | None) -> tuple[str, ...]:
+    """The parts of a list that commas separate.
+
+    Examples
+    --------
+    >>> split_list("a, b")
+    ('a', 'b')
+    """
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def cores(n_jobs: int | None) -> int:
+    """The number of workers asked for, or of the cores at hand."""
+    return (
+        n_jobs
+        if n_jobs is not None
+        else len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else 1
+    )

@@ -1,0 +1,43 @@
+"""The one exception for mistakes in what a user handed over, and the hint that goes with it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Input that cannot be used: a file, a column, a name, a setting.
+
+    The message is one line: what was got, what was expected, the nearest valid name.  The command
+    line prints it without a traceback and exits with code 2.
+    """
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """The hint ``"; did you mean 'x'?"``, or an empty string where nothing is near.
+
+    Examples
+    --------
+    >>> nearest("logisitc", ["logistic", "random"])
+    "; did you mean 'logistic'?"
+    >>> nearest("zzz", ["logistic", "random"])
+    ''
+    """
+    by_folded = {v.casefold(): v for v in valid}
+    match = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.5)
+    return f"; did you mean '{by_folded[match[0]]}'?" if match else ""
+
+
+def unknown(kind: str, name: str, valid: Iterable[str]) -> InputError:
+    """An error for a name that is not among the valid ones.
+
+    Examples
+    --------
+    >>> print(unknown("protocol", "pairs-fold", ["pairs-5fold", "leave-one-target-out"]))
+    unknown protocol 'pairs-fold' (expected one of: pairs-5fold, leave-one-target-out); did you mean 'pairs-5fold'?
+    """
+    names = list(valid)
+    return InputError(
+        f"unknown {kind} '{name}' (expected one of: {', '.join(names)}){nearest(name, names)}"
+    )

@@ -1,0 +1,1 @@
+"""Protocols, metrics and the benchmark that brings them together."""

@@ -1,0 +1,110 @@
+"""Metrics of a yes-or-no prediction: does the source help the target?
+
+Every function works on the last axis and broadcasts over the others, so that one call scores a whole
+stack of repeats.  `truth` is 0 or 1 (1: gain), of shape (..., n); `weight` counts each pair as often as
+it says (shape (..., n), not negative), which is what a bootstrap over targets needs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from transfer_meta.evaluation.ranks import ratio, tie_span
+from transfer_meta.records import FloatArray
+
+Weight = FloatArray | float
+
+
+def accuracy(truth: ArrayLike, predicted: ArrayLike, *, weight: Weight = 1.0) -> FloatArray:
+    """Share of pairs whose predicted label is right: mean of [ŷ = y].
+
+    Parameters
+    ----------
+    truth, predicted : array of shape (..., n)
+        Labels, 0 or 1.
+
+    Returns
+    -------
+    array of shape (...)
+        0-1; NaN where there are no pairs.
+
+    Examples
+    --------
+    >>> float(accuracy([1, 0, 1, 0], [1, 0, 0, 0]))
+    0.75
+    """
+    return _mean(_labels(truth) == _labels(predicted), weight)
+
+
+def f1(truth: ArrayLike, predicted: ArrayLike, *, weight: Weight = 1.0) -> FloatArray:
+    """F1 of the class *gain*: 2·TP / (2·TP + FP + FN).
+
+    0 where no pair gains and none is predicted to (0/0; scikit-learn's value too).
+    """
+    y, predicted_gain = _labels(truth), _labels(predicted)
+    both = np.sum(y * predicted_gain * weight, axis=-1)
+    either = np.sum((y + predicted_gain) * weight, axis=-1)
+    return np.divide(2 * both, either, out=np.zeros_like(either), where=either > 0)
+
+
+def brier(truth: ArrayLike, probability: ArrayLike, *, weight: Weight = 1.0) -> FloatArray:
+    """Brier score, the mean of (p − y)²: 0 is perfect, 0.25 is p = ½ throughout.
+
+    Source: Brier 1950, "Verification of forecasts expressed in terms of probability".
+    """
+    return _mean((np.asarray(probability, dtype=float) - _labels(truth)) ** 2, weight)
+
+
+def log_loss(truth: ArrayLike, probability: ArrayLike, *, weight: Weight = 1.0) -> FloatArray:
+    """Mean of −ln p(y), in nats: 0 is perfect, ln 2 is p = ½ throughout.
+
+    Probabilities are kept 2.2e-16 (the double precision) away from 0 and 1, as scikit-learn does it, so
+    that one certain mistake costs 36 nats and not infinity.
+    """
+    tiny = np.finfo(float).eps
+    p = np.clip(np.asarray(probability, dtype=float), tiny, 1 - tiny)
+    return _mean(-np.log(np.where(_labels(truth) == 1, p, 1 - p)), weight)
+
+
+def auroc(truth: ArrayLike, score: ArrayLike, *, weight: Weight = 1.0) -> FloatArray:
+    """Area under the ROC curve: P(score of a gain > score of a loss) + ½ P(equal).
+
+    Counted from one sort (the Mann-Whitney statistic): the losses ranked above each gain and half of
+    those tied with it, over all pairs of a gain and a loss, are what it lacks to 1.
+
+    Parameters
+    ----------
+    truth : array of shape (..., n)
+        Labels, 0 or 1.
+    score : array of shape (..., n)
+        Anything that is higher where a gain is more likely: probability, margin, expected gain.
+
+    Returns
+    -------
+    array of shape (...)
+        0-1, ½ for a constant score; NaN where only one class is there.
+
+    Examples
+    --------
+    >>> float(auroc([0, 1, 1], [0.2, 0.2, 0.9]))
+    0.75
+    """
+    score = np.asarray(score, dtype=float)
+    first, last = tie_span(score)
+    gains, losses = _labels(truth) * weight, (1 - _labels(truth)) * weight
+    losses, order, first, last = np.broadcast_arrays(losses, np.argsort(-score, axis=-1), first, last)
+    above = np.cumsum(np.take_along_axis(losses, order, axis=-1), axis=-1)
+    above = np.concatenate([np.zeros_like(above[..., :1]), above], axis=-1)
+    lost = np.take_along_axis(above, first, axis=-1) + np.take_along_axis(above, last + 1, axis=-1)
+    return 1 - ratio(np.sum(gains * lost, axis=-1) / 2, gains.sum(axis=-1) * losses.sum(axis=-1))
+
+
+def _labels(values: ArrayLike) -> FloatArray:
+    return np.asarray(values, dtype=float)
+
+
+def _mean(values: FloatArray | NDArray[np.bool_], weight: Weight) -> FloatArray:
+    weighted = values * np.asarray(weight, dtype=float)
+    total = np.sum(np.broadcast_to(weight, weighted.shape), axis=-1)
+    return ratio(np.sum(weighted, axis=-1), total)

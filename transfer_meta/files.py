@@ -1,0 +1,92 @@
+"""Writing files and folders whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from transfer_meta.errors import InputError
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path | str) -> Iterator[Path]:
+    """A temporary path that takes the place of `path` when the block ends without an error.
+
+    Raises
+    ------
+    InputError
+        The folder of `path` cannot be created or written to.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        os.close(handle)
+    except OSError as error:
+        raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
+    temporary = Path(name)
+    try:
+        # mkstemp makes the file private; the output gets the permissions any new file would have.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        yield temporary
+        try:
+            temporary.replace(path)
+        except OSError as error:
+            raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path | str) -> Iterator[Path]:
+    """A temporary folder that becomes `path` when the block ends without an error.
+
+    An existing folder at `path` is replaced only if it is empty or holds a ``card.json``, that is,
+    if this package wrote it.
+
+    Raises
+    ------
+    InputError
+        `path` is a file, a folder of something else, or cannot be written to.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"cannot write the folder '{path}': a file of that name exists")
+    if path.is_dir() and any(path.iterdir()) and not (path / "card.json").is_file():
+        raise InputError(f"cannot write the folder '{path}': it exists and holds other files")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    except OSError as error:
+        raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
+    try:
+        temporary.chmod(0o755)
+        yield temporary
+        if path.is_dir():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def digest(*parts: bytes | str) -> str:
+    """SHA-256 of the parts, each prefixed by its length so that parts cannot run together.
+
+    Examples
+    --------
+    >>> digest("ab", "c") == digest("a", "bc")
+    False
+    """
+    total = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        total.update(len(data).to_bytes(8, "big"))
+        total.update(data)
+    return total.hexdigest()

@@ -1,0 +1,235 @@
+"""From outcomes and task features to the table that predictors learn from: one row a pair."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from transfer_meta.errors import InputError, nearest
+from transfer_meta.outcomes.tables import OutcomeTable
+from transfer_meta.records import ID_COLUMNS, FloatArray
+
+ROLES = ("target", "source", "ratio", "pair")
+
+# Ratios are cut off here; it also stands for the ratio of a nonzero number to zero.
+RATIO_LIMIT = 1e6
+
+# Prefixes of the feature names of learning curves and of task vectors; everything else describes the data.
+CURVE_PREFIXES = (
+    "grad_", "slope_", "relative_slope_", "loss_done_", "curve_", "log_fit_", "power_fit_", "dev_",
+    "final_loss", "init_loss", "half_iter",
+)  # fmt: skip
+EMBEDDING_PREFIXES = (
+    "textemb",
+    "taskemb",
+    "descemb",
+    "labelemb",
+    "hashemb",
+    "cosine",
+    "similarity",
+    "fused",
+)
+
+
+@dataclass(frozen=True)
+class MetaDataset:
+    """Rows of pairs with features and outcomes, all of length n.
+
+    Parameters
+    ----------
+    X : DataFrame
+        The columns ``setting``, ``source``, ``target`` (text) and one float column a feature, named
+        ``role.feature``: ``target.size``, ``source.size``, ``ratio.size``, ``pair.jsd``.  NaN where unknown.
+    truth : array of shape (n,)
+        The gain (a fraction), or, where the outcomes have no baselines, the score.
+    baseline : array of shape (n,) or None
+        The target's score without transfer.
+    has_gain : bool
+        Whether `truth` is a gain.
+    features : DataFrame
+        One row a feature column of `X`: ``column``, ``feature``, ``role``, ``group`` (data, curve, embedding or
+        pair).
+    name, feature_set : str
+        The outcome table and the features' selection.
+    """
+
+    X: pd.DataFrame
+    truth: FloatArray
+    baseline: FloatArray | None
+    has_gain: bool
+    features: pd.DataFrame
+    name: str
+    feature_set: str
+
+    @property
+    def y(self) -> NDArray[np.bool_]:
+        """Whether the source helped: gain > 0."""
+        if not self.has_gain:
+            raise InputError(
+                f"'{self.name}' has scores without baselines: gains are unknown, only ranking is possible"
+            )
+        return self.truth > 0
+
+    @property
+    def target(self) -> NDArray[np.object_]:
+        """Name of each pair's target."""
+        return self.X["target"].to_numpy(dtype=object)
+
+    @property
+    def source(self) -> NDArray[np.object_]:
+        """Name of each pair's source."""
+        return self.X["source"].to_numpy(dtype=object)
+
+
+def build_metadataset(table: OutcomeTable, features: str = "all") -> MetaDataset:
+    """Features and outcomes of all pairs of a table.
+
+    Parameters
+    ----------
+    table
+        The outcomes, with task features or pair features or neither.
+    features
+        ``all``, ``data``, ``curve``, ``embedding``, ``pair``, a feature set that the table names, or a regular
+        expression that is searched in the columns' names (``role.feature``).
+
+    Raises
+    ------
+    InputError
+        No feature is selected although the table has some.
+    """
+    pairs = table.pairs
+    X, described = pair_features(pairs, table.tasks, pair_features=table.pair_features)
+    columns = select_features(described, features, table.feature_sets)
+    described = described[described["column"].isin(columns)].reset_index(drop=True)
+    truth = pairs["gain" if table.has_gain else "score"].to_numpy(dtype=float)
+    return MetaDataset(
+        X=X[[*ID_COLUMNS, *columns]],
+        truth=truth,
+        baseline=pairs["baseline"].to_numpy(dtype=float) if "baseline" in pairs else None,
+        has_gain=table.has_gain,
+        features=described,
+        name=table.name,
+        feature_set=features,
+    )
+
+
+def pair_features(
+    pairs: pd.DataFrame, tasks: pd.DataFrame, *, pair_features: tuple[str, ...] = ()
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The target's features, the source's, and their ratio, beside the features of the pair itself.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        Columns ``source``, ``target`` and those named in `pair_features`; ``setting`` if there are several.
+    tasks : DataFrame
+        One row a task, one column a feature.
+    pair_features
+        Columns of `pairs` to take over.
+
+    Returns
+    -------
+    X, features : DataFrame
+        As in `MetaDataset`.
+    """
+    for column in pair_features:
+        if column not in pairs:
+            raise InputError(
+                f"missing column '{column}': a feature of the pair{nearest(column, map(str, pairs))}"
+            )
+    blocks = {
+        "setting": pairs["setting"].to_numpy()
+        if "setting" in pairs
+        else np.full(len(pairs), "", dtype=object),
+        "source": pairs["source"].to_numpy(),
+        "target": pairs["target"].to_numpy(),
+    }
+    rows = []
+    if len(tasks.columns):
+        values = {role: _rows_of(tasks, pairs[role]) for role in ("target", "source")}
+        values["ratio"] = safe_ratio(values["target"], values["source"])
+        for role, block in values.items():
+            for position, feature in enumerate(tasks.columns):
+                blocks[f"{role}.{feature}"] = block[:, position]
+                rows.append((f"{role}.{feature}", feature, role, feature_group(feature)))
+    for feature in pair_features:
+        blocks[f"pair.{feature}"] = pairs[feature].to_numpy(dtype=float)
+        group = feature_group(feature)
+        rows.append((f"pair.{feature}", feature, "pair", group if group == "embedding" else "pair"))
+    described = pd.DataFrame(rows, columns=["column", "feature", "role", "group"])
+    return pd.DataFrame(blocks), described
+
+
+def _rows_of(tasks: pd.DataFrame, names: pd.Series) -> FloatArray:
+    positions = tasks.index.get_indexer(pd.Index(names))
+    if (positions < 0).any():
+        task = str(names.iloc[int(np.argmax(positions < 0))])
+        raise InputError(f"task '{task}' has no features{nearest(task, tasks.index)}")
+    return tasks.to_numpy(dtype=float)[positions]
+
+
+def safe_ratio(target: FloatArray, source: FloatArray) -> FloatArray:
+    """Ratio target / source that is always finite where both are.
+
+    The sign of a ratio of signed numbers is kept.  Where the source is zero the ratio is 1 if the target is zero
+    too, else ±`RATIO_LIMIT` with the target's sign.  All ratios are cut off at ±`RATIO_LIMIT`.  NaN stays NaN.
+
+    Examples
+    --------
+    >>> safe_ratio(np.array([3.0, 0.0, -2.0, 5.0]), np.array([2.0, 0.0, 0.0, -10.0])).tolist()
+    [1.5, 1.0, -1000000.0, -0.5]
+    """
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        ratio = target / source
+    zero = source == 0
+    ratio = np.where(zero & (target == 0), 1.0, ratio)
+    ratio = np.where(zero & (target != 0), np.sign(target) * RATIO_LIMIT, ratio)
+    return np.clip(ratio, -RATIO_LIMIT, RATIO_LIMIT)
+
+
+def feature_group(feature: str) -> str:
+    """``curve``, ``embedding`` or ``data``, by the feature's name.
+
+    Examples
+    --------
+    >>> feature_group("grad_30"), feature_group("size"), feature_group("textemb_cosine")
+    ('curve', 'data', 'embedding')
+    """
+    if feature.startswith(CURVE_PREFIXES):
+        return "curve"
+    return "embedding" if feature.startswith(EMBEDDING_PREFIXES) else "data"
+
+
+def select_features(
+    described: pd.DataFrame, features: str, feature_sets: Mapping[str, tuple[str, ...]] | None = None
+) -> list[str]:
+    """Columns of a feature set (see `build_metadataset`)."""
+    named = dict(feature_sets or {})
+    if features in named:
+        wanted = described["feature"].isin(named[features])
+        if features == "all":
+            wanted |= described["role"] == "pair"
+    elif features == "all":
+        wanted = pd.Series(True, index=described.index)
+    elif features in ("data", "curve", "embedding", "pair"):
+        wanted = described["group"] == features
+    else:
+        try:
+            wanted = described["column"].str.contains(re.compile(features))
+        except re.error as error:
+            raise InputError(
+                f"features '{features}' is no set and no regular expression: {error}"
+            ) from error
+    columns = described.loc[wanted, "column"].tolist()
+    if not columns and (len(described) or features != "all"):
+        valid = ["all", *named, *described["group"].unique()]
+        raise InputError(
+            f"no feature matches '{features}' (sets: {', '.join(dict.fromkeys(valid))}; or a regular expression "
+            f"over columns such as {', '.join(described['column'][:3])}){nearest(features, valid)}"
+        )
+    return columns

@@ -1,0 +1,6 @@
+"""Predictors of transfer gains, scikit-learn style; `PREDICTORS` has them by name."""
+
+from transfer_meta.predictors.base import Prediction, TransferPredictor
+from transfer_meta.predictors.registry import PREDICTORS, TUNED, UNTUNED, make_predictor
+
+__all__ = ["PREDICTORS", "TUNED", "UNTUNED", "Prediction", "TransferPredictor", "make_predictor"]

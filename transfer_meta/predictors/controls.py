@@ -1,0 +1,162 @@
+"""Controls: predictors that know nothing of the tasks, or only which tasks they are.
+
+What they reach under a protocol is what that protocol gives away for nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+
+from transfer_meta.predictors.base import (
+    Prediction,
+    TransferPredictor,
+    class_means,
+    expected_gain,
+    names,
+)
+from transfer_meta.predictors.logistic import LogisticPredictor
+from transfer_meta.records import FloatArray
+
+
+class ConstantPredictor(TransferPredictor):
+    """Every source helps, or none does.
+
+    Parameters
+    ----------
+    probability : float
+        1 for always-gain, 0 for always-loss.
+    """
+
+    uses_features: ClassVar[bool] = False
+
+    def __init__(self, probability: float = 1.0) -> None:
+        self.probability = probability
+
+    def fit(self, X: Any, y: Any) -> Self:
+        self.means_ = class_means(np.asarray(y, dtype=float))
+        return self
+
+    def predict_pairs(self, X: Any) -> Prediction:
+        probability = np.full(len(X), float(self.probability))
+        return Prediction(probability, expected_gain(probability, self.means_), np.zeros(len(X)))
+
+
+class RandomPredictor(TransferPredictor):
+    """A probability drawn at random for each pair.
+
+    Parameters
+    ----------
+    random_state : int
+        Seed of the draw.
+    """
+
+    uses_features: ClassVar[bool] = False
+    stochastic: ClassVar[bool] = True
+
+    def __init__(self, random_state: int = 0) -> None:
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any) -> Self:
+        self.means_ = class_means(np.asarray(y, dtype=float))
+        # The rows of the training set are part of the seed: different folds get different draws.
+        self.seed_ = [
+            int(self.random_state),
+            *(int(v) for v in np.frombuffer(np.asarray(y, float).tobytes(), np.uint32)),
+        ]
+        return self
+
+    def predict_pairs(self, X: Any) -> Prediction:
+        probability = np.random.default_rng(self.seed_).random(len(X))
+        return Prediction(probability, expected_gain(probability, self.means_), probability)
+
+
+class TargetIdentityPredictor(LogisticPredictor):
+    """Logistic regression on the one-hot name of the target: no feature, and the source does not matter.
+
+    A target that is not among the training pairs has all zeros, that is, the intercept alone.
+    """
+
+    uses_features: ClassVar[bool] = False
+
+    def fit(self, X: Any, y: Any) -> Self:
+        self.targets_ = sorted(set(names(X, "target")))
+        return super().fit(X, y)
+
+    def matrix(self, X: Any, *, reset: bool) -> FloatArray:
+        if reset:
+            self.targets_ = sorted(set(names(X, "target")))
+        return (names(X, "target")[:, None] == np.array(self.targets_, dtype=object)[None, :]).astype(
+            float
+        )
+
+    def matrix_and_gain(self, X: Any, y: Any) -> tuple[FloatArray, FloatArray]:
+        return self.matrix(X, reset=True), np.asarray(y, dtype=float)
+
+
+class RandomFingerprintsPredictor(LogisticPredictor):
+    """Logistic regression on random numbers: a fixed fingerprint of each task in place of its features.
+
+    The fingerprints enter as features do: the target's, the source's, and their ratio.
+
+    Parameters
+    ----------
+    n_features : int
+        Random numbers a task, uniform on 0.5-1.5.
+    random_state : int
+        Seed of the draw.
+    C : float
+        As in `LogisticPredictor`.
+    """
+
+    uses_features: ClassVar[bool] = False
+    stochastic: ClassVar[bool] = True
+
+    def __init__(self, n_features: int = 14, random_state: int = 0, C: float = 1.0) -> None:
+        super().__init__(C)
+        self.n_features = n_features
+        self.random_state = random_state
+
+    def matrix(self, X: Any, *, reset: bool) -> FloatArray:
+        blocks = {column: self._fingerprints(names(X, column)) for column in ("target", "source")}
+        return np.hstack([blocks["target"], blocks["source"], blocks["target"] / blocks["source"]])
+
+    def matrix_and_gain(self, X: Any, y: Any) -> tuple[FloatArray, FloatArray]:
+        return self.matrix(X, reset=True), np.asarray(y, dtype=float)
+
+    def _fingerprints(self, tasks: np.ndarray) -> FloatArray:
+        # Drawn from the name, so that a task has the same numbers as source and target and in every fold.
+        drawn = {
+            task: np.random.default_rng([self.random_state, *task.encode()]).uniform(
+                0.5, 1.5, self.n_features
+            )
+            for task in set(tasks)
+        }
+        return np.array([drawn[task] for task in tasks])
+
+
+class TargetGainRatePredictor(TransferPredictor):
+    """How often the target's other sources helped: (gains + ½) / (pairs + 1) over its training pairs.
+
+    A target that is not among the training pairs gets the rate over all of them.
+    """
+
+    uses_features: ClassVar[bool] = False
+
+    def fit(self, X: Any, y: Any) -> Self:
+        y = np.asarray(y, dtype=float)
+        table = pd.DataFrame({"target": names(X, "target"), "helped": y > 0, "gain": y})
+        groups = table.groupby("target")
+        rate = (groups["helped"].sum() + 0.5) / (groups.size() + 1)
+        self.rate_ = {str(task): float(value) for task, value in rate.items()}
+        self.gain_ = {str(task): float(value) for task, value in groups["gain"].mean().items()}
+        self.overall_ = [float((table["helped"].sum() + 0.5) / (len(table) + 1)), float(y.mean())]
+        return self
+
+    def predict_pairs(self, X: Any) -> Prediction:
+        targets = names(X, "target")
+        probability = np.array([self.rate_.get(t, self.overall_[0]) for t in targets])
+        gain = np.array([self.gain_.get(t, self.overall_[1]) for t in targets])
+        return Prediction(probability, gain, probability)

@@ -1,0 +1,60 @@
+"""The predictors by the names that tables, JSON and the command line use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from transfer_meta.errors import unknown
+from transfer_meta.predictors.base import TransferPredictor
+from transfer_meta.predictors.boosting import LightGBMPredictor
+from transfer_meta.predictors.controls import (
+    ConstantPredictor,
+    RandomFingerprintsPredictor,
+    RandomPredictor,
+    TargetGainRatePredictor,
+    TargetIdentityPredictor,
+)
+from transfer_meta.predictors.elimination import EliminationPredictor, OptimisticElimination
+from transfer_meta.predictors.logistic import LogisticPredictor
+from transfer_meta.predictors.rules import RulePredictor, SourcePopularityPredictor
+from transfer_meta.predictors.tuning import TunedPredictor
+
+GRADIENT_FEATURES = ("grad_30", "slope_30")
+
+PREDICTORS: dict[str, Callable[[], TransferPredictor]] = {
+    "always-gain": lambda: ConstantPredictor(1.0),
+    "always-loss": lambda: ConstantPredictor(0.0),
+    "random": RandomPredictor,
+    "target-identity": TargetIdentityPredictor,
+    "target-gain-rate": TargetGainRatePredictor,
+    "source-popularity": SourcePopularityPredictor,
+    "size-rule": lambda: RulePredictor("size"),
+    "curve-gradient-rule": lambda: RulePredictor(GRADIENT_FEATURES, flatter_target=True),
+    "random-fingerprints": RandomFingerprintsPredictor,
+    "logistic": LogisticPredictor,
+    "logistic-rfe": EliminationPredictor,
+    "logistic-rfe-optimistic": OptimisticElimination,
+    "logistic-tuned": lambda: TunedPredictor(LogisticPredictor()),
+    "lightgbm": LightGBMPredictor,
+    "lightgbm-regressor": lambda: LightGBMPredictor("regression"),
+    "lightgbm-tuned": lambda: TunedPredictor(LightGBMPredictor()),
+}
+
+TUNED = tuple(name for name in PREDICTORS if name.endswith("-tuned"))
+UNTUNED = tuple(name for name in PREDICTORS if name not in TUNED)
+
+
+def make_predictor(name: str, *, random_state: int | None = None) -> TransferPredictor:
+    """A new predictor by name; `random_state` goes to those that have one.
+
+    Examples
+    --------
+    >>> make_predictor("logistic")
+    LogisticPredictor()
+    """
+    if name not in PREDICTORS:
+        raise unknown("predictor", name, PREDICTORS)
+    predictor = PREDICTORS[name]()
+    if random_state is not None and "random_state" in predictor.get_params():
+        predictor.set_params(random_state=random_state)
+    return predictor

@@ -1,0 +1,91 @@
+"""Baselines that a practitioner would use without learning anything, or next to nothing."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+
+from transfer_meta.errors import InputError
+from transfer_meta.predictors.base import (
+    Prediction,
+    TransferPredictor,
+    class_means,
+    expected_gain,
+    names,
+)
+from transfer_meta.records import FloatArray
+
+
+class SourcePopularityPredictor(TransferPredictor):
+    """The mean gain that the source brought to the training targets.
+
+    The probability is how often it helped them, (helped + ½) / (targets + 1); an unknown source gets the means
+    over all training pairs.
+    """
+
+    uses_features: ClassVar[bool] = False
+
+    def fit(self, X: Any, y: Any) -> Self:
+        y = np.asarray(y, dtype=float)
+        table = pd.DataFrame({"source": names(X, "source"), "helped": y > 0, "gain": y})
+        groups = table.groupby("source")
+        rate = (groups["helped"].sum() + 0.5) / (groups.size() + 1)
+        self.rate_ = {str(task): float(value) for task, value in rate.items()}
+        self.gain_ = {str(task): float(value) for task, value in groups["gain"].mean().items()}
+        self.overall_ = [float((table["helped"].sum() + 0.5) / (len(table) + 1)), float(y.mean())]
+        return self
+
+    def predict_pairs(self, X: Any) -> Prediction:
+        sources = names(X, "source")
+        probability = np.array([self.rate_.get(s, self.overall_[0]) for s in sources])
+        gain = np.array([self.gain_.get(s, self.overall_[1]) for s in sources])
+        return Prediction(probability, gain, gain)
+
+
+class RulePredictor(TransferPredictor):
+    """A rule that compares one feature of source and target.
+
+    Parameters
+    ----------
+    feature : str or tuple of str
+        Name of the task feature, or several of which the first that the table has is used.
+    flatter_target : bool
+        False: the source helps if its value is larger (size rule: more data).
+        True: it helps if the absolute value of the *target* is smaller (curve-gradient rule: a target that has
+        reached its plateau profits from a source that still learns, Bingel & Søgaard 2017).
+    """
+
+    uses_features: ClassVar[bool] = False
+
+    def __init__(self, feature: str | tuple[str, ...] = "size", flatter_target: bool = False) -> None:
+        self.feature = feature
+        self.flatter_target = flatter_target
+
+    def fit(self, X: Any, y: Any) -> Self:
+        y = np.asarray(y, dtype=float)
+        self.means_ = class_means(y)
+        return self
+
+    def check(self, X: pd.DataFrame) -> None:
+        self._margin(X)
+
+    def predict_pairs(self, X: Any) -> Prediction:
+        margin = self._margin(X)
+        probability = (margin > 0).astype(float)
+        return Prediction(probability, expected_gain(probability, self.means_), margin)
+
+    def _margin(self, X: Any) -> FloatArray:
+        features = (self.feature,) if isinstance(self.feature, str) else self.feature
+        for feature in features:
+            columns = [f"{role}.{feature}" for role in ("source", "target")]
+            if isinstance(X, pd.DataFrame) and set(columns) <= set(X):
+                source, target = (X[c].to_numpy(dtype=float) for c in columns)
+                if self.flatter_target:
+                    source, target = np.abs(source), np.abs(target)
+                # An unknown value decides nothing: such a pair stands at the threshold.
+                return np.nan_to_num(source - target, nan=0.0)
+        raise InputError(
+            f"this rule needs the task feature {' or '.join(features)}, and the table has none"
+        )

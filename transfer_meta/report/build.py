@@ -1,0 +1,162 @@
+"""The main job on one table of outcomes: benchmark under every protocol, importance, calibration."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from transfer_meta.errors import InputError
+from transfer_meta.evaluation.benchmark import BenchmarkResult, BenchmarkSettings, benchmark
+from transfer_meta.evaluation.bootstrap import bootstrap_over_targets
+from transfer_meta.evaluation.calibration import reliability
+from transfer_meta.evaluation.metrics import PairPredictions, evaluate
+from transfer_meta.evaluation.splits import PROTOCOLS
+from transfer_meta.importance import COLUMNS, OnProgress, feature_importance
+from transfer_meta.metadataset import build_metadataset
+from transfer_meta.outcomes.tables import OutcomeTable
+from transfer_meta.predictors import make_predictor
+
+# What explains the predictions: (method, level) and the predictor that it explains.
+EXPLANATIONS = {
+    ("coefficients", "feature"): "logistic",
+    ("permutation", "feature"): "logistic",
+    ("permutation", "role"): "logistic",
+    ("permutation", "group"): "logistic",
+    ("shap", "feature"): "lightgbm",
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the page shows.
+
+    Parameters
+    ----------
+    table : OutcomeTable
+    benchmarks : tuple of BenchmarkResult
+        One a protocol.
+    importances : dict of (method, level) to DataFrame
+        Tables of `importance.feature_importance`, see `EXPLANATIONS`.
+    skipped : dict of str to str
+        Protocols and explanations that the table does not suffice for, with the reason.
+    seconds : float
+        What it took.
+    """
+
+    table: OutcomeTable
+    benchmarks: tuple[BenchmarkResult, ...]
+    importances: dict[tuple[str, str], pd.DataFrame]
+    skipped: dict[str, str] = field(default_factory=dict)
+    seconds: float = float("nan")
+
+    @property
+    def importance(self) -> pd.DataFrame:
+        """The logistic regression's coefficients, the largest first; no rows where there are none."""
+        return self.importances.get(("coefficients", "feature"), pd.DataFrame(columns=list(COLUMNS)))
+
+
+def build_report(
+    table: OutcomeTable,
+    *,
+    repeats: int | None = None,
+    seed: int = 0,
+    n_jobs: int = 1,
+    on_progress: OnProgress = lambda *_: None,
+) -> Report:
+    """Run the benchmark under every protocol and the explanations of `EXPLANATIONS`.
+
+    Parameters
+    ----------
+    repeats
+        Shuffles of the repeated protocol and splits for the coefficients; None: 100.
+    seed, n_jobs
+        As in `BenchmarkSettings`.
+    on_progress
+        Called with hundredths of a stage: done, and in all.
+
+    Raises
+    ------
+    InputError
+        The table does not suffice for any protocol.
+    """
+    begin = time.perf_counter()
+    benchmarks: list[BenchmarkResult] = []
+    importances: dict[tuple[str, str], pd.DataFrame] = {}
+    skipped: dict[str, str] = {}
+    stages = len(PROTOCOLS) + len(EXPLANATIONS)
+
+    def stage(number: int) -> OnProgress:
+        return lambda done, total: on_progress(100 * number + 100 * done // max(total, 1), 100 * stages)
+
+    for number, (name, protocol) in enumerate(PROTOCOLS.items()):
+        settings = BenchmarkSettings(
+            protocol=name, repeats=repeats if protocol.repeated else None, seed=seed, n_jobs=n_jobs
+        )
+        try:
+            benchmarks.append(benchmark(table, settings, on_progress=stage(number)))
+        except InputError as error:
+            skipped[name] = str(error)
+    if not benchmarks:
+        raise InputError(f"no protocol applies to '{table.name}': {next(iter(skipped.values()))}")
+    data = build_metadataset(table)
+    for number, ((method, level), predictor) in enumerate(EXPLANATIONS.items(), start=len(PROTOCOLS)):
+        try:
+            importances[method, level] = feature_importance(
+                data,
+                make_predictor(predictor, random_state=seed),
+                method=method,
+                by=level,
+                repeats=repeats if method == "coefficients" else None,
+                seed=seed,
+                on_progress=stage(number),
+            )
+        except InputError as error:
+            skipped[f"{method} by {level}"] = str(error)
+    on_progress(100 * stages, 100 * stages)
+    return Report(table, tuple(benchmarks), importances, skipped, time.perf_counter() - begin)
+
+
+def figure_of(result: BenchmarkResult, predictor: str, features: str, metric: str) -> pd.Series | None:
+    """One row of a benchmark's figures, or None where it is not there."""
+    rows = result.rows
+    found = rows[
+        (rows["predictor"] == predictor) & (rows["features"] == features) & (rows["metric"] == metric)
+    ]
+    return None if found.empty else found.iloc[0]
+
+
+def reliability_points(result: BenchmarkResult, predictor: str, features: str) -> pd.DataFrame:
+    """The reliability table of out-of-fold probabilities, all repeats together.
+
+    Five bins, or ten from 500 pairs on: a point of a handful of pairs says nothing.
+    """
+    probability = result.predictions[predictor, features].probability
+    truth = result.truth.values("label")
+    if truth is None:
+        raise InputError(f"'{result.dataset}' has no gains: there is no probability to check")
+    n_bins = 10 if len(truth) >= 500 else 5
+    return reliability(
+        np.broadcast_to(truth, probability.shape).ravel(), probability.ravel(), n_bins=n_bins
+    )
+
+
+def difference_within_targets(
+    result: BenchmarkResult, one: tuple[str, str], other: tuple[str, str], metric: str
+) -> tuple[float, float, float]:
+    """Mean over targets of a per-target metric's difference, one − other, with its 95 % interval.
+
+    Targets are drawn in pairs: both predictors are scored on the same draw of targets.
+    """
+    by_target = []
+    for key in (one, other):
+        values = evaluate(
+            result.truth, PairPredictions(ranking=result.predictions[key].ranking), [metric]
+        )
+        by_target.append(values[metric].mean(axis=0))
+    difference = by_target[0] - by_target[1]
+    known = difference[~np.isnan(difference)]
+    low, high = bootstrap_over_targets(known, seed=result.settings.seed)
+    return (float(known.mean()) if len(known) else float("nan")), low, high
