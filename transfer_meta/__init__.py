@@ -15,6 +15,7 @@ _PUBLIC = {
     "LearningCurve": "transfer_meta.records",
     "Outcome": "transfer_meta.records",
     "OutcomeTable": "transfer_meta.outcomes.tables",
+    "Task": "transfer_meta.tasks",
     "TaskProfile": "transfer_meta.records",
     "TaskType": "transfer_meta.records",
     "benchmark": "transfer_meta.evaluation.benchmark",
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from transfer_meta.records import Outcome as Outcome
     from transfer_meta.records import TaskProfile as TaskProfile
     from transfer_meta.records import TaskType as TaskType
+    from transfer_meta.tasks import Task as Task
 
 
 def __getattr__(name: str) -> Any:

@@ -11,13 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from transfer_meta.errors import InputError, nearest
+from transfer_meta.features.ratios import safe_ratio
 from transfer_meta.outcomes.tables import OutcomeTable
 from transfer_meta.records import ID_COLUMNS, FloatArray
 
 ROLES = ("target", "source", "ratio", "pair")
-
-# Ratios are cut off here; it also stands for the ratio of a nonzero number to zero.
-RATIO_LIMIT = 1e6
 
 # Prefixes of the feature names of learning curves and of task vectors; everything else describes the data.
 CURVE_PREFIXES = (
@@ -152,7 +150,7 @@ def pair_features(
     rows = []
     if len(tasks.columns):
         values = {role: _rows_of(tasks, pairs[role]) for role in ("target", "source")}
-        values["ratio"] = safe_ratio(values["target"], values["source"])
+        values["ratio"] = safe_ratio(target=values["target"], source=values["source"])
         for role, block in values.items():
             for position, feature in enumerate(tasks.columns):
                 blocks[f"{role}.{feature}"] = block[:, position]
@@ -171,25 +169,6 @@ def _rows_of(tasks: pd.DataFrame, names: pd.Series) -> FloatArray:
         task = str(names.iloc[int(np.argmax(positions < 0))])
         raise InputError(f"task '{task}' has no features{nearest(task, tasks.index)}")
     return tasks.to_numpy(dtype=float)[positions]
-
-
-def safe_ratio(target: FloatArray, source: FloatArray) -> FloatArray:
-    """Ratio target / source that is always finite where both are.
-
-    The sign of a ratio of signed numbers is kept.  Where the source is zero the ratio is 1 if the target is zero
-    too, else ±`RATIO_LIMIT` with the target's sign.  All ratios are cut off at ±`RATIO_LIMIT`.  NaN stays NaN.
-
-    Examples
-    --------
-    >>> safe_ratio(np.array([3.0, 0.0, -2.0, 5.0]), np.array([2.0, 0.0, 0.0, -10.0])).tolist()
-    [1.5, 1.0, -1000000.0, -0.5]
-    """
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        ratio = target / source
-    zero = source == 0
-    ratio = np.where(zero & (target == 0), 1.0, ratio)
-    ratio = np.where(zero & (target != 0), np.sign(target) * RATIO_LIMIT, ratio)
-    return np.clip(ratio, -RATIO_LIMIT, RATIO_LIMIT)
 
 
 def feature_group(feature: str) -> str:

@@ -7,6 +7,9 @@ import sys
 import typer
 
 from transfer_meta.cli import benchmark, importance, model, outcomes, quickstart, report
+from transfer_meta.cli.pairs import pairs
+from transfer_meta.cli.profile import profile
+from transfer_meta.cli.tasks import tasks_app
 from transfer_meta.errors import InputError
 
 app = typer.Typer(
@@ -24,6 +27,9 @@ app.command()(report.report)
 app.command()(model.fit)
 app.command()(model.predict)
 app.add_typer(outcomes.app, name="outcomes")
+app.add_typer(tasks_app, name="tasks")
+app.command()(profile)
+app.command()(pairs)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,15 +39,26 @@ def main(arguments: list[str] | None = None) -> int:
     except typer.TyperException as error:
         # Usage errors (unknown option, missing argument) know more than their str().
         message = getattr(error, "format_message", error.__str__)()
-        print(f"error: {message}", file=sys.stderr)
+        print(f"error: {one_line(message)}", file=sys.stderr)
         return 2
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, typer.Abort):
         print("stopped", file=sys.stderr)
         return 130
     return code if isinstance(code, int) else 0
+
+
+def one_line(message: str) -> str:
+    r"""A message whose control characters, from a file's content or name, are written out.
+
+    Examples
+    --------
+    >>> one_line("no column 'a\nb'")
+    "no column 'a\\nb'"
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
 
 
 def run() -> None:

@@ -1,0 +1,129 @@
+"""The schemes that write spans as one tag a token: IOB1, IOB2, IOBES.
+
+IOB1 (Ramshaw & Marcus 1995) marks a span's first token with B only where a span of the same type ends right
+before it; IOB2 (Tjong Kim Sang & Veenstra 1999) always does; IOBES further marks a span's last token with E and
+a span of one token with S.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+#: The letters that each scheme has besides O.
+SCHEMES = {"IOB1": "BI", "IOB2": "BI", "IOBES": "BIES"}
+PLAIN = "plain"
+
+Span = tuple[int, int, str]
+
+
+def detect_scheme(sentences: Iterable[Sequence[str]]) -> str:
+    """The scheme of some tagged sentences, ``plain`` where the tags are no span tags.
+
+    IOB1 where spans begin with I and B follows nothing but its own type; what breaks both IOB1 and IOB2 is taken
+    for IOB2, so that its first illegal tag is found.
+
+    Examples
+    --------
+    >>> detect_scheme([["B-LOC", "I-LOC", "O"]]), detect_scheme([["I-LOC", "I-LOC", "B-LOC"]])
+    ('IOB2', 'IOB1')
+    >>> detect_scheme([["B-LOC", "E-LOC", "S-PER"]]), detect_scheme([["NOUN", "O"]])
+    ('IOBES', 'plain')
+    """
+    letters: set[str] = set()
+    legal = {"IOB1": True, "IOB2": True}
+    for tags in sentences:
+        for tag in tags:
+            letter, dash, kind = tag.partition("-")
+            if tag != "O" and not (dash and kind and letter in {"B", "I", "E", "S"}):
+                return PLAIN
+            letters.add(letter)
+        for scheme in legal:
+            legal[scheme] = legal[scheme] and find_illegal(tags, scheme) is None
+    if letters <= {"O"}:
+        return PLAIN
+    if letters & {"E", "S"}:
+        return "IOBES"
+    return "IOB1" if legal["IOB1"] and not legal["IOB2"] else "IOB2"
+
+
+def find_illegal(tags: Sequence[str], scheme: str) -> tuple[int, str] | None:
+    """The first tag that the scheme forbids where it stands, and why; None where all are legal.
+
+    Examples
+    --------
+    >>> find_illegal(["O", "I-LOC"], "IOB2")
+    (1, 'I-LOC after O')
+    >>> find_illegal(["O", "I-LOC"], "IOB1")
+    >>> find_illegal(["B-LOC"], "IOBES")
+    (0, 'B-LOC at the end')
+    """
+    letters = SCHEMES[scheme]
+    before, before_letter, before_kind = "", "O", ""
+    for index, tag in enumerate(tags):
+        letter, _, kind = tag.partition("-")
+        if tag != "O" and (letter not in letters or not letter):
+            return index, f"{tag} is no tag of {scheme}"
+        same = before_letter != "O" and kind == before_kind
+        if scheme == "IOB1":
+            legal = letter != "B" or same
+        elif scheme == "IOB2":
+            legal = letter != "I" or same
+        else:
+            inside = before_letter in {"B", "I"}
+            legal = (letter in {"I", "E"} and same) if inside else letter in {"O", "B", "S"}
+        if not legal:
+            return index, f"{tag} after {before}" if before else f"{tag} at the start"
+        before, before_letter, before_kind = tag, letter, kind
+    if scheme == "IOBES" and before_letter in {"B", "I"}:
+        return len(tags) - 1, f"{before} at the end"
+    return None
+
+
+def find_spans(tags: Sequence[str]) -> list[Span]:
+    """Spans (first token, token after the last, type) of tags of any scheme, legal or not.
+
+    The rule of the CoNLL scorer: a span begins with B or S, with a change of type, and with I or E after no span;
+    it ends after E or S, and before O or whatever begins.
+    """
+    spans: list[Span] = []
+    start, kind, open_span = 0, "", False
+    for index, tag in enumerate(tags):
+        letter, _, new_kind = tag.partition("-")
+        begins = letter in {"B", "S"} or (letter in {"I", "E"} and (not open_span or new_kind != kind))
+        if open_span and (begins or letter not in {"I", "E"}):
+            spans.append((start, index, kind))
+            open_span = False
+        if begins:
+            start, kind, open_span = index, new_kind, True
+        if open_span and letter in {"E", "S"}:
+            spans.append((start, index + 1, kind))
+            open_span = False
+    if open_span:
+        spans.append((start, len(tags), kind))
+    return spans
+
+
+def write_spans(spans: Iterable[Span], length: int, scheme: str) -> tuple[str, ...]:
+    """The tags of a sentence of `length` tokens that has these spans."""
+    tags = ["O"] * length
+    end_before, kind_before = -1, ""
+    for start, end, kind in spans:
+        letters = ["I"] * (end - start)
+        if scheme != "IOB1" or (start == end_before and kind == kind_before):
+            letters[0] = "B"
+        if scheme == "IOBES":
+            letters[-1] = "S" if end - start == 1 else "E"
+        tags[start:end] = [f"{letter}-{kind}" if kind else letter for letter in letters]
+        end_before, kind_before = end, kind
+    return tuple(tags)
+
+
+def repair(tags: Sequence[str], scheme: str) -> tuple[str, ...]:
+    """The legal tags of the scheme that mark the spans that `find_spans` sees.
+
+    Examples
+    --------
+    >>> repair(["O", "I-LOC", "I-PER", "I-PER"], "IOB2")
+    ('O', 'B-LOC', 'B-PER', 'I-PER')
+    """
+    return write_spans(find_spans(tags), len(tags), scheme)

@@ -1,0 +1,70 @@
+"""How to read what cannot be told from the data: the options of every command that takes tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from transfer_meta.errors import unknown
+from transfer_meta.records import TaskType
+from transfer_meta.tasks.iob import PLAIN, SCHEMES
+
+FORMATS = ("csv", "tsv", "jsonl", "json", "parquet", "conll")
+
+
+@dataclass(frozen=True)
+class ReadSettings:
+    """What the user said of the data; None and empty: to be detected.
+
+    Parameters
+    ----------
+    type : TaskType, optional
+    columns : mapping of role to column
+        Roles: text, text_pair, label, tokens, context, question, answers, answer_start, choices.
+    format : str, optional
+        One of `FORMATS`, for files whose suffix does not say.
+    encoding : str, optional
+        As Python names it; detected are UTF-8 and byte order marks.
+    separator : str, optional
+        One character between the fields of CSV, TSV and CoNLL.
+    quoted : bool, optional
+        Whether ``"`` encloses cells of CSV and TSV.
+    header : bool
+        Whether the first row of CSV and TSV has the names; otherwise columns are named 1, 2, 3, …
+    scheme : str, optional
+        IOB1, IOB2, IOBES or plain.
+    repair_tags : bool
+        Make illegal tag sequences legal.
+    comment : str, optional
+        What a comment line of CoNLL begins with.
+    revision : str, optional
+        Commit, tag or branch of a data set on the Hub.
+    outside : bool
+        Whether a card may name files outside its folder.
+    """
+
+    type: TaskType | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    format: str | None = None
+    encoding: str | None = None
+    separator: str | None = None
+    quoted: bool | None = None
+    header: bool = True
+    scheme: str | None = None
+    repair_tags: bool = False
+    comment: str | None = None
+    revision: str | None = None
+    outside: bool = False
+
+    def __post_init__(self) -> None:
+        if self.type is not None and not isinstance(self.type, TaskType):
+            if self.type not in set(TaskType):
+                raise unknown("task type", str(self.type), TaskType)
+            object.__setattr__(self, "type", TaskType(self.type))
+        if self.format is not None and self.format not in FORMATS:
+            raise unknown("format", self.format, FORMATS)
+        if self.scheme is not None and self.scheme not in (*SCHEMES, PLAIN):
+            raise unknown("tagging scheme", self.scheme, (*SCHEMES, PLAIN))
+        if self.separator is not None:
+            named = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " ", "bar": "|"}
+            object.__setattr__(self, "separator", named.get(self.separator, self.separator))
