@@ -6,9 +6,10 @@ import sys
 
 import typer
 
-from transfer_meta.cli import benchmark, importance, model, outcomes, quickstart, report
+from transfer_meta.cli import benchmark, importance, model, outcomes, quickstart, report, runs
 from transfer_meta.cli.pairs import pairs
 from transfer_meta.cli.profile import profile
+from transfer_meta.cli.run import run as run_plan
 from transfer_meta.cli.tasks import tasks_app
 from transfer_meta.errors import InputError
 
@@ -30,6 +31,8 @@ app.add_typer(outcomes.app, name="outcomes")
 app.add_typer(tasks_app, name="tasks")
 app.command()(profile)
 app.command()(pairs)
+app.command("run")(run_plan)
+app.add_typer(runs.app, name="runs")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -21,7 +21,7 @@ from transfer_meta.outcomes.reading import read_table
 from transfer_meta.outcomes.shipped import find_shipped
 from transfer_meta.records import relative_gain
 
-SETTINGS = ("model", "encoder", "adaptation", "method", "regime")
+SETTINGS = ("model", "encoder", "adaptation", "method", "regime", "settings")
 MEASURED = ("baseline", "score", "gain", "absolute_gain")
 SPREAD = ("gain_std", "score_std", "n_seeds")
 KNOWN = ("source", "target", *SETTINGS, "seed", *MEASURED, *SPREAD)

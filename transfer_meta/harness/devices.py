@@ -1,0 +1,52 @@
+"""From ``--device`` to the device of each worker."""
+
+from __future__ import annotations
+
+from transfer_meta.errors import InputError
+
+
+def find_devices(
+    text: str, *, workers: int | None = None, runs_per_device: int | None = None
+) -> list[str]:
+    """The device of each worker.
+
+    Parameters
+    ----------
+    text
+        ``auto`` (every CUDA device, else the CPU), ``cpu``, or CUDA devices: ``cuda:0,cuda:1``.
+    workers
+        Worker processes in all; None: `runs_per_device` on each device.
+    runs_per_device
+        Workers on each device; None: one, or as many as `workers` needs.
+
+    Raises
+    ------
+    InputError
+        Unknown device, or one that is not there; numbers that do not agree.
+    """
+    for name, number in (("--workers", workers), ("--runs-per-device", runs_per_device)):
+        if number is not None and number < 1:
+            raise InputError(f"{name} {number} (expected at least 1)")
+    devices = _devices(text)
+    if workers is None:
+        return devices * (runs_per_device or 1)
+    if runs_per_device is not None and workers > len(devices) * runs_per_device:
+        raise InputError(
+            f"--workers {workers} do not fit on {', '.join(devices)} with --runs-per-device {runs_per_device}"
+        )
+    return [devices[i % len(devices)] for i in range(workers)]
+
+
+def _devices(text: str) -> list[str]:
+    if text == "cpu":
+        return ["cpu"]
+    import torch
+
+    there = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    if text == "auto":
+        return there or ["cpu"]
+    devices = ["cuda:0" if name == "cuda" else name for name in text.split(",")]
+    for name in devices:
+        if name != "cpu" and name not in there:
+            raise InputError(f"no device '{name}' here (expected auto, {', '.join(['cpu', *there])})")
+    return devices

@@ -1,0 +1,297 @@
+"""Working a plan off: claim a run, hand it to an engine, record what came of it, until none is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import transfer_meta
+from transfer_meta.harness.checkpoints import CheckpointFolder
+from transfer_meta.harness.config import Stage
+from transfer_meta.harness.jobs import Engine, Event, Job
+from transfer_meta.harness.machine import code_commit, host, is_alive
+from transfer_meta.outcomes.store import Claim, Store
+
+LEASE_SECONDS = 120.0
+RENEWAL_SECONDS = 20.0
+# How long to wait for an event before looking at the clock, the signals and the other processes.
+TICK_SECONDS = 0.5
+# How often to look for workers of this machine that were killed.
+LOOK_SECONDS = 2.0
+# A run during which the process went away so often is not tried again: it is what ends the process.
+MAX_DEATHS = 5
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to leave off although runs are left.
+
+    Parameters
+    ----------
+    runs
+        Runs begun; None: all.
+    seconds
+        Time since the start; the runs in hand are then stopped after their current step.
+    """
+
+    runs: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a plan stands after working on it.
+
+    Parameters
+    ----------
+    done, failed, skipped, left
+        Runs of the plan by status, whoever did them; `left` are pending or running elsewhere.
+    signal
+        The number of the signal that ended the work; None: none did.
+    """
+
+    done: int
+    failed: int
+    skipped: int
+    left: int
+    signal: int | None = None
+
+
+class Work:
+    """One process's work on the runs of a plan.
+
+    Parameters
+    ----------
+    store
+        Where the runs stand, all of `stages` among them.
+    stages
+        What to do, by key.
+    folder
+        Where encoders and states are left.
+    engine
+        What does the runs.
+    keep
+        Keep the encoders of runs without a source, though no run needs them.
+    limits
+        When to leave off.
+    tell
+        Called with one line for every run that ended.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        stages: Mapping[str, Stage],
+        folder: CheckpointFolder,
+        engine: Engine,
+        *,
+        keep: bool = False,
+        limits: Limits = Limits(),
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.store = store
+        self.stages = stages
+        self.folder = folder
+        self.engine = engine
+        self.keep = keep
+        self.limits = limits
+        self.tell = tell
+        self._claims: dict[str, Claim] = {}
+        self._deaths: Counter[str] = Counter()
+        self._begun = self._ended = 0
+        self._worker = f"{host()}|{os.getpid()}"
+        self._commit = code_commit()
+        self._started = self._renewed = time.monotonic()
+        self._looked = 0.0
+        self._is_waiting = False
+        self._stopping = False
+        self._signal: int | None = None
+
+    def run(self) -> Summary:
+        """Work until every run has ended, a limit is reached, or a signal asks to stop."""
+        with _signals(self._on_signal):
+            try:
+                self.folder.sweep(self.store)
+                while self._step():
+                    pass
+            finally:
+                self.engine.close()
+                for claim in self._claims.values():
+                    self.store.release(claim)
+                self.folder.remove(self.store.drop_checkpoints())
+                self.folder.sweep(self.store)
+        counts = self._counts()
+        left = counts["pending"] + counts["running"]
+        return Summary(counts["done"], counts["failed"], counts["skipped"], left, self._signal)
+
+    def _step(self) -> bool:
+        """Hand out what can start, take in what has ended; False when there is nothing to wait for."""
+        self._tend()
+        if not self._stopping:
+            wanted = self._counts()["pending"]
+            if self.limits.runs is not None:
+                wanted = min(wanted, self.limits.runs - self._begun)
+            while wanted > 0 and self.engine.has_room(wanted) and self._begin():
+                wanted -= 1
+            counts = self._counts()
+            reached = self._begun == self.limits.runs
+            if not self._claims and (reached or not counts["pending"] + counts["running"]):
+                return False
+            self._say_whether_waiting(counts)
+        elif not self._claims:
+            return False
+        for event in self.engine.events(TICK_SECONDS):
+            del self._claims[event.job.claim.token]
+            self._end(event)
+        return True
+
+    def _tend(self) -> None:
+        """What is due from time to time, and what has been asked for meanwhile."""
+        now = time.monotonic()
+        if self._signal is not None and not self._stopping:
+            self._stop("stopping after the current step (once more: at once)")
+        elif self.limits.seconds is not None and now - self._started > self.limits.seconds:
+            self._stop("the time is up: stopping after the current step")
+        if now - self._renewed > RENEWAL_SECONDS:
+            self._renewed = now
+            self.store.renew(list(self._claims.values()), lease_seconds=LEASE_SECONDS)
+        if not self._stopping and now - self._looked > LOOK_SECONDS:
+            self._looked = now
+            self.store.release_dead(host(), is_alive)
+
+    def _say_whether_waiting(self, counts: Counter[str]) -> None:
+        elsewhere = counts["running"] - len(self._claims)
+        if not self._claims and elsewhere and not self._is_waiting:
+            self.tell(f"waiting for {elsewhere} runs of other processes")
+        self._is_waiting = not self._claims and elsewhere > 0
+
+    def _begin(self) -> bool:
+        """Claim a run and hand it over; False where none can start now."""
+        claim = self.store.claim(self.stages.keys(), worker=self._worker, lease_seconds=LEASE_SECONDS)
+        if claim is None:
+            return False
+        start = self.folder.path / claim.start_file if claim.start_file else None
+        if claim.start_file and start and not start.is_file():
+            self.store.release(claim)
+            self.store.forget_checkpoint(claim.start_file)
+            return True
+        stage = self.stages[claim.key]
+        kept = self.keep and not stage.sources and stage.start is None
+        save = self.folder.encoder(claim) if claim.wanted or kept else None
+        self._begun += 1
+        self._claims[claim.token] = claim
+        self.engine.submit(Job(claim, stage, start, save, self.folder.state(claim.key)))
+        return True
+
+    def _end(self, event: Event) -> None:
+        """Record the end of a job."""
+        job, claim = event.job, event.job.claim
+        if event.kind == "done":
+            self._finish(job, event.value)
+        elif event.kind == "failed":
+            self._fail(job, str(event.value))
+        elif event.kind == "died" and not self._stopping:
+            self._deaths[claim.key] += 1
+            if self._deaths[claim.key] < MAX_DEATHS:
+                self._tell(job, f"{event.value}; the run is done again")
+                self.store.release(claim)
+            else:
+                self._fail(job, f"{event.value}, {MAX_DEATHS} times")
+        else:
+            self.store.release(claim)
+
+    def _finish(self, job: Job, result: Any) -> None:
+        checkpoint = None
+        if job.save is not None:
+            if not job.save.is_file():
+                self._fail(job, f"it left no encoder at '{job.save}'")
+                return
+            checkpoint = (self.folder.name(job.save), job.save.stat().st_size)
+        mine = self.store.finish(
+            job.claim,
+            curves={job.stage.target: result.curve, **result.source_curves},
+            checkpoint=checkpoint,
+            keep=self.keep,
+            main_metric=result.main_metric,
+            score=float(result.score),
+            scores=dict(result.scores),
+            seconds=result.seconds,
+            tokens_per_second=result.tokens_per_second,
+            peak_memory_bytes=result.peak_memory_bytes,
+            device=result.device,
+            versions={**result.versions, "transfer-meta": transfer_meta.__version__},
+            code_commit=self._commit,
+            notes=dict(result.notes),
+        )
+        if not mine:
+            self._tell(job, "another process has taken this run over; its result will count")
+            self.folder.remove([job.save] if job.save else [])
+            return
+        self._tell(job, f"{result.main_metric} {result.score:.3f} in {result.seconds:.0f} s")
+        self.folder.remove([job.state, *self.store.drop_checkpoints()])
+
+    def _fail(self, job: Job, reason: str) -> None:
+        self._tell(job, f"failed: {reason}")
+        self.store.fail(job.claim, reason)
+        self.folder.remove([job.state, *([job.save] if job.save else [])])
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._signal is not None:
+            raise KeyboardInterrupt
+        self._signal = number
+
+    def _stop(self, message: str) -> None:
+        if not self._stopping:
+            self.tell(message)
+            self._stopping = True
+            self.engine.stop()
+
+    def _counts(self) -> Counter[str]:
+        """Runs of the plan by status."""
+        return Counter(s for key, s in self.store.statuses().items() if key in self.stages)
+
+    def _tell(self, job: Job, message: str) -> None:
+        counts = self._counts()
+        ended = counts["done"] + counts["failed"] + counts["skipped"]
+        self._ended += 1
+        left = (time.monotonic() - self._started) / self._ended * (len(self.stages) - ended)
+        hint = f" (about {left / 60:.0f} min left)" if left > 60 else ""
+        self.tell(f"[{ended}/{len(self.stages)}] {describe(job.stage)}: {message}{hint}")
+
+
+def describe(stage: Stage) -> str:
+    """A stage in a few words.
+
+    Examples
+    --------
+    >>> describe(Stage("rte", seed=1, encoder="offline", start=Stage("snli", seed=1, encoder="offline")))
+    'snli > rte, seed 1'
+    """
+    names = [" + ".join(stage.tasks)]
+    start = stage.start
+    while start is not None:
+        names.append(start.target)
+        start = start.start
+    return f"{' > '.join(reversed(names))}, seed {stage.seed}"
+
+
+@contextmanager
+def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM go to `handler` in here."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {n: signal.signal(n, handler) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

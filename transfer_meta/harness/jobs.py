@@ -1,0 +1,117 @@
+"""What passes between the loop that works a plan off and the engine that does the runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from transfer_meta.harness.config import Stage
+from transfer_meta.harness.failures import RunFailed
+from transfer_meta.outcomes.store import Claim
+
+if TYPE_CHECKING:
+    from transfer_meta.tasks import Task
+
+
+@dataclass(frozen=True)
+class TaskSource:
+    """Where a task is read from, and what was there when the plan was made.
+
+    Parameters
+    ----------
+    name
+        The task's name in the plan.
+    address
+        A data file, a task card or ``hf:NAME``.
+    digest
+        Digest of its content; "" where it is not known.
+    """
+
+    name: str
+    address: str
+    digest: str = ""
+
+    def load(self) -> Task:
+        """Read the task.
+
+        Raises
+        ------
+        InputError
+            It cannot be read.
+        RunFailed
+            It is not what it was when the plan was made.
+        """
+        from transfer_meta.tasks import Task
+
+        if self.address.startswith("hf:"):
+            path, _, revision = self.address.removeprefix("hf:").partition("@")
+            task = Task.from_hub(path, name=self.name, revision=revision or None)
+        else:
+            task = Task.from_file(self.address, name=self.name)
+        if self.digest and task.digest != self.digest:
+            raise RunFailed(f"task '{self.name}' has changed since the plan was read: {self.address}")
+        return task
+
+
+@dataclass(frozen=True)
+class Job:
+    """One claimed run.
+
+    Parameters
+    ----------
+    claim
+        The right to do it.
+    stage
+        What to do.
+    start
+        The encoder to start from; None: the pretrained one.
+    save
+        Where to leave the encoder; None: nobody wants it.
+    state
+        Where to leave the state when stopped, and where an earlier attempt may have left it.
+    """
+
+    claim: Claim
+    stage: Stage
+    start: Path | None
+    save: Path | None
+    state: Path
+
+
+@dataclass(frozen=True)
+class Event:
+    """The end of one job's attempt.
+
+    Parameters
+    ----------
+    kind
+        ``done`` (`value`: the result), ``failed`` (the reason, in one line), ``stopped`` (on request, state
+        saved) or ``died`` (the process went away; what is known of why).
+    job, value
+        Whose end, and what came of it.
+    """
+
+    kind: str
+    job: Job
+    value: Any
+
+
+class Engine(Protocol):
+    """Where jobs are done: processes of this machine, or a cluster."""
+
+    def has_room(self, wanted: int) -> bool:
+        """Whether a job can be handed over now; makes room for `wanted` more where it can."""
+
+    def submit(self, job: Job) -> None:
+        """Hand over a job; only when there is room."""
+
+    def events(self, timeout_seconds: float) -> Iterator[Event]:
+        """The ends of jobs; waits for the first for at most so long."""
+
+    def stop(self) -> None:
+        """Ask the jobs in hand to stop after their current step."""
+
+    def close(self) -> None:
+        """End everything, whatever is in hand."""

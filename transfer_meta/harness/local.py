@@ -1,0 +1,244 @@
+"""Worker processes on this machine: one a slot of a device, each doing one run after the other."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transfer_meta.errors import InputError
+from transfer_meta.harness.failures import RunFailed, Stopped
+from transfer_meta.harness.jobs import Event, Job, TaskSource
+
+if TYPE_CHECKING:
+    from transfer_meta.tasks import Task
+
+Finetune = Callable[..., Any]
+
+# Workers that end in a row before they are ready, of themselves: starting another one will not help.
+MAX_STILLBORN = 3
+
+
+class LocalEngine:
+    """Runs jobs in processes of this machine.
+
+    Every worker has its own pipe and shares no lock with the others, so that killing one at any moment
+    leaves the others as they were.  A worker whose parent is gone stops after its current step.
+
+    Parameters
+    ----------
+    slots
+        The device of each worker: ``cpu``, ``cuda:0``; a device may stand there more than once.
+    tasks
+        Where the tasks are read from.
+    cache
+        Folder for tokenised tasks.
+    finetune
+        What does a run, importable by its name; None: `transfer_meta.harness.finetune.finetune`.
+    """
+
+    def __init__(
+        self,
+        slots: Sequence[str],
+        tasks: Mapping[str, TaskSource],
+        *,
+        cache: Path | None = None,
+        finetune: Finetune | None = None,
+    ) -> None:
+        self._free_slots = list(reversed(slots))
+        self._workers: list[_Worker] = []
+        # Side by side on one CPU, more threads than cores only get in each other's way.
+        self.threads = max(1, _cores() // max(1, sum(slot == "cpu" for slot in slots)))
+        self._stillborn = 0
+        self._arguments = (tasks, cache, finetune, self.threads)
+
+    def has_room(self, wanted: int) -> bool:
+        """Whether a worker is idle; starts workers for as many jobs as are `wanted`, while slots last."""
+        idle = [worker for worker in self._workers if worker.job is None]
+        for _ in range(min(wanted - len(idle), len(self._free_slots))):
+            self._workers.append(_Worker(self._free_slots.pop(), self._arguments))
+        return any(worker.is_ready for worker in idle)
+
+    def submit(self, job: Job) -> None:
+        """Hand a job to an idle worker."""
+        worker = next(w for w in self._workers if w.is_ready and w.job is None)
+        worker.job = job
+        # A worker that has just died is found out by `events`.
+        with contextlib.suppress(OSError):
+            worker.connection.send(job)
+
+    def events(self, timeout_seconds: float) -> Iterator[Event]:
+        """What happened to the jobs handed over; waits for the first event for at most so long."""
+        ready = wait([worker.connection for worker in self._workers], timeout_seconds)
+        for worker in [w for w in self._workers if w.connection in ready]:
+            try:
+                kind, value = worker.connection.recv()
+            except (EOFError, OSError):
+                self._workers.remove(worker)
+                self._free_slots.append(worker.device)
+                reason = worker.bury()
+                if worker.job is not None:
+                    yield Event("died", worker.job, reason)
+                elif not worker.is_ready and (worker.process.exitcode or 0) > 0:
+                    self._stillborn += 1
+                    if self._stillborn == MAX_STILLBORN:
+                        raise InputError(f"the worker does not start: {reason}") from None
+                continue
+            if kind == "ready":
+                worker.is_ready, self._stillborn = True, 0
+            elif worker.job is not None:
+                job, worker.job = worker.job, None
+                yield Event(kind, job, value)
+
+    def stop(self) -> None:
+        """Ask the runs in hand to stop after their current step."""
+        for worker in self._workers:
+            with contextlib.suppress(OSError):
+                worker.connection.send(None)
+
+    def close(self) -> None:
+        """End the workers; one that has a job is killed."""
+        for worker in self._workers:
+            worker.connection.close()
+            if worker.job is not None:
+                worker.process.kill()
+        for worker in self._workers:
+            worker.process.join(5)
+            worker.process.kill()
+            worker.process.join()
+        self._workers.clear()
+
+
+class _Worker:
+    """The engine's end of one worker process."""
+
+    def __init__(self, device: str, arguments: tuple[Any, ...]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.device = device
+        self.job: Job | None = None
+        self.is_ready = False
+        self.connection, theirs = context.Pipe()
+        self.process: BaseProcess = context.Process(target=work, args=(theirs, device, *arguments))
+        with _ignored_interrupts():
+            self.process.start()
+        theirs.close()
+
+    def bury(self) -> str:
+        """Why the process is gone."""
+        self.connection.close()
+        self.process.join(10)
+        code = self.process.exitcode
+        if code is not None and code < 0:
+            hint = " (out of memory?)" if code == -signal.SIGKILL else ""
+            return f"its process was ended by {signal.Signals(-code).name}{hint}"
+        return f"its process ended with exit code {code}"
+
+
+def work(
+    connection: Connection,
+    device: str,
+    tasks: Mapping[str, TaskSource],
+    cache: Path | None,
+    finetune: Finetune | None,
+    threads: int,
+) -> None:
+    """The worker process: does the jobs that come through the pipe until it is closed."""
+    stop = threading.Event()
+    jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+
+    def stop_now(*_: object) -> None:
+        stop.set()
+        jobs.put(None)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which says what to do.
+    signal.signal(signal.SIGTERM, stop_now)
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    train = finetune or _finetune()
+
+    def listen() -> None:
+        with contextlib.suppress(EOFError, OSError):
+            while (message := connection.recv()) is not None:
+                jobs.put(message)
+        stop_now()
+
+    threading.Thread(target=listen, daemon=True).start()
+    loaded: dict[str, Task] = {}
+    # The pipe breaks when the parent is gone: then nobody wants the results.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        connection.send(("ready", None))
+        while not stop.is_set() and (job := jobs.get()) is not None:
+            kind, value = _do(job, train, tasks, loaded, device, cache, stop)
+            connection.send(("failed" if kind == "crashed" else kind, value))
+            if kind == "crashed":
+                break  # What it leaves behind, on a GPU above all, may spoil the next run.
+
+
+def _do(
+    job: Job,
+    finetune: Finetune,
+    tasks: Mapping[str, TaskSource],
+    loaded: dict[str, Task],
+    device: str,
+    cache: Path | None,
+    stop: threading.Event,
+) -> tuple[str, Any]:
+    """Do one job; what came of it, as the parent is told."""
+    try:
+        for name in job.stage.tasks:
+            if name not in loaded:
+                loaded[name] = tasks[name].load()
+        result = finetune(
+            job.stage,
+            {name: loaded[name] for name in job.stage.tasks},
+            start=job.start,
+            save=job.save,
+            resume=job.state,
+            device=device,
+            cache=cache,
+            should_stop=stop.is_set,
+        )
+    except Stopped:
+        return "stopped", None
+    except (RunFailed, InputError) as error:
+        return "failed", str(error)
+    except Exception as error:
+        traceback.print_exc()
+        first_line = str(error).strip().split("\n", 1)[0]
+        return "crashed", f"{type(error).__name__}: {first_line}"
+    return "done", result
+
+
+def _finetune() -> Finetune:
+    from transfer_meta.harness.finetune import finetune
+
+    return finetune
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def _ignored_interrupts() -> Iterator[None]:
+    """A child started in here ignores Ctrl-C from its first instruction on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

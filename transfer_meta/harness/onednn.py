@@ -1,0 +1,86 @@
+"""Linear layers in float32 through oneDNN instead of MKL.
+
+On processors that are not Intel's, MKL computes float32 matrix products with AVX2 even where there is
+AVX-512; oneDNN, which torch carries for other uses, has no such preference and is twice as fast there, at
+the same precision (both accumulate in float32; the order of the sums differs).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+# Below so many multiplications a call's overhead outweighs what it gains.
+WORTHWHILE = 1 << 20
+
+
+class _Linear(torch.autograd.Function):
+    """x Wᵀ + b and its gradients, each matrix product by oneDNN."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
+        ctx.save_for_backward(inputs, weight)
+        ctx.has_bias = bias is not None
+        return _product(inputs, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        inputs, weight = ctx.saved_tensors
+        gradient = gradients[0].reshape(-1, weight.shape[0])
+        for_inputs = for_weight = for_bias = None
+        if ctx.needs_input_grad[0]:
+            for_inputs = _product(gradient, weight.t()).reshape(inputs.shape)
+        if ctx.needs_input_grad[1]:
+            for_weight = _product(gradient.t(), inputs.reshape(-1, inputs.shape[-1]).t())
+        if ctx.has_bias and ctx.needs_input_grad[2]:
+            for_bias = gradient.sum(dim=0)
+        return for_inputs, for_weight, for_bias
+
+
+class _Mode(TorchFunctionMode):
+    """Sends float32 calls of `functional.linear` to `_Linear`."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func is functional.linear and not kwargs and not torch.is_autocast_enabled("cpu"):
+            inputs, weight = args[:2]
+            work = inputs.numel() * weight.shape[0]
+            if inputs.dtype == weight.dtype == torch.float32 and work >= WORTHWHILE:
+                return _Linear.apply(inputs, weight, args[2] if len(args) > 2 else None)
+        return func(*args, **(kwargs or {}))
+
+
+def available() -> bool:
+    """Whether this torch has the product and this processor the instructions that make it worth while."""
+    return (
+        torch.backends.mkldnn.is_available()
+        and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    )
+
+
+@contextlib.contextmanager
+def fast_linear(device: torch.device) -> Iterator[None]:
+    """Within it, linear layers on the CPU take oneDNN where that is `available`; elsewhere nothing changes."""
+    if device.type == "cpu" and available():
+        with _Mode():
+            yield
+    else:
+        yield
+
+
+def _product(left: torch.Tensor, right: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """Left times right transposed, plus a bias."""
+    return torch.ops.mkldnn._linear_pointwise(left, right, bias, "none", [], "")
