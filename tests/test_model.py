@@ -11,6 +11,7 @@ from transfer_meta.errors import InputError
 from transfer_meta.model import fit_model, load_model, save_model
 from transfer_meta.outcomes.tables import build_table, load_outcomes
 from transfer_meta.predictors import PREDICTORS
+from transfer_meta.predictors.registry import SIMILARITIES
 
 TABLE = load_outcomes("bingel-soegaard-2017")
 PAIRS = pd.DataFrame({"source": ["POS", "CCG", "HYP"], "target": ["CHU", "HYP", "STR"]})
@@ -18,10 +19,15 @@ PAIRS = pd.DataFrame({"source": ["POS", "CCG", "HYP"], "target": ["CHU", "HYP", 
 
 @pytest.mark.parametrize("name", PREDICTORS)
 def test_a_model_predicts_the_same_after_loading(name: str, tmp_path: Path) -> None:
-    model = fit_model(TABLE, name, judge=False)
+    table, pairs = TABLE, PAIRS
+    if name in SIMILARITIES:
+        score = SIMILARITIES[name][0]
+        frame = TABLE.pairs[["source", "target", "gain"]].assign(**{score: np.linspace(-1, 1, 90)})
+        table, pairs = build_table(frame), PAIRS.assign(**{score: [0.1, 0.9, np.nan]})
+    model = fit_model(table, name, judge=False)
     save_model(model, tmp_path / "m")
     loaded = load_model(tmp_path / "m")
-    pd.testing.assert_frame_equal(model.predict(PAIRS), loaded.predict(PAIRS), check_exact=True)
+    pd.testing.assert_frame_equal(model.predict(pairs), loaded.predict(pairs), check_exact=True)
 
 
 def test_the_folder_is_plain_text(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ _PUBLIC = {
     "load_model": "transfer_meta.model",
     "load_outcomes": "transfer_meta.outcomes.tables",
     "make_predictor": "transfer_meta.predictors",
+    "score_sources": "transfer_meta.transferability",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from transfer_meta.records import TaskProfile as TaskProfile
     from transfer_meta.records import TaskType as TaskType
     from transfer_meta.tasks import Task as Task
+    from transfer_meta.transferability import score_sources as score_sources
 
 
 def __getattr__(name: str) -> Any:

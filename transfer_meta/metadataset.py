@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -12,26 +12,26 @@ from numpy.typing import NDArray
 
 from transfer_meta.errors import InputError, nearest
 from transfer_meta.features.ratios import safe_ratio
+from transfer_meta.features.similarity import (
+    Vectors,
+    reciprocal_rank_fusion,
+    similarity_features,
+)
 from transfer_meta.outcomes.tables import OutcomeTable
 from transfer_meta.records import ID_COLUMNS, FloatArray
 
 ROLES = ("target", "source", "ratio", "pair")
+GROUPS = ("data", "curve", "embedding", "transferability", "pair")
 
 # Prefixes of the feature names of learning curves and of task vectors; everything else describes the data.
 CURVE_PREFIXES = (
     "grad_", "slope_", "relative_slope_", "loss_done_", "curve_", "log_fit_", "power_fit_", "dev_",
     "final_loss", "init_loss", "half_iter",
 )  # fmt: skip
-EMBEDDING_PREFIXES = (
-    "textemb",
-    "taskemb",
-    "descemb",
-    "labelemb",
-    "hashemb",
-    "cosine",
-    "similarity",
-    "fused",
-)
+EMBEDDING_PREFIXES = ("cosine_", "mean_", "centred_", "concat_", "rrf_")
+TRANSFERABILITY_PREFIXES = (
+    "logme", "h_score", "leep", "nce", "transrate", "gbc", "knn", "linear_probe", "fewshot",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class MetaDataset:
     has_gain : bool
         Whether `truth` is a gain.
     features : DataFrame
-        One row a feature column of `X`: ``column``, ``feature``, ``role``, ``group`` (data, curve, embedding or
-        pair).
+        One row a feature column of `X`: ``column``, ``feature``, ``role``, ``group`` (one of
+        `GROUPS`).
     name, feature_set : str
         The outcome table and the features' selection.
     """
@@ -92,7 +92,7 @@ def build_metadataset(table: OutcomeTable, features: str = "all") -> MetaDataset
     table
         The outcomes, with task features or pair features or neither.
     features
-        ``all``, ``data``, ``curve``, ``embedding``, ``pair``, a feature set that the table names, or a regular
+        ``all``, a group of `GROUPS`, a feature set that the table names, or a regular
         expression that is searched in the columns' names (``role.feature``).
 
     Raises
@@ -158,7 +158,7 @@ def pair_features(
     for feature in pair_features:
         blocks[f"pair.{feature}"] = pairs[feature].to_numpy(dtype=float)
         group = feature_group(feature)
-        rows.append((f"pair.{feature}", feature, "pair", group if group == "embedding" else "pair"))
+        rows.append((f"pair.{feature}", feature, "pair", "pair" if group == "data" else group))
     described = pd.DataFrame(rows, columns=["column", "feature", "role", "group"])
     return pd.DataFrame(blocks), described
 
@@ -172,16 +172,69 @@ def _rows_of(tasks: pd.DataFrame, names: pd.Series) -> FloatArray:
 
 
 def feature_group(feature: str) -> str:
-    """``curve``, ``embedding`` or ``data``, by the feature's name.
+    """``curve``, ``embedding``, ``transferability`` or ``data``, by the feature's name.
 
     Examples
     --------
-    >>> feature_group("grad_30"), feature_group("size"), feature_group("textemb_cosine")
-    ('curve', 'data', 'embedding')
+    >>> feature_group("grad_30"), feature_group("size"), feature_group("mean_textemb"), feature_group("leep")
+    ('curve', 'data', 'embedding', 'transferability')
     """
-    if feature.startswith(CURVE_PREFIXES):
-        return "curve"
-    return "embedding" if feature.startswith(EMBEDDING_PREFIXES) else "data"
+    for group, prefixes in (
+        ("curve", CURVE_PREFIXES),
+        ("embedding", EMBEDDING_PREFIXES),
+        ("transferability", TRANSFERABILITY_PREFIXES),
+    ):
+        if feature.startswith(prefixes):
+            return group
+    return "data"
+
+
+def with_similarities(table: OutcomeTable, vectors: Mapping[str, Vectors]) -> OutcomeTable:
+    """The table with the similarities of its tasks' vectors as further pair features.
+
+    Parameters
+    ----------
+    table
+        Outcomes.
+    vectors
+        Of every task in the table: name of a vector to array, see `features.similarity`.
+
+    Returns
+    -------
+    OutcomeTable
+        With ``mean_KIND``, ``centred_KIND`` and ``rrf_KIND`` for every kind of vector, ``rrf_all``, and
+        ``rrf_text_task``: the fusion of TextEmb's ranking with TaskEmb's (Vu et al. 2020), each target's sources
+        ranked among themselves.
+
+    Raises
+    ------
+    InputError
+        A task has no vectors.
+    """
+    pairs = table.pairs
+    blocks = []
+    for target, names in pairs.groupby("target", sort=False)["source"]:
+        candidates = list(dict.fromkeys(names))
+        for task in (str(target), *candidates):
+            if task not in vectors:
+                raise InputError(f"task '{task}' has no vectors{nearest(task, vectors)}")
+        features = similarity_features(
+            target=vectors[str(target)], sources={name: vectors[name] for name in candidates}
+        )
+        features = features[[c for c in features if not str(c).startswith(("cosine_", "concat_"))]]
+        if {"mean_textemb", "rrf_taskemb"} <= set(features):
+            both = features[["mean_textemb", "rrf_taskemb"]].to_numpy()
+            features = features.assign(rrf_text_task=reciprocal_rank_fusion(both))
+        blocks.append(features.reset_index().assign(target=target))
+    similarities = pd.concat(blocks, ignore_index=True)
+    added = [str(c) for c in similarities if c not in ("source", "target")]
+    return replace(
+        table,
+        pairs=pairs.drop(columns=[c for c in added if c in pairs]).merge(
+            similarities, on=["source", "target"], how="left", validate="many_to_one"
+        ),
+        pair_features=(*(f for f in table.pair_features if f not in added), *added),
+    )
 
 
 def select_features(
@@ -195,7 +248,7 @@ def select_features(
             wanted |= described["role"] == "pair"
     elif features == "all":
         wanted = pd.Series(True, index=described.index)
-    elif features in ("data", "curve", "embedding", "pair"):
+    elif features in GROUPS:
         wanted = described["group"] == features
     else:
         try:

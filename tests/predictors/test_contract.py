@@ -10,6 +10,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from transfer_meta.errors import InputError
 from transfer_meta.predictors import PREDICTORS, make_predictor
+from transfer_meta.predictors.registry import SIMILARITIES
 from transfer_meta.records import ID_COLUMNS
 
 CHEAP = {"n_trials": 3}
@@ -29,6 +30,8 @@ def pairs(seed: int = 0, n_tasks: int = 7) -> tuple[pd.DataFrame, np.ndarray]:
     for i, feature in enumerate(("size", "grad_30", "label_entropy")):
         X[f"target.{feature}"] = [tasks[t][i] for _, t in rows]
         X[f"source.{feature}"] = [tasks[s][i] for s, _ in rows]
+    for feature, *_ in SIMILARITIES.values():
+        X[f"pair.{feature}"] = random.normal(size=len(X))
     y = 0.1 * (X["target.size"] - X["source.size"]).to_numpy() + 0.02 * random.normal(size=len(X))
     return X, y
 
@@ -110,7 +113,7 @@ class TestEveryPredictor:
         X, y = pairs()
         bare = X[list(ID_COLUMNS)]
         predictor = make(name)
-        if predictor.uses_features or "rule" in name:
+        if predictor.uses_features or "rule" in name or name in SIMILARITIES:
             with pytest.raises(InputError, match="needs"):
                 predictor.check(bare)
         else:

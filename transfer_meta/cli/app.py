@@ -7,10 +7,12 @@ import sys
 import typer
 
 from transfer_meta.cli import benchmark, importance, model, outcomes, quickstart, report, runs
+from transfer_meta.cli.embed import embed
 from transfer_meta.cli.pairs import pairs
 from transfer_meta.cli.profile import profile
 from transfer_meta.cli.run import run as run_plan
 from transfer_meta.cli.tasks import tasks_app
+from transfer_meta.cli.transferability import transferability
 from transfer_meta.errors import InputError
 
 app = typer.Typer(
@@ -33,6 +35,8 @@ app.command()(profile)
 app.command()(pairs)
 app.command("run")(run_plan)
 app.add_typer(runs.app, name="runs")
+app.command()(embed)
+app.command()(transferability)
 
 
 def main(arguments: list[str] | None = None) -> int:

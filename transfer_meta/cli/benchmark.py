@@ -15,6 +15,7 @@ from transfer_meta.cli.options import (
     Jobs,
     Seed,
     TasksFile,
+    Vectors,
     cores,
     load,
     split_list,
@@ -30,6 +31,7 @@ def benchmark(
     dataset: Dataset,
     tasks: TasksFile = None,
     columns: Columns = None,
+    vectors: Vectors = None,
     protocol: Annotated[
         str,
         typer.Option(
@@ -79,7 +81,7 @@ def benchmark(
         seed=seed,
         n_jobs=cores(n_jobs),
     )
-    table = load(dataset, tasks, columns)
+    table = load(dataset, tasks, columns, vectors)
     with progress(protocol) as on_progress:
         result = run(table, settings, on_progress=on_progress)
     if as_json:

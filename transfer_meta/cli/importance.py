@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 
 from transfer_meta.cli.console import print_json, print_table, progress
-from transfer_meta.cli.options import AsJson, Columns, Dataset, Features, Seed, TasksFile, load
+from transfer_meta.cli.options import AsJson, Columns, Dataset, Features, Seed, TasksFile, Vectors, load
 
 
 def importance(
     dataset: Dataset,
     tasks: TasksFile = None,
     columns: Columns = None,
+    vectors: Vectors = None,
     predictor: Annotated[
         str | None,
         typer.Option(help="Default: logistic; lightgbm for --method shap.", show_default=False),
@@ -50,7 +51,7 @@ def importance(
 
     predictor = predictor or ("lightgbm" if method == "shap" else "logistic")
     estimator = make_predictor(predictor, random_state=seed)
-    table = load(dataset, tasks, columns)
+    table = load(dataset, tasks, columns, vectors)
     data = build_metadataset(table, features or "all")
     with progress(method) as on_progress:
         rows = feature_importance(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,6 +29,14 @@ Columns = Annotated[
         show_default=False,
     ),
 ]
+Vectors = Annotated[
+    Path | None,
+    typer.Option(
+        "--vectors",
+        help="Task vectors (.npz, .safetensors, from `embed`): their similarities become pair features.",
+        show_default=False,
+    ),
+]
 Features = Annotated[
     str | None,
     typer.Option(
@@ -45,11 +53,28 @@ Jobs = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of tables.")]
 
 
-def load(dataset: str, tasks: Path | None, columns: str | None) -> OutcomeTable:
+def load(
+    dataset: str, tasks: Path | None, columns: str | None, vectors: Path | None = None
+) -> OutcomeTable:
     """The outcome table that the arguments of a command name."""
     from transfer_meta.outcomes.tables import load_outcomes
 
-    return load_outcomes(dataset, tasks=tasks, columns=parse_columns(columns))
+    table = load_outcomes(dataset, tasks=tasks, columns=parse_columns(columns))
+    if vectors is None:
+        return table
+    from transfer_meta.metadataset import with_similarities
+
+    return with_similarities(table, load_task_space(vectors)[0])
+
+
+def load_task_space(path: Path | None) -> tuple[dict[str, Any], dict[str, str]]:
+    """Vectors and types of tasks from a file that ``embed`` wrote; nothing where there is none."""
+    if path is None:
+        return {}, {}
+    from transfer_meta.features.vector_files import load_vectors
+
+    vectors, settings = load_vectors(path)
+    return vectors, settings.get("types", {})
 
 
 def parse_columns(text: str | None) -> dict[str, str]:

@@ -16,7 +16,7 @@ from transfer_meta.errors import InputError, unknown
 from transfer_meta.evaluation.bootstrap import bootstrap_over_targets, bootstrap_pooled
 from transfer_meta.evaluation.metrics import METRICS, PairPredictions, PairTruth, evaluate
 from transfer_meta.evaluation.splits import PROTOCOLS
-from transfer_meta.metadataset import MetaDataset, build_metadataset
+from transfer_meta.metadataset import GROUPS, MetaDataset, build_metadataset
 from transfer_meta.outcomes.tables import OutcomeTable
 from transfer_meta.predictors import PREDICTORS, UNTUNED, Prediction, TransferPredictor, make_predictor
 from transfer_meta.records import FloatArray
@@ -28,7 +28,7 @@ CONTROL_DRAWS = 20
 """How often random controls are drawn under a protocol that is not shuffled."""
 # Folds of one predictor that a worker does at a time: many enough to batch, few enough to share out.
 FOLDS_A_JOB = 100
-FEATURE_SETS_SHOWN = ("all", "all-refit", "data", "curve", "embedding", "pair")
+FEATURE_SETS_SHOWN = ("all", "all-refit", *GROUPS)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from transfer_meta.errors import unknown
 from transfer_meta.predictors.base import TransferPredictor
@@ -17,9 +18,27 @@ from transfer_meta.predictors.controls import (
 from transfer_meta.predictors.elimination import EliminationPredictor, OptimisticElimination
 from transfer_meta.predictors.logistic import LogisticPredictor
 from transfer_meta.predictors.rules import RulePredictor, SourcePopularityPredictor
+from transfer_meta.predictors.similarity import SimilarityPredictor
 from transfer_meta.predictors.tuning import TunedPredictor
 
 GRADIENT_FEATURES = ("grad_30", "slope_30")
+
+# Pair features of `features.similarity` and `features.transferability` that rank sources by themselves.
+SIMILARITIES: dict[str, tuple[str, ...]] = {
+    "tfidf": ("mean_tfidf", "tfidf_cosine"),
+    "textemb": ("mean_textemb",),
+    "taskemb": ("rrf_taskemb",),
+    "taskemb-centred": ("centred_taskemb",),
+    "descemb": ("mean_descemb",),
+    "text+task": ("rrf_text_task",),
+    "logme": ("logme",),
+    "h-score": ("h_score_shrunk", "h_score"),
+    "leep": ("leep",),
+    "nce": ("nce",),
+    "transrate": ("transrate",),
+    "gbc": ("gbc",),
+    "few-shot": ("fewshot_neg_loss",),
+}
 
 PREDICTORS: dict[str, Callable[[], TransferPredictor]] = {
     "always-gain": lambda: ConstantPredictor(1.0),
@@ -31,6 +50,7 @@ PREDICTORS: dict[str, Callable[[], TransferPredictor]] = {
     "size-rule": lambda: RulePredictor("size"),
     "curve-gradient-rule": lambda: RulePredictor(GRADIENT_FEATURES, flatter_target=True),
     "random-fingerprints": RandomFingerprintsPredictor,
+    **{name: partial(SimilarityPredictor, feature) for name, feature in SIMILARITIES.items()},
     "logistic": LogisticPredictor,
     "logistic-rfe": EliminationPredictor,
     "logistic-rfe-optimistic": OptimisticElimination,

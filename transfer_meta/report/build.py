@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +15,7 @@ from transfer_meta.evaluation.bootstrap import bootstrap_over_targets
 from transfer_meta.evaluation.calibration import reliability
 from transfer_meta.evaluation.metrics import PairPredictions, evaluate
 from transfer_meta.evaluation.splits import PROTOCOLS
+from transfer_meta.features.similarity import Vectors
 from transfer_meta.importance import COLUMNS, OnProgress, feature_importance
 from transfer_meta.metadataset import build_metadataset
 from transfer_meta.outcomes.tables import OutcomeTable
@@ -44,6 +46,8 @@ class Report:
         Protocols and explanations that the table does not suffice for, with the reason.
     seconds : float
         What it took.
+    vectors, types : mapping
+        Vectors and type of each task for the map of the task space; empty: no map.
     """
 
     table: OutcomeTable
@@ -51,6 +55,8 @@ class Report:
     importances: dict[tuple[str, str], pd.DataFrame]
     skipped: dict[str, str] = field(default_factory=dict)
     seconds: float = float("nan")
+    vectors: Mapping[str, Vectors] = field(default_factory=dict)
+    types: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def importance(self) -> pd.DataFrame:

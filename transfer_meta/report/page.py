@@ -26,6 +26,7 @@ from transfer_meta.report.build import (
     reliability_points,
 )
 from transfer_meta.report.published import PUBLISHED, Published
+from transfer_meta.report.task_map import task_map
 
 MEANINGS = {
     "pairs-5fold": (
@@ -48,6 +49,10 @@ CONTROLS = {
     "size-rule": "the source has more data than the target",
     "curve-gradient-rule": "the target's learning curve is flatter than the source's",
     "random-fingerprints": "logistic regression on random numbers in place of features",
+    "textemb": "cosine of the mean token vectors of the tasks' texts",
+    "taskemb": "fused ranks of the cosines of the components of the Fisher information",
+    "taskemb-centred": "the same cosines with what all tasks have in common taken off",
+    "text+task": "fused ranks of textemb and taskemb",
 }
 SHOWN_METRICS = (
     "accuracy", "f1", "auroc", "auroc_within_target", "brier",
@@ -114,6 +119,7 @@ def _context(report: Report) -> dict[str, Any]:
         "controls": {
             n: m for n, m in CONTROLS.items() if n in set(report.benchmarks[0].rows["predictor"])
         },
+        "task_map": task_map(report.vectors, report.types) if len(report.vectors) > 2 else None,
         "coefficients": _coefficients(report, published),
         "importances": _importances(report),
         "reliability": _reliability(results) if table.has_gain else None,

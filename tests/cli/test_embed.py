@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from transfer_meta.cli.app import main
+from transfer_meta.cli.embed import ENCODER_KINDS
+from transfer_meta.features.vector_files import load_vectors
+from transfer_meta.harness.embed import KINDS
+
+FILMS = [("a fine film", "good"), ("dull", "bad"), ("well played", "good"), ("a poor plot", "bad")]
+TWEETS = [("fine day", "glad"), ("rain, rain", "sad"), ("sun at last", "glad"), ("a poor week", "sad")]
+
+
+@pytest.fixture
+def tasks(tmp_path: Path) -> list[str]:
+    paths = []
+    for name, rows in (("films", FILMS), ("tweets", TWEETS), ("reviews", FILMS[1:])):
+        path = tmp_path / f"{name}.csv"
+        path.write_text("text,label\n" + "".join(f'"{text}",{label}\n' for text, label in rows))
+        paths.append(str(path))
+    return paths
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main(["embed", *arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_the_command_line_knows_the_kinds_without_torch() -> None:
+    assert set(ENCODER_KINDS) == set(KINDS)
+
+
+def test_without_an_encoder(tasks: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, *tasks, "--json")
+    assert code == 0
+    result = json.loads(out)
+    assert [row["task"] for row in result["vectors"]] == ["films", "tweets", "reviews"]
+    assert {row["numbers"] for row in result["vectors"]} == {1024}
+    of_films = {
+        row["source"]: row["cosine_tfidf"] for row in result["similarities"] if row["target"] == "films"
+    }
+    assert of_films["reviews"] > of_films["tweets"]
+
+
+def test_with_an_encoder_a_store_and_a_file(
+    tasks: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = (*tasks, "--encoder", "random:1x32", "--kinds", "tfidf,textemb,taskemb,descemb")
+    places = ("--store", str(tmp_path / "runs.sqlite"), "--out", str(tmp_path / "v.npz"))
+    code, out, _ = run(capsys, *arguments, *places)
+    assert code == 0
+    assert "Nearest task by" in out
+    assert "has no description" in out
+    vectors, settings = load_vectors(tmp_path / "v.npz")
+    assert set(vectors) == {"films", "tweets", "reviews"}
+    assert {"tfidf", "textemb", "taskemb.layer.0.query"} <= set(vectors["films"])
+    assert settings["encoder"] == "random:1x32"
+    assert settings["kinds"]["taskemb"]["variant"] == "empirical"
+
+    code, out, _ = run(capsys, *arguments, *places, "--json")
+    rows = json.loads(out)["vectors"]
+    assert {row["kind"] for row in rows if row["stored"]} == {"textemb", "taskemb"}
+    again, _ = load_vectors(tmp_path / "v.npz")
+    assert np.array_equal(again["films"]["textemb"], vectors["films"]["textemb"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--kinds", "textemb"], "kind 'textemb' needs an encoder"),
+        (["--kinds", "text"], "unknown kind of task vector 'text'"),
+        (["--encoder", "random:1x32", "--fisher", "empiric"], "did you mean 'empirical'"),
+        (["--encoder", "random:1x32", "--draws", "0"], "draws = 0"),
+        (["--encoder", "random:0x32"], "expected at least 1 layer"),
+        (["--encoder", "random:1x32", "--start", "none.safetensors"], "cannot read the checkpoint"),
+        (["--out", "vectors.csv"], "expected .npz or .safetensors"),
+        (
+            ["--encoder", "random:1x32", "--kinds", "descemb"],
+            "no vectors: task 'films' has no description",
+        ),
+    ],
+)
+def test_mistakes_are_told_in_one_line(
+    tasks: list[str],
+    options: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code, out, err = run(capsys, *tasks, *options)
+    assert code == 2
+    assert out == ""
+    assert message in err
+    assert err.count("\n") == 1

@@ -1,0 +1,166 @@
+"""`transfer-meta transferability`: sources scored for a target by the published measures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from transfer_meta.cli.profile import AsJson, OutFile, check_out, tell, write_json, write_table
+from transfer_meta.cli.run import require
+from transfer_meta.cli.tasks import takes_tasks
+from transfer_meta.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SHARED = (
+    "Without a checkpoint a source has the pretrained encoder and a head fitted to its examples: its"
+    " features are those of every such source, and only leep and nce tell them apart."
+)
+
+
+@takes_tasks
+def transferability(
+    more_sources: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SOURCE]...", help="Further sources.", show_default=False),
+    ] = None,
+    *,
+    target: Annotated[
+        str,
+        typer.Option(
+            "--target", metavar="TASK", help="The task that may be helped.", show_default=False
+        ),
+    ],
+    sources: Annotated[
+        list[str],
+        typer.Option(
+            "--sources",
+            metavar="TASK...",
+            help="The tasks that may help: files, task cards, folders of them, hf:DATASET.",
+            show_default=False,
+        ),
+    ],
+    encoder: Annotated[
+        str,
+        typer.Option(
+            "--encoder",
+            help="'offline', a folder, or a name on the Hugging Face Hub.",
+            show_default=False,
+        ),
+    ],
+    checkpoint: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--checkpoint",
+            metavar="SOURCE=FILE",
+            help="Safetensors of the encoder fine-tuned on a source, as run --keep-checkpoints leaves it."
+            " May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    examples: Annotated[int, typer.Option("--examples", help="Training examples drawn a task.")] = 500,
+    steps: Annotated[int, typer.Option("--steps", help="Steps of few-shot fine-tuning.")] = 20,
+    max_length: Annotated[int, typer.Option("--max-length", min=8, help="Tokens an input.")] = 128,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", min=1, help="Padded tokens a pass: the bound on memory.")
+    ] = 4096,
+    seed: Annotated[int, typer.Option("--seed", help="Of the examples drawn, and their order.")] = 0,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, or cuda:N.")] = "cpu",
+    out: OutFile = None,
+    as_json: AsJson = False,
+    settings: Any,
+) -> None:
+    """Score sources for a target: LogME, H-score, TransRate, GBC, kNN, linear probe, LEEP, NCE, few-shot loss.
+
+    Higher is better in every column; leep, nce, gbc and the negated loss are at most 0. A source without a
+    checkpoint has the pretrained encoder with a head fitted to its examples: only leep and nce then differ
+    between sources. --out writes source, target and the scores: features of the pair in a table of outcomes.
+
+    For example: transfer-meta transferability --target rte.train.jsonl --sources tasks/ --encoder offline
+    """
+    require("torch", "transformers")
+    from transfer_meta.cli.console import print_json, print_table, progress
+    from transfer_meta.harness.fewshot import FewShot
+    from transfer_meta.harness.frozen import Reading
+    from transfer_meta.tasks.resolve import find_tasks, resolve_tasks
+    from transfer_meta.transferability import SCORES, ScoreSettings, score_sources
+
+    check_out(out)
+    score_settings = ScoreSettings(
+        max_examples=examples,
+        seed=seed,
+        reading=Reading(max_length, max_tokens),
+        few_shot=FewShot(steps=steps, seed=seed),
+    )
+    named = find_tasks([target])
+    if len(named) != 1:
+        raise InputError(f"--target: expected one task, got {len(named)} in '{target}'")
+    others = [other for other in find_tasks([*sources, *(more_sources or [])]) if other != named[0]]
+    goal, *candidates = resolve_tasks([*named, *others], settings)
+    with progress("sources") as on_progress:
+        frame = score_sources(
+            target=goal,
+            sources=candidates,
+            encoder=encoder,
+            checkpoints=_checkpoints(checkpoint or ()),
+            settings=score_settings,
+            device=device,
+            on_progress=on_progress,
+        )
+    if frame[list(SCORES)].isna().all(axis=None):
+        raise InputError(f"no score: {frame['missing'].iloc[0]}")
+    note = _SHARED if (frame["checkpoint"] == "").any() else ""
+    if out is not None:
+        features = frame[["source", "target", *SCORES]]
+        if out.suffix.lower() == ".json":
+            write_json(features.to_dict("records"), out)
+        else:
+            write_table(features, out)
+        tell(f"wrote {out}: {len(frame)} pairs")
+    if as_json:
+        print_json(
+            {
+                "target": goal.name,
+                "encoder": encoder,
+                "examples": examples,
+                "steps": steps,
+                "seed": seed,
+                "note": note,
+                "scores": frame.to_dict("records"),
+            }
+        )
+        return
+    if out is None:
+        columns = ["source", "checkpoint", *SCORES]
+        shown = frame.assign(
+            checkpoint=frame["checkpoint"].ne("").map({True: "own", False: "pretrained"})
+        )
+        rows = shown[columns].to_numpy(dtype=object).tolist()
+        print_table(columns, rows, title=f"target {goal.name}, encoder {encoder}; higher is better")
+    for line in (note, *_missing(frame)):
+        if line:
+            tell(line) if out is not None else print(line)
+
+
+def _checkpoints(given: list[str] | tuple[()]) -> dict[str, str]:
+    """``SOURCE=FILE`` as a mapping."""
+    files: dict[str, str] = {}
+    for pair in given:
+        source, equals, file = pair.partition("=")
+        if not (source and equals and file):
+            raise InputError(f"--checkpoint: expected SOURCE=FILE, got '{pair}'")
+        if source in files:
+            raise InputError(f"--checkpoint: two files for source '{source}'")
+        files[source] = file
+    return files
+
+
+def _missing(frame: pd.DataFrame) -> list[str]:
+    """One line for each reason why scores are missing, with the sources that it holds for."""
+    sources_of: dict[str, list[str]] = {}
+    for source, reasons in zip(frame["source"], frame["missing"], strict=True):
+        if reasons:
+            sources_of.setdefault(reasons, []).append(source)
+    return [f"{', '.join(sources)}: no {reasons}" for reasons, sources in sources_of.items()]

@@ -1,0 +1,56 @@
+"""Checks that all transferability scores share."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from transfer_meta.errors import InputError
+from transfer_meta.records import FloatArray
+
+
+def check_features(
+    features: ArrayLike, labels: ArrayLike, *, regression: bool = False
+) -> tuple[FloatArray, NDArray]:
+    """Features as floats of shape (n, d) and labels of shape (n,): class indices, or floats.
+
+    Raises
+    ------
+    InputError
+        Shapes that do not match, NaN or infinity, fewer than two classes, a constant regression target.
+    """
+    matrix = np.asarray(features, dtype=np.float64)
+    if matrix.ndim != 2 or 0 in matrix.shape:
+        raise InputError(f"features of shape {matrix.shape} (expected examples x dimensions)")
+    if not np.isfinite(matrix).all():
+        raise InputError("features hold NaN or infinite values")
+    if not regression:
+        return matrix, check_classes(labels, len(matrix))
+    targets = np.asarray(labels, dtype=np.float64)
+    if targets.shape != (len(matrix),):
+        raise InputError(f"labels of shape {targets.shape} for {len(matrix)} examples")
+    if not np.isfinite(targets).all():
+        raise InputError("labels hold NaN or infinite values")
+    if np.ptp(targets) == 0:
+        raise InputError(f"the regression target is constant ({targets[0]:g})")
+    return matrix, targets
+
+
+def check_classes(labels: ArrayLike, count: int) -> NDArray[np.intp]:
+    """Labels of any kind as class indices 0 … C-1; an InputError below two classes."""
+    values = np.asarray(labels)
+    if values.shape != (count,):
+        raise InputError(f"labels of shape {values.shape} for {count} examples")
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        raise InputError("labels hold NaN")
+    classes, indices = np.unique(values, return_inverse=True)
+    if len(classes) < 2:
+        raise InputError(
+            f"a single class ('{classes[0]}') among {count} labels (expected at least two)"
+        )
+    return indices
+
+
+def one_hot(indices: NDArray[np.intp]) -> FloatArray:
+    """Class indices (n,) as ones and zeros (n, C)."""
+    return np.eye(int(indices.max()) + 1)[indices]

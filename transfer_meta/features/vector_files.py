@@ -1,0 +1,105 @@
+"""Task vectors as files: NumPy's .npz, or .safetensors."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfer_meta.errors import InputError
+from transfer_meta.files import atomic_file
+from transfer_meta.records import FloatArray
+
+_SETTINGS = "settings"  # the entry of an .npz file that is no vector; names of vectors hold a slash
+SUFFIXES = (".npz", ".safetensors")
+
+
+def save_vectors(
+    path: Path | str,
+    vectors: Mapping[str, Mapping[str, NDArray[np.floating]]],
+    settings: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the vectors of several tasks, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        Its suffix, ``.npz`` or ``.safetensors``, says the format; entries are named ``TASK/VECTOR``.
+    vectors : mapping of task to mapping of name to array of shape (d,)
+        Stored in float32.
+    settings : mapping
+        How they were made, as JSON values, kept beside them.
+
+    Raises
+    ------
+    InputError
+        Another suffix, or a place that cannot be written to.
+    """
+    path = check_suffix(path)
+    arrays = {
+        f"{task}/{name}": np.asarray(values, dtype=np.float32)
+        for task, of_task in vectors.items()
+        for name, values in of_task.items()
+    }
+    text = json.dumps(dict(settings or {}), sort_keys=True)
+    with atomic_file(path) as temporary:
+        if path.suffix == ".npz":
+            np.savez_compressed(temporary, allow_pickle=False, **{_SETTINGS: np.array(text)}, **arrays)
+        else:
+            from safetensors.numpy import save_file
+
+            save_file(arrays, temporary, metadata={_SETTINGS: text})
+
+
+def load_vectors(path: Path | str) -> tuple[dict[str, dict[str, FloatArray]], dict[str, Any]]:
+    """The vectors by task and the settings that `save_vectors` wrote.
+
+    Raises
+    ------
+    InputError
+        The file is not there, is broken, or holds something else.
+    """
+    path = check_suffix(path)
+    try:
+        arrays, text = _read_npz(path) if path.suffix == ".npz" else _read_safetensors(path)
+        settings = json.loads(text)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or "not a file of task vectors, or a broken one"
+        raise InputError(f"cannot read '{path}': {reason}") from error
+    vectors: dict[str, dict[str, FloatArray]] = {}
+    for key, values in arrays.items():
+        task, slash, name = key.rpartition("/")
+        if not slash or values.ndim != 1 or values.dtype.kind != "f":
+            raise InputError(f"'{path}': entry '{key}' is no task vector (expected TASK/VECTOR, 1-D)")
+        vectors.setdefault(task, {})[name] = values.astype(np.float64)
+    return vectors, settings
+
+
+def check_suffix(path: Path | str) -> Path:
+    """The path, if its suffix is one of `SUFFIXES`."""
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"'{path}' is no name for a file of vectors (expected .npz or .safetensors)")
+    return path
+
+
+def _read_npz(path: Path) -> tuple[dict[str, NDArray], str]:
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    return arrays, str(arrays.pop(_SETTINGS))
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, NDArray], str]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            text = (file.metadata() or {})[_SETTINGS]
+            return {name: file.get_tensor(name) for name in file.keys()}, text  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error

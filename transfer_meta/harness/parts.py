@@ -1,0 +1,86 @@
+"""The parts of a BERT-like encoder under one set of names, whatever its implementation calls them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from transfer_meta.errors import InputError
+
+# Names within a layer: BERT, RoBERTa, ELECTRA and their kin; DeBERTa; DistilBERT; MPNet.
+_WITHIN_LAYER = {
+    "query": r"attention\.self\.query(_proj)?|attention\.q_lin|attention\.attn\.q",
+    "key": r"attention\.self\.key(_proj)?|attention\.k_lin|attention\.attn\.k",
+    "value": r"attention\.self\.value(_proj)?|attention\.v_lin|attention\.attn\.v",
+    "attention_output": r"attention\.output\.dense|attention\.out_lin|attention\.attn\.o",
+    "attention_norm": r"attention\.output\.LayerNorm|sa_layer_norm|attention\.LayerNorm",
+    "feed_forward_in": r"intermediate\.dense|ffn\.lin1",
+    "feed_forward_out": r"output\.dense|ffn\.lin2",
+    "output_norm": r"output\.LayerNorm|output_layer_norm",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A module of an encoder and what is read there.
+
+    Parameters
+    ----------
+    module
+        Where to listen.
+    kind
+        ``linear``, ``norm`` and ``embedding`` have weights; ``activation`` is the module's output token
+        by token, ``pooled`` all its tokens together.
+    """
+
+    module: nn.Module
+    kind: str
+
+
+def find_parts(encoder: nn.Module, *, embeddings: bool = False) -> dict[str, Part]:
+    """All parts of an encoder by name, layer by layer.
+
+    Raises
+    ------
+    InputError
+        The encoder's modules go by none of the names known here.
+    """
+    layers = next(
+        (m for m in encoder.modules() if isinstance(m, nn.ModuleList) and _is_layer(m[0])), None
+    )
+    if layers is None:
+        raise InputError(
+            f"the parts of encoder '{type(encoder).__name__}' are not known (expected layers named as in "
+            "BERT, RoBERTa, ELECTRA, DeBERTa, DistilBERT or MPNet)"
+        )
+    parts = {}
+    if embeddings:
+        words: Any = encoder.get_input_embeddings()  # type: ignore[operator]
+        parts["embeddings.words"] = Part(words, "embedding")
+        norm = getattr(getattr(encoder, "embeddings", None), "LayerNorm", None)
+        if isinstance(norm, nn.LayerNorm):
+            parts["embeddings.norm"] = Part(norm, "norm")
+    for index, layer in enumerate(layers):
+        for name, module in _within(layer).items():
+            kind = "norm" if name.endswith("_norm") else "linear"
+            parts[f"layer.{index}.{name}"] = Part(module, kind)
+        parts[f"layer.{index}.output"] = Part(layer, "activation")
+    parts["pooled_output"] = Part(layers[-1], "pooled")
+    return parts
+
+
+def _within(layer: nn.Module) -> dict[str, nn.Module]:
+    """The parts of one layer, by our names."""
+    found = {}
+    for name, pattern in _WITHIN_LAYER.items():
+        for own_name, module in layer.named_modules():
+            if re.fullmatch(pattern, own_name):
+                found[name] = module
+    return found
+
+
+def _is_layer(module: nn.Module) -> bool:
+    return _within(module).keys() == _WITHIN_LAYER.keys()
