@@ -20,12 +20,15 @@ from transfer_meta.evaluation.benchmark import (
     DEFAULT_PROTOCOL,
     BenchmarkSettings,
     benchmark,
+    ranking_groups,
+    seed_weights,
     training_truth,
 )
 from transfer_meta.files import atomic_folder, digest
 from transfer_meta.metadataset import build_metadataset, pair_features
 from transfer_meta.outcomes.tables import OutcomeTable
 from transfer_meta.predictors import PREDICTORS, TransferPredictor, make_predictor
+from transfer_meta.predictors.relative import RelativePredictor
 
 FORMAT = 1
 """Version of the folder's layout; a folder of another version is refused."""
@@ -119,7 +122,11 @@ def fit_model(
         )
         rows = benchmark(table, settings).rows
         figures = dict(zip(rows["metric"], rows["value"].astype(float), strict=True))
-    fitted.fit(data.X, training_truth(data))
+    weight = seed_weights(table.pairs, ranking_groups(data))
+    if isinstance(fitted, RelativePredictor):
+        fitted.fit(data.X, training_truth(data), sample_weight=weight)
+    else:
+        fitted.fit(data.X, training_truth(data))
     card = {
         "format": FORMAT,
         "version": __version__,

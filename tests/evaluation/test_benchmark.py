@@ -5,13 +5,15 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import spearmanr
 from sklearn.model_selection import KFold
 
 from transfer_meta.cli.console import _plain
 from transfer_meta.errors import InputError
-from transfer_meta.evaluation.benchmark import BenchmarkSettings, benchmark
+from transfer_meta.evaluation.benchmark import BenchmarkSettings, benchmark, seed_weights
+from transfer_meta.evaluation.bootstrap import bootstrap_over_targets
 from transfer_meta.metadataset import build_metadataset
-from transfer_meta.outcomes.tables import build_table, load_outcomes
+from transfer_meta.outcomes.tables import OutcomeTable, build_table, load_outcomes
 from transfer_meta.predictors import UNTUNED
 
 TABLE = load_outcomes("bingel-soegaard-2017")
@@ -107,7 +109,7 @@ def test_every_figure_has_a_spread_and_survives_json(protocol: str) -> None:
         "seconds", "rows",
     }  # fmt: skip
     assert document["n_pairs"] == 90
-    assert {row["predictor"] for row in document["rows"]} | set(document["skipped"]) == set(UNTUNED)
+    assert {row["predictor"] for row in document["rows"]} == set(UNTUNED) - document["skipped"].keys()
     for row in result.rows.itertuples():
         if not np.isnan(row.value):
             spread = [row.std, row.ci_low, row.ci_high]
@@ -162,3 +164,52 @@ def test_one_target_only() -> None:
 def test_bad_settings(settings: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         BenchmarkSettings(**settings)
+
+
+def several_settings() -> OutcomeTable:
+    random = np.random.default_rng(0)
+    rows = [
+        (m, s, t, seed, 0.05 * random.normal())
+        for m in ("x", "y", "z")
+        for t in "abcde"
+        for s in "abcde"
+        if s != t
+        for seed in (1, 2)
+    ]
+    return build_table(pd.DataFrame(rows, columns=["model", "source", "target", "seed", "gain"]))
+
+
+def test_settings_of_a_target_are_no_independent_draws() -> None:
+    result = benchmark(
+        several_settings(),
+        BenchmarkSettings(predictors=("source-popularity",), metrics=("spearman", "brier")),
+    )
+    row = result.rows.set_index("metric").loc["spearman"]
+    # Five targets, not fifteen (target, setting).
+    assert row["n"] == 5
+    truth, ranking = result.truth, result.predictions["source-popularity", "–"].ranking[0]
+    by_group = {
+        g: spearmanr(truth.gain[truth.target == g], ranking[truth.target == g]).statistic
+        for g in np.unique(truth.target)
+    }
+    assert row["value"] == pytest.approx(np.mean(list(by_group.values())))
+    # All targets have three settings: the mean of a target's stands for them.
+    by_target = pd.Series(by_group).groupby(lambda g: g.split(" | ")[0]).mean()
+    interval = bootstrap_over_targets(by_target.to_numpy(), seed=0)
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx(interval)
+
+
+def test_noisy_pairs_weigh_less() -> None:
+    pairs = pd.DataFrame(
+        {
+            "gain": [0.0, 0.1, 0.2, 0.3],
+            "gain_std": [0.0, 0.1, 0.4, np.nan],
+            "n_seeds": [4, 4, 4, 1],
+        }
+    )
+    weight = seed_weights(pairs, np.zeros(4))
+    spread = np.var([0.0, 0.1, 0.2, 0.3], ddof=1)
+    assert weight[0] == 1
+    assert weight[1] == pytest.approx(0.4 / (0.4 + 0.01 / 4 / spread))
+    assert weight[0] > weight[1] > weight[3] > weight[2] > 0
+    assert seed_weights(pairs.assign(gain_std=np.nan), np.zeros(4)) is None

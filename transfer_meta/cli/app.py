@@ -8,6 +8,7 @@ import typer
 
 from transfer_meta.cli import benchmark, importance, model, outcomes, quickstart, report, runs
 from transfer_meta.cli.embed import embed
+from transfer_meta.cli.import_ import import_outcomes
 from transfer_meta.cli.pairs import pairs
 from transfer_meta.cli.profile import profile
 from transfer_meta.cli.run import run as run_plan
@@ -71,3 +72,6 @@ def one_line(message: str) -> str:
 def run() -> None:
     """The console script."""
     sys.exit(main())
+
+
+app.command("import")(import_outcomes)

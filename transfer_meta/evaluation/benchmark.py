@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,15 @@ from transfer_meta.evaluation.metrics import METRICS, PairPredictions, PairTruth
 from transfer_meta.evaluation.splits import PROTOCOLS
 from transfer_meta.metadataset import GROUPS, MetaDataset, build_metadataset
 from transfer_meta.outcomes.tables import OutcomeTable
-from transfer_meta.predictors import PREDICTORS, UNTUNED, Prediction, TransferPredictor, make_predictor
+from transfer_meta.predictors import (
+    BY_TARGET,
+    PREDICTORS,
+    UNTUNED,
+    Prediction,
+    TransferPredictor,
+    make_predictor,
+)
+from transfer_meta.predictors.relative import RelativePredictor
 from transfer_meta.records import FloatArray
 
 DEFAULT_PROTOCOL = "leave-one-target-out"
@@ -26,6 +35,8 @@ SHUFFLES = 100
 """Repeats of a shuffled protocol, as in Bingel & Søgaard 2017."""
 CONTROL_DRAWS = 20
 """How often random controls are drawn under a protocol that is not shuffled."""
+UNEXPLAINED = 0.4
+"""Share of a standardised gain's variance that remains when the seeds' noise is gone."""
 # Folds of one predictor that a worker does at a time: many enough to batch, few enough to share out.
 FOLDS_A_JOB = 100
 FEATURE_SETS_SHOWN = ("all", "all-refit", *GROUPS)
@@ -40,7 +51,8 @@ class BenchmarkSettings:
     protocol : str
         A key of `evaluation.splits.PROTOCOLS`.
     predictors : tuple of str
-        Keys of `predictors.PREDICTORS`; empty: all untuned ones.
+        Keys of `predictors.PREDICTORS`; empty: all untuned ones, under a shuffled protocol without those that
+        learn from whole targets.
     features : tuple of str
         Feature sets for the predictors that use features; empty: ``all``, and for ``logistic`` every set at hand.
     metrics : tuple of str
@@ -173,7 +185,8 @@ def benchmark(
     ]
     jobs, skipped = _jobs(table, whole, settings, folds)
     predictions: dict[tuple[str, str], Prediction] = {}
-    for job, parts in _run(jobs, y, settings.n_jobs, on_progress):
+    weight = seed_weights(table.pairs, ranking_groups(whole))
+    for job, parts in _run(jobs, y, weight, settings.n_jobs, on_progress):
         if job.key not in predictions:
             shape = (settings.draws if job.drawn else repeats, len(y))
             predictions[job.key] = Prediction(*(np.full(shape, np.nan) for _ in Prediction._fields))
@@ -187,7 +200,11 @@ def benchmark(
     )
     order = list(dict.fromkeys(job.key for job in jobs))
     metrics = settings.metrics or tuple(METRICS)
-    rows = [row for key in order for row in _rows(key, truth, predictions[key], metrics, settings.seed)]
+    rows = [
+        row
+        for key in order
+        for row in _rows(key, truth, predictions[key], metrics, whole.target, settings.seed)
+    ]
     return BenchmarkResult(
         dataset=table.name,
         settings=settings,
@@ -208,6 +225,25 @@ def training_truth(data: MetaDataset) -> FloatArray:
         return data.truth
     scores = pd.Series(data.truth)
     return (scores - scores.groupby(ranking_groups(data)).transform("mean")).to_numpy()
+
+
+def seed_weights(pairs: pd.DataFrame, groups: Any) -> FloatArray | None:
+    """How far the mean over a pair's seeds is to be trusted, shape (n,): 1 without noise, towards 0 with much.
+
+    v / (v + e² / s²) with the standard error e of the pair's mean gain (or score), the standard deviation s of
+    the means within the group (the pair's target and setting), and v = `UNEXPLAINED`, the variance that a perfect
+    measurement leaves unexplained.  A pair with one seed has the mean error of its group's others; None where no
+    pair has two.
+    """
+    column = "gain_std" if "gain_std" in pairs else "score_std"
+    square = (pairs[column] ** 2 / pairs["n_seeds"]).astype(float)
+    if square.isna().all():
+        return None
+    within = square.groupby(groups)
+    square = square.fillna(within.transform("mean")).fillna(square.mean())
+    spread = pairs[column.removesuffix("_std")].groupby(groups).transform("var")
+    noise = (square / spread.where(spread > 0)).fillna(1.0)
+    return np.asarray(UNEXPLAINED / (UNEXPLAINED + noise), dtype=float)
 
 
 def ranking_groups(data: MetaDataset) -> Any:
@@ -249,7 +285,8 @@ def _jobs(
 ) -> tuple[list[_Job], dict[str, str]]:
     jobs: list[_Job] = []
     skipped = {}
-    for name in settings.predictors or UNTUNED:
+    left_out = BY_TARGET if PROTOCOLS[settings.protocol].repeated else ()
+    for name in settings.predictors or [n for n in UNTUNED if n not in left_out]:
         predictor = make_predictor(name, random_state=settings.seed)
         for features in _feature_sets(table, whole, name, predictor, settings.features):
             try:
@@ -270,9 +307,10 @@ def _jobs(
                     )
             else:
                 flat = [(repeat, fold) for repeat, group in enumerate(folds) for fold in group]
+                size = min(FOLDS_A_JOB, math.ceil(len(flat) / settings.n_jobs))
                 jobs += [
-                    _Job(key, predictor, X, flat[i : i + FOLDS_A_JOB], False)
-                    for i in range(0, len(flat), FOLDS_A_JOB)
+                    _Job(key, predictor, X, flat[i : i + size], False)
+                    for i in range(0, len(flat), size)
                 ]
     return jobs, skipped
 
@@ -296,23 +334,30 @@ def _feature_sets(
 
 
 def _run(
-    jobs: list[_Job], y: FloatArray, n_jobs: int, on_progress: Callable[[int, int], None]
+    jobs: list[_Job],
+    y: FloatArray,
+    weight: FloatArray | None,
+    n_jobs: int,
+    on_progress: Callable[[int, int], None],
 ) -> Iterator[tuple[_Job, list[Prediction]]]:
     from joblib import Parallel, delayed
 
     parallel = Parallel(n_jobs=n_jobs, return_as="generator")
-    results = parallel(delayed(_work)(job, y) for job in jobs)
+    results = parallel(delayed(_work)(job, y, weight) for job in jobs)
     for done, (job, parts) in enumerate(zip(jobs, results, strict=True), start=1):
         on_progress(done, len(jobs))
         yield job, parts
 
 
-def _work(job: _Job, y: FloatArray) -> list[Prediction]:
+def _work(job: _Job, y: FloatArray, weight: FloatArray | None) -> list[Prediction]:
     from threadpoolctl import threadpool_limits
 
     # One thread a process: the matrices are small, and the sums then do not depend on the number of cores.
     with threadpool_limits(1):
-        return job.predictor.predict_folds(job.X, y, [fold for _, fold in job.folds])
+        folds = [fold for _, fold in job.folds]
+        if isinstance(job.predictor, RelativePredictor):
+            return job.predictor.predict_folds(job.X, y, folds, weight)
+        return job.predictor.predict_folds(job.X, y, folds)
 
 
 def _rows(
@@ -320,6 +365,7 @@ def _rows(
     truth: PairTruth,
     prediction: Prediction,
     metrics: Sequence[str],
+    targets: Any,
     seed: int,
 ) -> Iterator[dict[str, Any]]:
     repeats = len(prediction.ranking)
@@ -330,13 +376,15 @@ def _rows(
             # A metric that is undefined throughout is NaN; that is its figure, not news.
             warnings.simplefilter("ignore", RuntimeWarning)
             if METRICS[metric].per_target:
-                by_target = np.nanmean(values, axis=0)
-                n = int((~np.isnan(by_target)).sum())
-                low, high = bootstrap_over_targets(by_target, seed=seed)
+                # The settings of one target are no independent draws: the bootstrap draws targets.
+                by_group = np.nanmean(values, axis=0)
+                owner = _targets_of(truth.target, targets)
+                n = len(np.unique(owner[~np.isnan(by_group)]))
+                low, high = bootstrap_over_targets(by_group, clusters=owner, seed=seed)
                 values = np.nanmean(values, axis=1)
             elif repeats == 1:
                 single = _pair_predictions(Prediction(*(array[0] for array in prediction)))
-                low, high = bootstrap_pooled(metric, truth, single, seed=seed)
+                low, high = bootstrap_pooled(metric, truth, single, clusters=targets, seed=seed)
             value = float(np.nanmean(values))
             std = float(np.nanstd(values)) if repeats > 1 else np.nan
         yield {
@@ -349,6 +397,12 @@ def _rows(
             "ci_high": high,
             "n": n,
         }
+
+
+def _targets_of(groups: Any, targets: Any) -> Any:
+    """Target of each group of pairs, the groups sorted by name."""
+    owner = dict(zip(groups, targets, strict=True))
+    return np.array([owner[group] for group in np.unique(groups)], dtype=object)
 
 
 def _pair_predictions(prediction: Prediction) -> PairPredictions:

@@ -16,14 +16,21 @@ Interval = tuple[float, float]
 
 
 def bootstrap_over_targets(
-    values: ArrayLike, *, resamples: int = 1000, level: float = 0.95, seed: int = 0
+    values: ArrayLike,
+    *,
+    clusters: ArrayLike | None = None,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
 ) -> Interval:
     """Percentile interval of the mean of a per-target metric.
 
     Parameters
     ----------
-    values : array of shape (targets,)
-        One value a target; NaN (undefined there) is left out.
+    values : array of shape (n,)
+        One value a target, or a target and setting; NaN (undefined there) is left out.
+    clusters : array of shape (n,), optional
+        The target of each value, where a target has several: they are drawn together.
     resamples : int
         Number of draws of all targets with replacement.
     level : float
@@ -32,15 +39,18 @@ def bootstrap_over_targets(
     Returns
     -------
     low, high : float
-        NaN with fewer than two defined values.
+        NaN with fewer than two targets that have a defined value.
 
     Source: Efron & Tibshirani 1993, "An Introduction to the Bootstrap".
     """
-    defined = np.asarray(values, dtype=float)
-    defined = defined[~np.isnan(defined)]
-    if len(defined) < 2:
+    every = np.asarray(values, dtype=float)
+    known = ~np.isnan(every)
+    targets = np.arange(len(every)) if clusters is None else np.asarray(clusters)
+    names, target = np.unique(targets[known], return_inverse=True)
+    if len(names) < 2:
         return np.nan, np.nan
-    return _percentiles(_draws(len(defined), resamples, seed) @ defined / len(defined), level)
+    weight = _draws(len(names), resamples, seed)[:, target]
+    return _percentiles(weight @ every[known] / weight.sum(axis=1), level)
 
 
 def bootstrap_pooled(
@@ -48,6 +58,7 @@ def bootstrap_pooled(
     truth: PairTruth,
     predictions: PairPredictions,
     *,
+    clusters: ArrayLike | None = None,
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
@@ -60,6 +71,9 @@ def bootstrap_pooled(
         A pooled metric of `METRICS`.
     truth, predictions
         As in `evaluate`, without repeats.
+    clusters : array of shape (n,), optional
+        What is drawn together where that is not `truth.target`: the target of pairs that are ranked within a target
+        and a setting.
 
     Returns
     -------
@@ -69,7 +83,7 @@ def bootstrap_pooled(
     """
     metric = METRICS[key]
     measured, predicted = truth.values(metric.truth), getattr(predictions, metric.prediction)
-    names, target = np.unique(truth.target, return_inverse=True)
+    names, target = np.unique(truth.target if clusters is None else clusters, return_inverse=True)
     if metric.per_target or measured is None or predicted is None:
         raise ValueError(f"'{key}' is no pooled metric of these predictions")
     if len(names) < 2 or np.isnan(np.asarray(predicted, dtype=float)).any():

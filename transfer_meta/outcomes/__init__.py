@@ -1,0 +1,1 @@
+"""Outcome tables of any origin, and the store of our own runs."""

@@ -1,6 +1,14 @@
 """Predictors of transfer gains, scikit-learn style; `PREDICTORS` has them by name."""
 
 from transfer_meta.predictors.base import Prediction, TransferPredictor
-from transfer_meta.predictors.registry import PREDICTORS, TUNED, UNTUNED, make_predictor
+from transfer_meta.predictors.registry import BY_TARGET, PREDICTORS, TUNED, UNTUNED, make_predictor
 
-__all__ = ["PREDICTORS", "TUNED", "UNTUNED", "Prediction", "TransferPredictor", "make_predictor"]
+__all__ = [
+    "BY_TARGET",
+    "PREDICTORS",
+    "TUNED",
+    "UNTUNED",
+    "Prediction",
+    "TransferPredictor",
+    "make_predictor",
+]

@@ -52,6 +52,10 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
     """Whether the choice of features makes a difference."""
     stochastic: ClassVar[bool] = False
     """Whether it is a random control, whose figures are means over draws of `random_state`."""
+    needs_features: ClassVar[bool] = True
+    """Whether it is of no use without any, where it uses them."""
+    uses_names: ClassVar[bool] = False
+    """Whether it has to know which task is which: it takes tables of pairs alone, no plain arrays."""
     optimistic: ClassVar[bool] = False
     """Whether something is fitted on the test folds as well."""
 
@@ -88,7 +92,7 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
 
     def check(self, X: pd.DataFrame) -> None:
         """Raise InputError if a table of pairs lacks what this predictor needs."""
-        if self.uses_features and not set(X) - set(ID_COLUMNS):
+        if self.uses_features and self.needs_features and not set(X) - set(ID_COLUMNS):
             raise InputError(f"{type(self).__name__} needs features, and the table has none")
 
     def matrix(self, X: Any, *, reset: bool) -> FloatArray:

@@ -15,10 +15,17 @@ from transfer_meta.predictors.controls import (
     TargetGainRatePredictor,
     TargetIdentityPredictor,
 )
+from transfer_meta.predictors.default import DefaultPredictor
 from transfer_meta.predictors.elimination import EliminationPredictor, OptimisticElimination
+from transfer_meta.predictors.ensemble import EnsemblePredictor
+from transfer_meta.predictors.gp import GaussianProcessPredictor
+from transfer_meta.predictors.knn_targets import NearestTargetsPredictor
+from transfer_meta.predictors.lambdarank import LambdaRankPredictor, LangRankPredictor
 from transfer_meta.predictors.logistic import LogisticPredictor
-from transfer_meta.predictors.rules import RulePredictor, SourcePopularityPredictor
+from transfer_meta.predictors.ridge import RidgePredictor
+from transfer_meta.predictors.rules import RulePredictor
 from transfer_meta.predictors.similarity import SimilarityPredictor
+from transfer_meta.predictors.source_popularity import SourcePopularityPredictor
 from transfer_meta.predictors.tuning import TunedPredictor
 
 GRADIENT_FEATURES = ("grad_30", "slope_30")
@@ -58,10 +65,19 @@ PREDICTORS: dict[str, Callable[[], TransferPredictor]] = {
     "lightgbm": LightGBMPredictor,
     "lightgbm-regressor": lambda: LightGBMPredictor("regression"),
     "lightgbm-tuned": lambda: TunedPredictor(LightGBMPredictor()),
+    "knn-targets": NearestTargetsPredictor,
+    "ridge": RidgePredictor,
+    "gp": GaussianProcessPredictor,
+    "lambdarank": LambdaRankPredictor,
+    "lambdarank-langrank": LangRankPredictor,
+    "ensemble": EnsemblePredictor,
+    "default": DefaultPredictor,
 }
 
 TUNED = tuple(name for name in PREDICTORS if name.endswith("-tuned"))
 UNTUNED = tuple(name for name in PREDICTORS if name not in TUNED)
+BY_TARGET = tuple(name for name in PREDICTORS if name in UNTUNED and PREDICTORS[name]().uses_names)
+"""Those that learn from whole targets: random folds over pairs are no test for them."""
 
 
 def make_predictor(name: str, *, random_state: int | None = None) -> TransferPredictor:

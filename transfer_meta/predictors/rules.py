@@ -13,35 +13,8 @@ from transfer_meta.predictors.base import (
     TransferPredictor,
     class_means,
     expected_gain,
-    names,
 )
 from transfer_meta.records import FloatArray
-
-
-class SourcePopularityPredictor(TransferPredictor):
-    """The mean gain that the source brought to the training targets.
-
-    The probability is how often it helped them, (helped + ½) / (targets + 1); an unknown source gets the means
-    over all training pairs.
-    """
-
-    uses_features: ClassVar[bool] = False
-
-    def fit(self, X: Any, y: Any) -> Self:
-        y = np.asarray(y, dtype=float)
-        table = pd.DataFrame({"source": names(X, "source"), "helped": y > 0, "gain": y})
-        groups = table.groupby("source")
-        rate = (groups["helped"].sum() + 0.5) / (groups.size() + 1)
-        self.rate_ = {str(task): float(value) for task, value in rate.items()}
-        self.gain_ = {str(task): float(value) for task, value in groups["gain"].mean().items()}
-        self.overall_ = [float((table["helped"].sum() + 0.5) / (len(table) + 1)), float(y.mean())]
-        return self
-
-    def predict_pairs(self, X: Any) -> Prediction:
-        sources = names(X, "source")
-        probability = np.array([self.rate_.get(s, self.overall_[0]) for s in sources])
-        gain = np.array([self.gain_.get(s, self.overall_[1]) for s in sources])
-        return Prediction(probability, gain, gain)
 
 
 class RulePredictor(TransferPredictor):

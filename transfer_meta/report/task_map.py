@@ -78,7 +78,9 @@ def task_map(vectors: Mapping[str, Vectors], types: Mapping[str, str]) -> str:
         for place, kind in enumerate(sorted(set(kinds))):
             of_kind = positions[[k == kind for k in kinds]]
             colour, marker = SERIES[place % len(SERIES)], MARKERS[place % len(MARKERS)]
-            axes.scatter(*of_kind.T, color=colour, marker=marker, s=36, label=kind, zorder=2)
+            axes.scatter(
+                of_kind[:, 0], of_kind[:, 1], color=colour, marker=marker, s=36, label=kind, zorder=2
+            )
         for name, position in zip(names, positions, strict=True):
             text = name.replace("$", r"\$")
             axes.annotate(

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from many_tasks import grouped_tasks
+
+from transfer_meta.errors import InputError
+from transfer_meta.predictors import make_predictor
+from transfer_meta.predictors.default import DefaultPredictor
+from transfer_meta.predictors.ensemble import EnsemblePredictor, stack_weights
+
+
+def test_a_member_that_says_nothing_gets_little_weight() -> None:
+    random = np.random.default_rng(0)
+    z = random.normal(size=3000)
+    rankings = np.column_stack([z + random.normal(size=3000), random.normal(size=3000)])
+    rankings /= rankings.std(axis=0)
+    weights = stack_weights(rankings, z, np.ones(3000))
+    assert weights.sum() == pytest.approx(1)
+    assert weights[0] > 0.9
+    # A few rows leave them nearly equal.
+    assert stack_weights(rankings[:5], z[:5], np.ones(5))[1] > 0.3
+
+
+def test_without_any_signal_the_weights_are_equal() -> None:
+    assert stack_weights(np.zeros((4, 2)), np.ones(4), np.ones(4)).tolist() == [0.5, 0.5]
+
+
+def test_an_unknown_member() -> None:
+    X, y = grouped_tasks(6)
+    with pytest.raises(InputError, match="did you mean 'ridge'"):
+        EnsemblePredictor(("rigde",)).fit(X, y)
+
+
+def test_equal_weights_on_request() -> None:
+    X, y = grouped_tasks(6)
+    fitted = EnsemblePredictor(("gp", "ridge"), weighted=False).fit(X, y)
+    assert fitted.weights_.tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("n_tasks", "members"), [(4, ("gp",)), (5, ("gp",)), (6, ("gp", "ridge")), (20, ("gp", "ridge"))]
+)
+def test_the_default_goes_by_the_number_of_targets(n_tasks: int, members: tuple[str, ...]) -> None:
+    X, y = grouped_tasks(n_tasks)
+    assert DefaultPredictor().fit(X, y).predictor_.members == members
+
+
+def test_the_default_stays_linear_in_many_pairs() -> None:
+    X = pd.DataFrame({"source": "s", "target": [f"t{i}" for i in range(20_001)]})
+    assert DefaultPredictor().choose(X) == ("ridge", "trees")
+
+
+def test_scores_without_baselines_are_ranked_all_the_same() -> None:
+    X, y = grouped_tasks(8)
+    centred = y - pd.Series(y).groupby(X["target"]).transform("mean").to_numpy()
+    fitted = make_predictor("default").fit(X, centred)
+    assert not fitted.levels_known_
+    assert np.isfinite(fitted.predict_pairs(X).ranking).all()
+
+
+@pytest.mark.parametrize("name", ["gp", "ridge", "knn-targets", "default"])
+def test_tables_of_every_kind(name: str) -> None:
+    """Missing pairs, sources that are no targets, an uneven number of settings, no features at all."""
+    X, y = grouped_tasks(9, settings=("a", "b"))
+    keep = (X["target"] < "k05") & ((X["setting"] == "a") | (X["source"] > "k03"))
+    X, y = X[keep].reset_index(drop=True), y[keep]
+    for columns in (list(X), ["setting", "source", "target"], ["source", "target"]):
+        prediction = make_predictor(name).fit(X[columns], y).predict_pairs(X[columns].iloc[:4])
+        assert all(np.isfinite(part).all() for part in prediction)

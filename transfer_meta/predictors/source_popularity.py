@@ -1,0 +1,61 @@
+"""Source popularity: some sources help nearly everybody."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+
+from transfer_meta.predictors.base import Prediction, TransferPredictor, names
+from transfer_meta.predictors.relative import settings_of
+
+
+class SourcePopularityPredictor(TransferPredictor):
+    """The mean gain that the source brought to the training targets, in the setting of the pair.
+
+    (Σ gain + λ·m) / (n + λ) over the source's n training pairs of the setting, where m is the mean
+    over all training pairs of the setting: a source that was tried once or twice stays near it.  The
+    probability is how often the source helped, (helped + ½ + λ·r) / (n + 1 + λ) with the rate r of all
+    pairs.  A source that is unknown in the setting gets m and r; an unknown setting, the means over all settings.
+
+    Parameters
+    ----------
+    shrinkage : float
+        λ, in training pairs.
+    """
+
+    uses_features: ClassVar[bool] = False
+
+    def __init__(self, shrinkage: float = 1.0) -> None:
+        self.shrinkage = shrinkage
+
+    def fit(self, X: Any, y: Any) -> Self:
+        table = pd.DataFrame({"setting": settings_of(X), "source": names(X, "source")})
+        table["gain"] = np.asarray(y, dtype=float)
+        self.overall_ = self._means(table)
+        self.settings_ = {str(s): self._means(part) for s, part in table.groupby("setting")}
+        return self
+
+    def predict_pairs(self, X: Any) -> Prediction:
+        rows = zip(settings_of(X), names(X, "source"), strict=True)
+        found = [self._look_up(self.settings_.get(setting, self.overall_), s) for setting, s in rows]
+        rate, gain = np.array(found, dtype=float).reshape(-1, 2).T
+        return Prediction(rate, gain, gain)
+
+    def _means(self, table: pd.DataFrame) -> dict[str, Any]:
+        """Rate of gains and mean gain of every source and over all."""
+        helped, gain = table["gain"] > 0, table["gain"]
+        overall = [float((helped.sum() + 0.5) / (len(table) + 1)), float(gain.mean())]
+        by_source = pd.DataFrame({"helped": helped, "gain": gain}).groupby(table["source"])
+        n, sums = by_source.size(), by_source.sum()
+        rate = (sums["helped"] + 0.5 + self.shrinkage * overall[0]) / (n + 1 + self.shrinkage)
+        mean = (sums["gain"] + self.shrinkage * overall[1]) / (n + self.shrinkage)
+        return {
+            "overall": overall,
+            "sources": {str(s): [float(rate[s]), float(mean[s])] for s in n.index},
+        }
+
+    @staticmethod
+    def _look_up(means: dict[str, Any], source: str) -> list[float]:
+        return means["sources"].get(source, means["overall"])
