@@ -119,6 +119,8 @@ def test_a_card_names_splits_and_revision(hub, tmp_path: Path) -> None:
 
 
 def test_names_that_lead_nowhere(hub, tmp_path: Path, monkeypatch) -> None:
+    # The test command sets HF_HUB_OFFLINE; the message of somebody online is meant here.
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", False)
     with pytest.raises(
         InputError, match="hf:nosuch: cannot be loaded from the Hub: Dataset 'nosuch' doesn't exist"
     ):
