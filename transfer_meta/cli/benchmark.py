@@ -24,6 +24,8 @@ from transfer_meta.cli.options import (
 if TYPE_CHECKING:
     from transfer_meta.evaluation.benchmark import BenchmarkResult
 
+# More reasons than this would bury the table.
+SKIPPED_EXPLAINED = 3
 SHOWN = ("accuracy", "f1", "auroc_within_target", "spearman", "ndcg", "regret@1")
 
 
@@ -104,6 +106,11 @@ def print_benchmark(result: BenchmarkResult, metrics: tuple[str, ...]) -> None:
     print_table(("predictor", "features", *metrics), rows, title=title)
     spreads = "± standard deviation over repeats; [95 % bootstrap interval over targets]; – undefined"
     print(f"{spreads}; {result.seconds:.1f} s")
+    if len(result.skipped) > SKIPPED_EXPLAINED:
+        print(
+            f"skipped, as the table lacks what they need (--json says what): {', '.join(result.skipped)}"
+        )
+        return
     for name, reason in result.skipped.items():
         print(f"skipped {name}: {reason}")
 
