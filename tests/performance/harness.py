@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import (
+    AutoModel,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
@@ -33,6 +34,7 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
+from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils import logging
 
 from transfer_meta.harness.config import Stage, TrainingSettings
@@ -40,7 +42,7 @@ from transfer_meta.harness.data import Split, TaskData, select
 from transfer_meta.harness.encoders import Encoder, _offline_folder, load_encoder
 from transfer_meta.harness.evaluate import predict, score
 from transfer_meta.harness.finetune import finetune
-from transfer_meta.harness.heads import NEVER
+from transfer_meta.harness.heads import DROPOUT, NEVER
 from transfer_meta.harness.loop import Loop
 from transfer_meta.harness.metrics import main_metric
 from transfer_meta.harness.vocabulary import compact
@@ -98,6 +100,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--grid-runs", type=int, default=0, help="also runs per hour, over so many runs"
     )
+    parser.add_argument(
+        "--same-head",
+        action="store_true",
+        help="Trainer classifies by the mean token vector, as ours does",
+    )
     parser.add_argument("--out", type=Path, help="write the rows here as JSON lines")
     return parser.parse_args()
 
@@ -114,7 +121,7 @@ def compare(task: Task, arguments: argparse.Namespace, device: torch.device) -> 
     )
     examples = arguments.examples or EXAMPLES.get(task.name, 320)
     runs: dict[str, Callable[[int], tuple[float, Any]]] = {}
-    work = Work(task, examples, arguments.encoder, settings, device)
+    work = Work(task, examples, arguments.encoder, settings, device, same_head=arguments.same_head)
     for variant in arguments.variants:
         runs[variant] = (
             work.ours if variant == "ours" else lambda seed, v=variant: work.trainer(seed, v)
@@ -155,8 +162,16 @@ class Work:
     """One task's examples, tokenised once, and the ways to train on them."""
 
     def __init__(
-        self, task: Task, examples: int, encoder: str, settings: TrainingSettings, device: torch.device
+        self,
+        task: Task,
+        examples: int,
+        encoder: str,
+        settings: TrainingSettings,
+        device: torch.device,
+        *,
+        same_head: bool,
     ) -> None:
+        self.same_head = same_head and task.type is TaskType.CLASSIFICATION
         self.task, self.examples, self.name = task, examples, encoder
         self.settings, self.device = settings, device
         self.data, self.encoder = self._data(0)
@@ -231,7 +246,10 @@ class Work:
         set_seed(seed)
         place = str(_offline_folder()) if self.name == "offline" else self.name
         outputs = {"num_labels": len(self.data.labels)} if self.data.labels else {}
-        model = MODELS[self.task.type].from_pretrained(place, **outputs)
+        if self.same_head:
+            model = MeanPooled(place, len(self.data.labels))
+        else:
+            model = MODELS[self.task.type].from_pretrained(place, **outputs)
         grouped = variant == "grouped"
         with tempfile.TemporaryDirectory() as folder:
             arguments = TrainingArguments(
@@ -322,6 +340,32 @@ def collate(rows: list[dict[str, Any]], width: int | None) -> dict[str, torch.Te
             of_tokens = isinstance(rows[0][key], list)
             batch[key] = padded(key, -100) if of_tokens else torch.tensor([row[key] for row in rows])
     return batch
+
+
+class MeanPooled(torch.nn.Module):
+    """Our classification head on transformers' encoder, so that Trainer's scores can be compared with ours."""
+
+    def __init__(self, place: str, labels: int) -> None:
+        super().__init__()
+        self.encoder = AutoModel.from_pretrained(place, add_pooling_layer=False)
+        self.dropout = torch.nn.Dropout(DROPOUT)
+        self.classifier = torch.nn.Linear(self.encoder.config.hidden_size, labels)
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        token_type_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        labels: torch.Tensor | None = None,
+    ) -> SequenceClassifierOutput:
+        """Logits from the mean of the token vectors."""
+        hidden = self.encoder(
+            input_ids=input_ids, token_type_ids=token_type_ids, attention_mask=attention_mask
+        ).last_hidden_state
+        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
+        logits = self.classifier(self.dropout((hidden * mask).sum(dim=1) / mask.sum(dim=1)))
+        loss = None if labels is None else torch.nn.functional.cross_entropy(logits, labels)
+        return SequenceClassifierOutput(loss=loss, logits=logits)
 
 
 class TrainerOutputs:
