@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import math
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -100,7 +101,7 @@ def print_benchmark(result: BenchmarkResult, metrics: tuple[str, ...]) -> None:
     repeats = f" × {result.settings.draws}" if result.settings.protocol == "pairs-5fold" else ""
     title = f"{result.dataset}, {result.settings.protocol}{repeats}: {result.n_pairs} pairs"
     title += f", {result.n_targets} targets"
-    if result.positive_rate == result.positive_rate:
+    if not math.isnan(result.positive_rate):
         title += f", {result.positive_rate:.0%} gains"
     rows = [(p, f, *(_cell(cells.get((p, f, m))) for m in metrics)) for p, f in keys]
     print_table(("predictor", "features", *metrics), rows, title=title)
@@ -115,12 +116,12 @@ def print_benchmark(result: BenchmarkResult, metrics: tuple[str, ...]) -> None:
         print(f"skipped {name}: {reason}")
 
 
-def _cell(row: object) -> str | None:
-    if row is None or row.value != row.value:  # type: ignore[attr-defined]
+def _cell(row: Any) -> str | None:
+    """One figure with its spread, from a row of `BenchmarkResult.rows`; None where it is undefined."""
+    if row is None or math.isnan(row.value):
         return None
-    text = f"{row.value:.3f}"  # type: ignore[attr-defined]
-    if row.std == row.std:  # type: ignore[attr-defined]
-        return f"{text} ±{row.std:.3f}"  # type: ignore[attr-defined]
-    if row.ci_low == row.ci_low:  # type: ignore[attr-defined]
-        return f"{text} [{row.ci_low:.2f}, {row.ci_high:.2f}]"  # type: ignore[attr-defined]
-    return text
+    if not math.isnan(row.std):
+        return f"{row.value:.3f} ±{row.std:.3f}"
+    if not math.isnan(row.ci_low):
+        return f"{row.value:.3f} [{row.ci_low:.2f}, {row.ci_high:.2f}]"
+    return f"{row.value:.3f}"
