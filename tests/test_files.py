@@ -44,3 +44,11 @@ def test_an_unwritable_place_is_one_clear_error(tmp_path: Path, write) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write"), write(tmp_path / "file" / "below" / "it"):
         pass
+
+
+def test_a_file_has_the_permissions_of_any_new_file_whoever_wrote_it(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    with atomic_file(tmp_path / "a.bin") as path:
+        path.unlink()
+        path.touch(mode=0o600)  # as writers do that make a temporary file of their own
+    assert (tmp_path / "a.bin").stat().st_mode == (tmp_path / "plain").stat().st_mode

@@ -31,12 +31,12 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
         raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
     temporary = Path(name)
     try:
-        # mkstemp makes the file private; the output gets the permissions any new file would have.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         yield temporary
         try:
+            # mkstemp and some writers make the file private; it gets the permissions of any new file.
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
             temporary.replace(path)
         except OSError as error:
             raise InputError(f"cannot write '{path}': {error.strerror or error}") from error

@@ -400,7 +400,7 @@ def grid(arguments: argparse.Namespace) -> dict[str, Any]:
     task = Task.from_file(next(arguments.folder.glob(f"{arguments.tasks[0]}.train.*")))
     settings = TrainingSettings(max_length=128)
     device = torch.device(arguments.device)
-    work = Work(task, 200, arguments.encoder, settings, device)
+    work = Work(task, 200, arguments.encoder, settings, device, same_head=arguments.same_head)
     with tempfile.TemporaryDirectory() as cache:
         began = time.perf_counter()
         for seed in range(arguments.grid_runs):
