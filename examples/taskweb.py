@@ -1,6 +1,6 @@
 """From the TaskWeb corpus to a benchmark: outcomes, task profiles, pair features, task vectors, predictors.
 
-    python examples/taskweb.py FOLDER --out OUT [--encoder offline|none] [--jobs 2]
+    python examples/taskweb.py FOLDER --out OUT [--encoder offline|none] [--truth mean-gain|taskshop] [--jobs 2]
 
 FOLDER holds ``outcomes.csv.gz`` (one row a run) and ``text/TASK.jsonl.gz`` (prompts with labels and
 choices).  OUT gets ``outcomes.csv`` (with the pair features), ``tasks.csv`` and ``vectors.npz``, which the
@@ -29,6 +29,7 @@ from transfer_meta.features.vectors import example_text, hashed_text_vector
 from transfer_meta.metadataset import with_similarities
 from transfer_meta.outcomes.importers import import_taskweb
 from transfer_meta.outcomes.tables import OutcomeTable, load_outcomes
+from transfer_meta.outcomes.truth import TRUTHS, with_truth
 from transfer_meta.records import Answer, Example, FloatArray, TaskType
 from transfer_meta.tasks import Task
 
@@ -165,10 +166,11 @@ def main() -> None:
     parser.add_argument("--encoder", default="offline", help="or 'none': the core install alone")
     parser.add_argument("--examples", type=int, default=300, help="examples a task vector is made of")
     parser.add_argument("--predictors", default=",".join(PREDICTORS))
+    parser.add_argument("--truth", choices=TRUTHS, default="mean-gain", help="what pairs are ranked by")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     encoder = None if options.encoder == "none" else options.encoder
-    table = prepare(options.folder, options.out, encoder, options.examples)
+    table = with_truth(prepare(options.folder, options.out, encoder, options.examples), options.truth)
     at_hand = {f"pair.{f}" for f in table.pair_features}
     names = [
         name

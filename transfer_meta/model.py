@@ -16,19 +16,12 @@ import pandas as pd
 
 from transfer_meta import __version__
 from transfer_meta.errors import InputError
-from transfer_meta.evaluation.benchmark import (
-    DEFAULT_PROTOCOL,
-    BenchmarkSettings,
-    benchmark,
-    ranking_groups,
-    seed_weights,
-    training_truth,
-)
+from transfer_meta.evaluation.benchmark import DEFAULT_PROTOCOL, BenchmarkSettings, benchmark
+from transfer_meta.evaluation.truth import ranking_groups, seed_weights, training_truth
 from transfer_meta.files import atomic_folder, digest
 from transfer_meta.metadataset import build_metadataset, pair_features
 from transfer_meta.outcomes.tables import OutcomeTable
 from transfer_meta.predictors import PREDICTORS, TransferPredictor, make_predictor
-from transfer_meta.predictors.relative import RelativePredictor
 
 FORMAT = 1
 """Version of the folder's layout; a folder of another version is refused."""
@@ -123,10 +116,7 @@ def fit_model(
         rows = benchmark(table, settings).rows
         figures = dict(zip(rows["metric"], rows["value"].astype(float), strict=True))
     weight = seed_weights(table.pairs, ranking_groups(data))
-    if isinstance(fitted, RelativePredictor):
-        fitted.fit(data.X, training_truth(data), sample_weight=weight)
-    else:
-        fitted.fit(data.X, training_truth(data))
+    fitted.fit_weighted(data.X, training_truth(data), weight)
     card = {
         "format": FORMAT,
         "version": __version__,

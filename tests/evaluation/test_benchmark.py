@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,11 @@ from sklearn.model_selection import KFold
 
 from transfer_meta.cli.console import _plain
 from transfer_meta.errors import InputError
-from transfer_meta.evaluation.benchmark import BenchmarkSettings, benchmark, seed_weights
+from transfer_meta.evaluation.benchmark import BenchmarkResult, BenchmarkSettings, benchmark
 from transfer_meta.evaluation.bootstrap import bootstrap_over_targets
+from transfer_meta.evaluation.comparisons import compare
+from transfer_meta.evaluation.metrics import METRICS
+from transfer_meta.evaluation.rows import target_values
 from transfer_meta.metadataset import build_metadataset
 from transfer_meta.outcomes.tables import OutcomeTable, build_table, load_outcomes
 from transfer_meta.predictors import UNTUNED
@@ -98,15 +102,26 @@ def test_it_agrees_with_a_plain_loop() -> None:
         )
 
 
-@pytest.mark.parametrize(
-    "protocol", ["leave-one-target-out", "leave-one-task-out", "leave-two-tasks-out"]
-)
+STRICT = ("leave-one-target-out", "leave-one-task-out", "leave-two-tasks-out")
+# What knows nothing of the tasks but their names, or compares one number of them.
+CONTROLS = (
+    "always-gain", "always-loss", "random", "random-fingerprints", "target-identity", "target-gain-rate",
+    "source-popularity", "size-rule",
+)  # fmt: skip
+
+
+@cache
+def strict(protocol: str) -> BenchmarkResult:
+    return benchmark(TABLE, BenchmarkSettings(protocol=protocol, repeats=3))
+
+
+@pytest.mark.parametrize("protocol", STRICT)
 def test_every_figure_has_a_spread_and_survives_json(protocol: str) -> None:
-    result = benchmark(TABLE, BenchmarkSettings(protocol=protocol, repeats=3))
+    result = strict(protocol)
     document = json.loads(json.dumps(_plain(result.to_dict()), allow_nan=False))
     assert set(document) >= {
         "version", "dataset", "protocol", "repeats", "seed", "n_pairs", "n_targets", "positive_rate",
-        "seconds", "rows",
+        "seconds", "rows", "ceiling", "calibration", "reliability", "coverage", "decisions", "comparisons",
     }  # fmt: skip
     assert document["n_pairs"] == 90
     assert {row["predictor"] for row in document["rows"]} == set(UNTUNED) - document["skipped"].keys()
@@ -116,6 +131,82 @@ def test_every_figure_has_a_spread_and_survives_json(protocol: str) -> None:
             assert not np.isnan(spread).all(), row
         if not np.isnan(row.ci_low):
             assert row.ci_low <= row.ci_high
+
+
+@pytest.mark.parametrize("protocol", STRICT[:2])
+@pytest.mark.parametrize("metric", ["spearman", "ndcg", "auroc_within_target", "regret@1", "regret@3"])
+def test_the_negative_result_within_targets(protocol: str, metric: str) -> None:
+    """With a target or a task left out, nothing learned ranks sources better than the best control."""
+    result, higher = strict(protocol), METRICS[metric].higher_is_better
+    by_target = {
+        key: target_values(result.truth, prediction, metric, targets=TABLE.pairs["target"])
+        for key, prediction in result.predictions.items()
+    }
+    means = result.table()[metric].dropna()
+    means = means[means.index.get_level_values("predictor").isin(CONTROLS)]
+    best = means.idxmax() if higher else means.idxmin()
+    compared = compare(by_target, higher_is_better=higher)
+    for row in compared.itertuples():
+        ends = {(row.predictor, row.features): "better", (row.other, row.other_features): "worse"}
+        for key, verdict in ends.items():
+            if best in ends and key[0] not in CONTROLS:
+                assert row.verdict != verdict, row
+
+
+@pytest.mark.parametrize("protocol", STRICT[:2])
+@pytest.mark.parametrize("metric", ["accuracy", "f1", "brier"])
+def test_the_negative_result_over_all_pairs(protocol: str, metric: str) -> None:
+    """With a target or a task left out, every interval reaches down to the best control."""
+    rows = strict(protocol).rows
+    rows = rows[rows["metric"] == metric]
+    controls = rows["predictor"].isin(CONTROLS)
+    learned = rows[~controls]
+    assert len(learned) > 10
+    if METRICS[metric].higher_is_better:
+        assert (learned["ci_low"] <= rows[controls]["value"].max()).all()
+    else:
+        assert (learned["ci_high"] >= rows[controls]["value"].min()).all()
+
+
+def test_intervals_cover_as_often_as_promised() -> None:
+    coverage = strict("leave-one-target-out").coverage
+    assert coverage["covered"].between(0.85, 0.95).all()
+    assert (coverage["n"] == 10).all()
+
+
+def test_calibration_is_in_the_table_of_figures_too() -> None:
+    result = strict("leave-one-target-out")
+    by_key = result.calibration.set_index(["predictor", "features"])
+    assert result.table()["ece"].to_numpy() == pytest.approx(by_key["ece"].to_numpy())
+    assert by_key.loc[("always-gain", "–"), "ece"] == pytest.approx(50 / 90)
+    assert by_key.loc[("always-gain", "–"), "ece_if_calibrated"] == 0
+    points = result.reliability.groupby(["predictor", "features"])["n"].sum()
+    assert points[("default", "all")] == 90
+
+
+def test_decisions_of_the_popular_source_are_the_reference() -> None:
+    decisions = strict("leave-one-target-out").decisions.set_index("predictor")
+    assert decisions.loc["always-best-popular", "gain"] == decisions.loc["source-popularity", "always"]
+    assert decisions.loc["never-transfer", "gain"] == 0
+    assert (decisions["gain"] <= decisions.loc["oracle", "gain"] + 1e-12).all()
+
+
+def test_a_shuffled_protocol_has_neither_decisions_nor_comparisons_unless_asked() -> None:
+    settings = {"protocol": "pairs-5fold", "predictors": ("always-gain", "logistic"), "repeats": 2}
+    result = benchmark(TABLE, BenchmarkSettings(**settings, features=("all",)))
+    assert result.decisions.empty
+    assert result.coverage.empty
+    assert result.comparisons.empty
+    assert len(result.calibration) == 2
+    asked = benchmark(TABLE, BenchmarkSettings(**settings, compare="ndcg"))
+    assert asked.settings.compared == "ndcg"
+    assert len(asked.comparisons) > 0
+
+
+def test_the_metric_of_comparison_follows_what_is_asked_for() -> None:
+    assert BenchmarkSettings().compared == "spearman"
+    assert BenchmarkSettings(metrics=("accuracy", "ndcg")).compared == "ndcg"
+    assert BenchmarkSettings(metrics=("accuracy",)).compared is None
 
 
 def test_a_table_without_features_still_has_its_baselines() -> None:
@@ -134,6 +225,10 @@ def test_scores_alone_are_ranked() -> None:
     )
     assert "spearman" in set(result.rows["metric"])
     assert "accuracy" not in set(result.rows["metric"])
+    assert result.decisions.empty
+    assert result.coverage.empty
+    assert result.calibration.empty
+    assert len(result.comparisons) > 0
     with pytest.raises(InputError, match="only ranking"):
         benchmark(build_table(frame), BenchmarkSettings(protocol="pairs-5fold"))
 
@@ -156,6 +251,8 @@ def test_one_target_only() -> None:
         ({"protocol": "leave-one-targets-out"}, "did you mean 'leave-one-target-out'"),
         ({"predictors": ("logistics",)}, "did you mean 'logistic'"),
         ({"metrics": ("f-1",)}, "unknown metric"),
+        ({"compare": "spearmen"}, "did you mean 'spearman'"),
+        ({"compare": "accuracy"}, "target by target: expected one of auroc_within_target"),
         ({"repeats": 0}, "repeats must be"),
         ({"seed": -1}, "seed must"),
         ({"n_jobs": 0}, "n_jobs must"),
@@ -197,19 +294,5 @@ def test_settings_of_a_target_are_no_independent_draws() -> None:
     by_target = pd.Series(by_group).groupby(lambda g: g.split(" | ")[0]).mean()
     interval = bootstrap_over_targets(by_target.to_numpy(), seed=0)
     assert (row["ci_low"], row["ci_high"]) == pytest.approx(interval)
-
-
-def test_noisy_pairs_weigh_less() -> None:
-    pairs = pd.DataFrame(
-        {
-            "gain": [0.0, 0.1, 0.2, 0.3],
-            "gain_std": [0.0, 0.1, 0.4, np.nan],
-            "n_seeds": [4, 4, 4, 1],
-        }
-    )
-    weight = seed_weights(pairs, np.zeros(4))
-    spread = np.var([0.0, 0.1, 0.2, 0.3], ddof=1)
-    assert weight[0] == 1
-    assert weight[1] == pytest.approx(0.4 / (0.4 + 0.01 / 4 / spread))
-    assert weight[0] > weight[1] > weight[3] > weight[2] > 0
-    assert seed_weights(pairs.assign(gain_std=np.nan), np.zeros(4)) is None
+    assert (result.ceiling["n"] == 5).all()
+    assert set(result.ceiling["metric"]) == {"spearman"}

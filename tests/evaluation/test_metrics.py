@@ -13,7 +13,7 @@ from transfer_meta.evaluation.metrics import (
     within_groups,
 )
 
-KEYS = ["accuracy", "f1", "auroc", "auroc_within_target", "brier", "log_loss", "spearman"]
+KEYS = ["accuracy", "f1", "auroc", "auroc_within_target", "brier", "log_loss", "ece", "spearman"]
 KEYS += ["ndcg", "ndcg_exp", "ndcg@3", "ndcg@3_langrank"]
 KEYS += ["regret@1", "regret@3", "regret@5", "regret_mean@5", "mean_rank", "hit@1"]
 

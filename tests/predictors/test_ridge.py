@@ -13,11 +13,13 @@ def test_left_out_groups_equal_refits() -> None:
     random = np.random.default_rng(0)
     X, groups = random.normal(size=(60, 5)), random.integers(0, 7, 60)
     y = X @ random.normal(size=5) + random.normal(size=60)
-    closed = leave_group_out_ridge(X, y, groups, penalty=3.0)
-    for g in np.unique(groups):
-        out = groups == g
-        refit = Ridge(3.0, fit_intercept=False).fit(X[~out], y[~out])
-        np.testing.assert_allclose(closed[out], refit.predict(X[out]), atol=1e-10)
+    penalties = (0.5, 3.0, 100.0)
+    closed = leave_group_out_ridge(X, y, groups, penalties=penalties)
+    for row, penalty in zip(closed, penalties, strict=True):
+        for g in np.unique(groups):
+            out = groups == g
+            refit = Ridge(penalty, fit_intercept=False).fit(X[~out], y[~out])
+            np.testing.assert_allclose(row[out], refit.predict(X[out]), atol=1e-10)
 
 
 def test_weights_count_like_repetition() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from transfer_meta.cli.console import print_json, print_table, progress
+from transfer_meta.cli.benchmark_tables import print_benchmark
+from transfer_meta.cli.console import print_json, progress
 from transfer_meta.cli.options import (
     AsJson,
     Columns,
@@ -23,10 +23,8 @@ from transfer_meta.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from transfer_meta.evaluation.benchmark import BenchmarkResult
+    from transfer_meta.outcomes.tables import OutcomeTable
 
-# More reasons than this would bury the table.
-SKIPPED_EXPLAINED = 3
 SHOWN = ("accuracy", "f1", "auroc_within_target", "spearman", "ndcg", "regret@1")
 
 
@@ -59,6 +57,14 @@ def benchmark(
             help="Shuffles (default 100), or draws of random controls (default 20).", show_default=False
         ),
     ] = None,
+    compare: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METRIC",
+            help="Print who is better than whom by this metric; default: where predictors are few, by Spearman's.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Seed = 0,
     n_jobs: Jobs = None,
     as_json: AsJson = False,
@@ -70,21 +76,25 @@ def benchmark(
       transfer-meta benchmark bingel-soegaard-2017 --protocol pairs-5fold
 
       transfer-meta benchmark my_runs.csv --tasks my_tasks.csv --columns source=aux,target=main --json
+
+      transfer-meta benchmark my_runs.csv --predictors ridge,gp,default --compare ndcg
+
+      transfer-meta benchmark minilm-grid --predictors ridge --features groups
     """
     from transfer_meta.evaluation.benchmark import BenchmarkSettings
     from transfer_meta.evaluation.benchmark import benchmark as run
 
+    table = load(dataset, tasks, columns, vectors)
     settings = BenchmarkSettings(
         protocol=protocol,
         predictors=split_list(predictors),
-        # A regular expression may hold commas: it is one feature set.
-        features=(features,) if features else (),
+        features=_feature_sets(features, table),
         metrics=split_list(metrics),
         repeats=repeats,
         seed=seed,
         n_jobs=cores(n_jobs),
+        compare=compare,
     )
-    table = load(dataset, tasks, columns, vectors)
     with progress(protocol) as on_progress:
         result = run(table, settings, on_progress=on_progress)
     if as_json:
@@ -93,35 +103,10 @@ def benchmark(
         print_benchmark(result, split_list(metrics) or SHOWN)
 
 
-def print_benchmark(result: BenchmarkResult, metrics: tuple[str, ...]) -> None:
-    """The figures as a table: value ± standard deviation over repeats, or [95 % interval over targets]."""
-    cells = {(r.predictor, r.features, r.metric): r for r in result.rows.itertuples()}
-    keys = list(dict.fromkeys((p, f) for p, f, _ in cells))
-    metrics = tuple(m for m in metrics if any((*key, m) in cells for key in keys))
-    repeats = f" × {result.settings.draws}" if result.settings.protocol == "pairs-5fold" else ""
-    title = f"{result.dataset}, {result.settings.protocol}{repeats}: {result.n_pairs} pairs"
-    title += f", {result.n_targets} targets"
-    if not math.isnan(result.positive_rate):
-        title += f", {result.positive_rate:.0%} gains"
-    rows = [(p, f, *(_cell(cells.get((p, f, m))) for m in metrics)) for p, f in keys]
-    print_table(("predictor", "features", *metrics), rows, title=title)
-    spreads = "± standard deviation over repeats; [95 % bootstrap interval over targets]; – undefined"
-    print(f"{spreads}; {result.seconds:.1f} s")
-    if len(result.skipped) > SKIPPED_EXPLAINED:
-        print(
-            f"skipped, as the table lacks what they need (--json says what): {', '.join(result.skipped)}"
-        )
-        return
-    for name, reason in result.skipped.items():
-        print(f"skipped {name}: {reason}")
+def _feature_sets(features: str | None, table: OutcomeTable) -> tuple[str, ...]:
+    """The feature sets asked for; a regular expression may hold commas, so that a name is one set."""
+    if features != "groups":
+        return (features,) if features else ()
+    from transfer_meta.metadataset import ablation_sets
 
-
-def _cell(row: Any) -> str | None:
-    """One figure with its spread, from a row of `BenchmarkResult.rows`; None where it is undefined."""
-    if row is None or math.isnan(row.value):
-        return None
-    if not math.isnan(row.std):
-        return f"{row.value:.3f} ±{row.std:.3f}"
-    if not math.isnan(row.ci_low):
-        return f"{row.value:.3f} [{row.ci_low:.2f}, {row.ci_high:.2f}]"
-    return f"{row.value:.3f}"
+    return ablation_sets(table)

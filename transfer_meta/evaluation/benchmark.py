@@ -1,11 +1,9 @@
-"""The benchmark: predictors under a protocol, every figure with its spread."""
+"""The benchmark: predictors under a protocol, every figure with its spread and what it is to be compared with."""
 
 from __future__ import annotations
 
-import math
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,32 +12,24 @@ import pandas as pd
 
 from transfer_meta import __version__
 from transfer_meta.errors import InputError, unknown
-from transfer_meta.evaluation.bootstrap import bootstrap_over_targets, bootstrap_pooled
-from transfer_meta.evaluation.metrics import METRICS, PairPredictions, PairTruth, evaluate
+from transfer_meta.evaluation.ceiling import noise_ceiling
+from transfer_meta.evaluation.comparisons import compare
+from transfer_meta.evaluation.decisions import judge_decisions
+from transfer_meta.evaluation.jobs import Key, make_jobs, run_jobs
+from transfer_meta.evaluation.metrics import METRICS, PairTruth
+from transfer_meta.evaluation.rows import metric_rows, target_values
 from transfer_meta.evaluation.splits import PROTOCOLS
-from transfer_meta.metadataset import GROUPS, MetaDataset, build_metadataset
+from transfer_meta.evaluation.trust import calibration_rows, coverage_rows
+from transfer_meta.evaluation.truth import pair_truth, seed_weights, training_truth
+from transfer_meta.metadataset import MetaDataset, build_metadataset
 from transfer_meta.outcomes.tables import OutcomeTable
-from transfer_meta.predictors import (
-    BY_TARGET,
-    PREDICTORS,
-    UNTUNED,
-    Prediction,
-    TransferPredictor,
-    make_predictor,
-)
-from transfer_meta.predictors.relative import RelativePredictor
-from transfer_meta.records import FloatArray
+from transfer_meta.predictors import BY_TARGET, PREDICTORS, UNTUNED, Prediction, make_predictor
 
 DEFAULT_PROTOCOL = "leave-one-target-out"
 SHUFFLES = 100
 """Repeats of a shuffled protocol, as in Bingel & Søgaard 2017."""
 CONTROL_DRAWS = 20
 """How often random controls are drawn under a protocol that is not shuffled."""
-UNEXPLAINED = 0.4
-"""Share of a standardised gain's variance that remains when the seeds' noise is gone."""
-# Folds of one predictor that a worker does at a time: many enough to batch, few enough to share out.
-FOLDS_A_JOB = 100
-FEATURE_SETS_SHOWN = ("all", "all-refit", *GROUPS)
 
 
 @dataclass(frozen=True)
@@ -63,6 +53,9 @@ class BenchmarkSettings:
         Seed of shuffles, controls and predictors.
     n_jobs : int
         Worker processes; results do not depend on it.
+    compare : str or None
+        Metric, scored within targets, by which predictors are compared with each other; None: Spearman's
+        correlation, or the first such metric there is, and nothing under a shuffled protocol.
     """
 
     protocol: str = DEFAULT_PROTOCOL
@@ -72,16 +65,23 @@ class BenchmarkSettings:
     repeats: int | None = None
     seed: int = 0
     n_jobs: int = 1
+    compare: str | None = None
 
     def __post_init__(self) -> None:
         for kind, given, valid in (
             ("protocol", (self.protocol,), PROTOCOLS),
             ("predictor", self.predictors, PREDICTORS),
-            ("metric", self.metrics, METRICS),
+            ("metric", (*self.metrics, *filter(None, [self.compare])), METRICS),
         ):
             for name in given:
                 if name not in valid:
                     raise unknown(kind, name, valid)
+        if self.compare and not METRICS[self.compare].per_target:
+            within = ", ".join(name for name, metric in METRICS.items() if metric.per_target)
+            raise InputError(
+                f"'{self.compare}' is a figure of all pairs together, predictors are compared target by target: "
+                f"expected one of {within}"
+            )
         if self.repeats is not None and self.repeats < 1:
             raise InputError(f"repeats must be at least 1, got {self.repeats}")
         if self.seed < 0:
@@ -94,16 +94,42 @@ class BenchmarkSettings:
         """Number of repeats, or of draws of the random controls."""
         return self.repeats or (SHUFFLES if PROTOCOLS[self.protocol].repeated else CONTROL_DRAWS)
 
+    @property
+    def compared(self) -> str | None:
+        """The metric that predictors are compared by, if any."""
+        if self.compare or PROTOCOLS[self.protocol].repeated:
+            return self.compare
+        within = [name for name in self.metrics or METRICS if METRICS[name].per_target]
+        return "spearman" if "spearman" in within else next(iter(within), None)
+
 
 @dataclass(frozen=True)
 class BenchmarkResult:
     """Figures of a benchmark.
 
+    Every frame but `ceiling` has the columns ``predictor`` and ``features``.
+
     Parameters
     ----------
     rows : DataFrame
-        ``predictor``, ``features``, ``metric``, ``value``, ``std`` (over repeats), ``ci_low`` and ``ci_high``
-        (bootstrap over targets, 95 %), ``n`` (pairs, or targets where the metric is defined).
+        ``metric``, ``value``, ``std`` (over repeats), ``ci_low`` and ``ci_high`` (bootstrap over targets, 95 %),
+        ``n`` (pairs, or targets where the metric is defined).
+    ceiling : DataFrame
+        What other seeds of the same pairs reach, see `ceiling.noise_ceiling`: ``n_seeds``, ``how``, ``metric``,
+        ``value``, ``ci_low``, ``ci_high``, ``n``.  Empty where no pair has two seeds.
+    calibration : DataFrame
+        ``ece`` (expected calibration error) and ``ece_if_calibrated``, what it would be were every probability
+        true, see `calibration.error_if_calibrated`.  Empty for scores without baselines.
+    reliability : DataFrame
+        The points behind it: ``predicted``, ``observed``, ``n`` (pairs, over all repeats).
+    coverage : DataFrame
+        Intervals of the expected gain, each target's calibrated on the others, see `conformal.interval_coverage`:
+        ``nominal`` (share of pairs promised inside), ``covered`` (share found, mean over targets) with ``ci_low``
+        and ``ci_high``, ``width`` (mean, a fraction), ``n`` (targets).  Empty for scores and shuffled protocols.
+    decisions : DataFrame
+        Realised gain of "transfer or not, and from which", see `decisions.judge_decisions`.  Empty as `coverage`.
+    comparisons : DataFrame
+        Every pair of predictors by `BenchmarkSettings.compared`, see `comparisons.compare`.
     skipped : dict of str to str
         Predictors that do not apply to the table, with the reason.
     predictions : dict
@@ -120,22 +146,38 @@ class BenchmarkResult:
     seconds: float
     rows: pd.DataFrame
     truth: PairTruth = field(repr=False)
+    ceiling: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    calibration: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    reliability: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    coverage: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    decisions: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    comparisons: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     skipped: dict[str, str] = field(default_factory=dict)
-    predictions: dict[tuple[str, str], Prediction] = field(default_factory=dict, repr=False)
+    predictions: dict[Key, Prediction] = field(default_factory=dict, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain values, for JSON."""
+        frames = (
+            "rows",
+            "ceiling",
+            "calibration",
+            "reliability",
+            "coverage",
+            "decisions",
+            "comparisons",
+        )
         return {
             "version": __version__,
             "dataset": self.dataset,
             "protocol": self.settings.protocol,
             "repeats": self.settings.draws,
             "seed": self.settings.seed,
+            "compared_by": self.settings.compared,
             "n_pairs": self.n_pairs,
             "n_targets": self.n_targets,
             "positive_rate": self.positive_rate,
             "seconds": round(self.seconds, 3),
-            "rows": self.rows.to_dict("records"),
+            **{name: getattr(self, name).to_dict("records") for name in frames},
             "skipped": self.skipped,
         }
 
@@ -173,84 +215,96 @@ def benchmark(
     whole = build_metadataset(table)
     _check(whole, settings)
     for features in settings.features:
-        build_metadataset(
-            table, features
-        )  # a set that selects nothing is a mistake, not a predictor to skip
-    y = training_truth(whole)
+        # A set that selects nothing is a mistake, not a predictor to skip.
+        build_metadataset(table, features)
+    y, truth = training_truth(whole), pair_truth(whole, table.pairs)
+    weight = seed_weights(table.pairs, truth.target)
     protocol = PROTOCOLS[settings.protocol]
     repeats = settings.draws if protocol.repeated else 1
     folds = [
         list(protocol.folds(whole.source, whole.target, seed=settings.seed, repeat=repeat))
         for repeat in range(repeats)
     ]
-    jobs, skipped = _jobs(table, whole, settings, folds)
-    predictions: dict[tuple[str, str], Prediction] = {}
-    weight = seed_weights(table.pairs, ranking_groups(whole))
-    for job, parts in _run(jobs, y, weight, settings.n_jobs, on_progress):
-        if job.key not in predictions:
-            shape = (settings.draws if job.drawn else repeats, len(y))
-            predictions[job.key] = Prediction(*(np.full(shape, np.nan) for _ in Prediction._fields))
-        for (repeat, (_, test)), part in zip(job.folds, parts, strict=True):
-            for whole_array, values in zip(predictions[job.key], part, strict=True):
-                whole_array[repeat, test] = values
-    truth = PairTruth(
-        target=ranking_groups(whole),
-        gain=whole.truth if whole.has_gain else None,
-        score=table.pairs["score"].to_numpy(dtype=float) if "score" in table.pairs else None,
+    left_out = BY_TARGET if protocol.repeated else ()
+    jobs, skipped = make_jobs(
+        table,
+        whole,
+        folds,
+        predictors=settings.predictors or [name for name in UNTUNED if name not in left_out],
+        required=bool(settings.predictors),
+        feature_sets=settings.features,
+        draws=settings.draws,
+        seed=settings.seed,
+        n_jobs=settings.n_jobs,
     )
-    order = list(dict.fromkeys(job.key for job in jobs))
-    metrics = settings.metrics or tuple(METRICS)
-    rows = [
-        row
-        for key in order
-        for row in _rows(key, truth, predictions[key], metrics, whole.target, settings.seed)
-    ]
+    predictions: dict[Key, Prediction] = {}
+    for job, parts in run_jobs(jobs, y, weight, n_jobs=settings.n_jobs, on_progress=on_progress):
+        if job.key not in predictions:
+            predictions[job.key] = _empty((settings.draws if job.drawn else repeats, len(y)))
+        _fill(predictions[job.key], job.folds, parts)
+    frames = _figures(whole, truth, predictions, settings)
+    if whole.has_gain and not protocol.repeated:
+        popular = _empty((1, len(y)))
+        parts = make_predictor("source-popularity").predict_folds(whole.X, y, folds[0])
+        _fill(popular, [(0, fold) for fold in folds[0]], parts)
+        frames["decisions"] = judge_decisions(
+            y, truth.target, whole.target, predictions, popular, seed=settings.seed
+        )
     return BenchmarkResult(
         dataset=table.name,
         settings=settings,
         n_pairs=len(y),
         n_targets=len(np.unique(whole.target)),
         positive_rate=float(whole.y.mean()) if whole.has_gain else np.nan,
-        seconds=time.perf_counter() - begin,
-        rows=pd.DataFrame(rows),
         truth=truth,
+        ceiling=noise_ceiling(table, settings.metrics or METRICS, seed=settings.seed),
         skipped=skipped,
-        predictions={key: predictions[key] for key in order},
+        predictions=predictions,
+        seconds=time.perf_counter() - begin,
+        **frames,
     )
 
 
-def training_truth(data: MetaDataset) -> FloatArray:
-    """What predictors learn: the gain, or the score less its mean within the target and setting."""
-    if data.has_gain:
-        return data.truth
-    scores = pd.Series(data.truth)
-    return (scores - scores.groupby(ranking_groups(data)).transform("mean")).to_numpy()
+def _figures(
+    data: MetaDataset,
+    truth: PairTruth,
+    predictions: dict[Key, Prediction],
+    settings: BenchmarkSettings,
+) -> dict[str, pd.DataFrame]:
+    """The frames of `BenchmarkResult` that follow from the predictions."""
+    targets, seed = data.target, settings.seed
+    metrics = settings.metrics or tuple(METRICS)
+    rows: dict[str, list[dict[str, Any]]] = {
+        name: [] for name in ("rows", "calibration", "reliability", "coverage")
+    }
+    for (predictor, features), prediction in predictions.items():
+        found = {"rows": list(metric_rows(truth, prediction, metrics, targets=targets, seed=seed))}
+        if truth.gain is not None:
+            found["calibration"], found["reliability"] = calibration_rows(truth, prediction, seed=seed)
+            if not PROTOCOLS[settings.protocol].repeated:
+                found["coverage"] = coverage_rows(truth, prediction, targets=targets, seed=seed)
+        for name, figures in found.items():
+            rows[name] += [{"predictor": predictor, "features": features} | row for row in figures]
+    frames = {name: pd.DataFrame(figures) for name, figures in rows.items()}
+    if metric := settings.compared:
+        by_target = {
+            key: target_values(truth, prediction, metric, targets=targets)
+            for key, prediction in predictions.items()
+        }
+        better = METRICS[metric].higher_is_better
+        frames["comparisons"] = compare(by_target, higher_is_better=better, seed=seed)
+    return frames
 
 
-def seed_weights(pairs: pd.DataFrame, groups: Any) -> FloatArray | None:
-    """How far the mean over a pair's seeds is to be trusted, shape (n,): 1 without noise, towards 0 with much.
-
-    v / (v + e² / s²) with the standard error e of the pair's mean gain (or score), the standard deviation s of
-    the means within the group (the pair's target and setting), and v = `UNEXPLAINED`, the variance that a perfect
-    measurement leaves unexplained.  A pair with one seed has the mean error of its group's others; None where no
-    pair has two.
-    """
-    column = "gain_std" if "gain_std" in pairs else "score_std"
-    square = (pairs[column] ** 2 / pairs["n_seeds"]).astype(float)
-    if square.isna().all():
-        return None
-    within = square.groupby(groups)
-    square = square.fillna(within.transform("mean")).fillna(square.mean())
-    spread = pairs[column.removesuffix("_std")].groupby(groups).transform("var")
-    noise = (square / spread.where(spread > 0)).fillna(1.0)
-    return np.asarray(UNEXPLAINED / (UNEXPLAINED + noise), dtype=float)
+def _empty(shape: tuple[int, int]) -> Prediction:
+    return Prediction(*(np.full(shape, np.nan) for _ in Prediction._fields))
 
 
-def ranking_groups(data: MetaDataset) -> Any:
-    """What sources are ranked within: the target, or the target in one setting where there are several."""
-    if not data.X["setting"].astype(bool).any():
-        return data.target
-    return (data.X["target"] + " | " + data.X["setting"]).to_numpy(dtype=object)
+def _fill(whole: Prediction, folds: list[tuple[int, Any]], parts: list[Prediction]) -> None:
+    """Write the predictions for each fold's test rows where they belong."""
+    for (repeat, (_, test)), part in zip(folds, parts, strict=True):
+        for array, values in zip(whole, part, strict=True):
+            array[repeat, test] = values
 
 
 def _check(data: MetaDataset, settings: BenchmarkSettings) -> None:
@@ -264,150 +318,3 @@ def _check(data: MetaDataset, settings: BenchmarkSettings) -> None:
             f"'{data.name}' has scores without baselines: only ranking within a target is possible, which needs "
             f"a protocol that holds out targets (not {settings.protocol})"
         )
-
-
-@dataclass(frozen=True)
-class _Job:
-    """Some folds of one predictor, with the repeat that each belongs to."""
-
-    key: tuple[str, str]
-    predictor: TransferPredictor
-    X: pd.DataFrame
-    folds: list[tuple[int, Any]]
-    drawn: bool
-
-
-def _jobs(
-    table: OutcomeTable,
-    whole: MetaDataset,
-    settings: BenchmarkSettings,
-    folds: list[list[Any]],
-) -> tuple[list[_Job], dict[str, str]]:
-    jobs: list[_Job] = []
-    skipped = {}
-    left_out = BY_TARGET if PROTOCOLS[settings.protocol].repeated else ()
-    for name in settings.predictors or [n for n in UNTUNED if n not in left_out]:
-        predictor = make_predictor(name, random_state=settings.seed)
-        for features in _feature_sets(table, whole, name, predictor, settings.features):
-            try:
-                X = whole.X if features == "–" else build_metadataset(table, features).X
-                # Inapplicable predictors say so at once, in the caller's process.
-                predictor.check(X)
-            except InputError as error:
-                if name in settings.predictors:
-                    raise InputError(f"predictor '{name}' cannot be used: {error}") from error
-                skipped[name] = str(error)
-                continue
-            key = (name, features)
-            if predictor.stochastic:
-                for draw in range(settings.draws):
-                    drawn = make_predictor(name, random_state=settings.seed + draw)
-                    jobs.append(
-                        _Job(key, drawn, X, [(draw, f) for f in folds[draw % len(folds)]], True)
-                    )
-            else:
-                flat = [(repeat, fold) for repeat, group in enumerate(folds) for fold in group]
-                size = min(FOLDS_A_JOB, math.ceil(len(flat) / settings.n_jobs))
-                jobs += [
-                    _Job(key, predictor, X, flat[i : i + size], False)
-                    for i in range(0, len(flat), size)
-                ]
-    return jobs, skipped
-
-
-def _feature_sets(
-    table: OutcomeTable,
-    whole: MetaDataset,
-    name: str,
-    predictor: TransferPredictor,
-    asked: Sequence[str],
-) -> list[str]:
-    if not predictor.uses_features:
-        return ["–"]
-    if asked:
-        return list(asked)
-    if name != "logistic":
-        return ["all"]
-    groups = set(whole.features["group"])
-    at_hand = [s for s in FEATURE_SETS_SHOWN if s == "all" or s in table.feature_sets or s in groups]
-    return at_hand if len(groups) > 1 else ["all"]
-
-
-def _run(
-    jobs: list[_Job],
-    y: FloatArray,
-    weight: FloatArray | None,
-    n_jobs: int,
-    on_progress: Callable[[int, int], None],
-) -> Iterator[tuple[_Job, list[Prediction]]]:
-    from joblib import Parallel, delayed
-
-    parallel = Parallel(n_jobs=n_jobs, return_as="generator")
-    results = parallel(delayed(_work)(job, y, weight) for job in jobs)
-    for done, (job, parts) in enumerate(zip(jobs, results, strict=True), start=1):
-        on_progress(done, len(jobs))
-        yield job, parts
-
-
-def _work(job: _Job, y: FloatArray, weight: FloatArray | None) -> list[Prediction]:
-    from threadpoolctl import threadpool_limits
-
-    # One thread a process: the matrices are small, and the sums then do not depend on the number of cores.
-    with threadpool_limits(1):
-        folds = [fold for _, fold in job.folds]
-        if isinstance(job.predictor, RelativePredictor):
-            return job.predictor.predict_folds(job.X, y, folds, weight)
-        return job.predictor.predict_folds(job.X, y, folds)
-
-
-def _rows(
-    key: tuple[str, str],
-    truth: PairTruth,
-    prediction: Prediction,
-    metrics: Sequence[str],
-    targets: Any,
-    seed: int,
-) -> Iterator[dict[str, Any]]:
-    repeats = len(prediction.ranking)
-    stacked = _pair_predictions(prediction)
-    for metric, values in evaluate(truth, stacked, metrics).items():
-        low, high, n = np.nan, np.nan, truth.target.size
-        with warnings.catch_warnings():
-            # A metric that is undefined throughout is NaN; that is its figure, not news.
-            warnings.simplefilter("ignore", RuntimeWarning)
-            if METRICS[metric].per_target:
-                # The settings of one target are no independent draws: the bootstrap draws targets.
-                by_group = np.nanmean(values, axis=0)
-                owner = _targets_of(truth.target, targets)
-                n = len(np.unique(owner[~np.isnan(by_group)]))
-                low, high = bootstrap_over_targets(by_group, clusters=owner, seed=seed)
-                values = np.nanmean(values, axis=1)
-            elif repeats == 1:
-                single = _pair_predictions(Prediction(*(array[0] for array in prediction)))
-                low, high = bootstrap_pooled(metric, truth, single, clusters=targets, seed=seed)
-            value = float(np.nanmean(values))
-            std = float(np.nanstd(values)) if repeats > 1 else np.nan
-        yield {
-            "predictor": key[0],
-            "features": key[1],
-            "metric": metric,
-            "value": value,
-            "std": std,
-            "ci_low": low,
-            "ci_high": high,
-            "n": n,
-        }
-
-
-def _targets_of(groups: Any, targets: Any) -> Any:
-    """Target of each group of pairs, the groups sorted by name."""
-    owner = dict(zip(groups, targets, strict=True))
-    return np.array([owner[group] for group in np.unique(groups)], dtype=object)
-
-
-def _pair_predictions(prediction: Prediction) -> PairPredictions:
-    return PairPredictions(
-        label=(prediction.probability > 0.5).astype(float),
-        probability=prediction.probability,
-        ranking=prediction.ranking,
-    )

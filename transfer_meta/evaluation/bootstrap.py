@@ -49,7 +49,7 @@ def bootstrap_over_targets(
     names, target = np.unique(targets[known], return_inverse=True)
     if len(names) < 2:
         return np.nan, np.nan
-    weight = _draws(len(names), resamples, seed)[:, target]
+    weight = target_draws(len(names), resamples, seed)[:, target]
     return _percentiles(weight @ every[known] / weight.sum(axis=1), level)
 
 
@@ -88,14 +88,14 @@ def bootstrap_pooled(
         raise ValueError(f"'{key}' is no pooled metric of these predictions")
     if len(names) < 2 or np.isnan(np.asarray(predicted, dtype=float)).any():
         return np.nan, np.nan
-    weight = _draws(len(names), resamples, seed)[:, target]
+    weight = target_draws(len(names), resamples, seed)[:, target]
     values = metric.function(measured, predicted, weight=weight)
     values = values[~np.isnan(values)]
     return _percentiles(values, level) if len(values) else (np.nan, np.nan)
 
 
-def _draws(n: int, resamples: int, seed: int) -> FloatArray:
-    """How often each of n targets is drawn, shape (resamples, n)."""
+def target_draws(n: int, resamples: int, seed: int) -> FloatArray:
+    """How often each of n targets is drawn with replacement, shape (resamples, n)."""
     return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples).astype(float)
 
 

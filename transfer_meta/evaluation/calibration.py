@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from transfer_meta.evaluation.classification import calibration_error, probability_bins
+
 
 def reliability(truth: ArrayLike, probability: ArrayLike, *, n_bins: int = 10) -> pd.DataFrame:
     """The points of a reliability diagram: predicted against observed frequency, in bins of equal width.
@@ -33,8 +35,7 @@ def reliability(truth: ArrayLike, probability: ArrayLike, *, n_bins: int = 10) -
     1       0.95       1.0  2
     """
     p, y = np.asarray(probability, dtype=float), np.asarray(truth, dtype=float)
-    position = np.minimum((p * n_bins).astype(int), n_bins - 1)
-    groups = pd.DataFrame({"predicted": p, "observed": y}).groupby(position)
+    groups = pd.DataFrame({"predicted": p, "observed": y}).groupby(probability_bins(p, n_bins))
     return groups.mean().assign(n=groups.size()).reset_index(drop=True)
 
 
@@ -46,3 +47,23 @@ def expected_calibration_error(points: pd.DataFrame) -> float:
     """
     off = (points["predicted"] - points["observed"]).abs()
     return float((off * points["n"]).sum() / points["n"].sum())
+
+
+def error_if_calibrated(
+    probability: ArrayLike, *, n_bins: int = 10, draws: int = 200, seed: int = 0
+) -> float:
+    """The calibration error that these very probabilities would show if each were true.
+
+    The mean of `calibration_error` over labels drawn from the probabilities: what the number of pairs alone
+    causes, and therefore what a measured error is to be compared with.  Pairs are drawn independently, which
+    those of one target are not: the figure is a lower limit.
+
+    Parameters
+    ----------
+    probability : array of shape (n,)
+
+    Source: Vaicenavicius et al. 2019, "Evaluating model calibration in classification".
+    """
+    p = np.asarray(probability, dtype=float)
+    labels = np.random.default_rng(seed).random((draws, len(p))) < p
+    return float(calibration_error(labels, p, n_bins=n_bins).mean())

@@ -25,6 +25,7 @@ from transfer_meta.harness.encoders import Encoder, load_encoder, save_encoder
 from transfer_meta.harness.failures import RunFailed, Stopped
 from transfer_meta.harness.loop import Loop
 from transfer_meta.harness.lora import add_lora, merge_lora
+from transfer_meta.harness.machine import package_versions
 from transfer_meta.harness.metrics import main_metric, on_unit_scale
 from transfer_meta.harness.subsets import generator
 from transfer_meta.harness.vocabulary import compact, restore
@@ -243,7 +244,7 @@ def _finetune(
         tokens_per_second=loop.tokens / max(loop.seconds, 1e-9),
         peak_memory_bytes=_peak_memory(device),
         device=_device_name(device),
-        versions=_versions(),
+        versions=package_versions(),
         notes={
             "steps": loop.step,
             "micro_batches": loop.pieces,
@@ -319,16 +320,3 @@ def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{device}: {torch.cuda.get_device_name(device)}"
     return f"cpu: {platform.machine()}, {torch.get_num_threads()} threads"
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    names = ("transfer-meta", "torch", "transformers", "tokenizers", "numpy")
-    found = {"python": platform.python_version()}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except ImportError:
-            found[name] = ""
-    return found

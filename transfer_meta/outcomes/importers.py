@@ -1,8 +1,27 @@
 """Public corpora of outcomes that may not be shipped: a user's own copy to our plain format.
 
-The plain format is a CSV table with one row a run: ``model``, ``adaptation`` (settings), ``source``, ``target``,
-``seed``, ``score`` (0-1) and, where it is known, ``baseline`` (0-1).  Whatever `load_outcomes` reads
-can be written by hand just as well.
+The plain format, which is also that of one's own outcomes, is a CSV table (TSV, Parquet) with one row a run:
+
+=================  ==============================================================================================
+``source``         name of the task trained on first, or beside the target; required
+``target``         name of the task of interest; required
+``score``          the target's score with the source, 0-1, higher is better; required, or ``gain``
+``baseline``       the target's score without it, 0-1, same seed and setting; without it sources can only be ranked
+``gain``           (score − baseline) / baseline, a fraction; not needed where both are there
+``seed``           tells repeated runs of a pair apart; their spread is what weighs and bounds all figures
+``model``, …       ``model``, ``encoder``, ``adaptation``, ``method``, ``regime``, ``settings``: what was run; rows
+                   that differ in one are different settings, ranked apart and learned from together
+any other number   a feature of the pair, such as a distance; the mean over the pair's rows in a setting
+=================  ==============================================================================================
+
+Pairs may be missing, and sources need not be targets.  Task features are a second table, one row a task, its name
+in the column ``task`` or the first one.
+
+    source,target,seed,score,baseline,geographic_distance
+    tur,aze,1,0.412,0.305,0.08
+    tur,aze,2,0.420,0.311,0.08
+
+`load_outcomes` reads it; the importers write it.
 """
 
 from __future__ import annotations

@@ -63,6 +63,14 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
         """Learn from pairs `X` (n rows) and their gains `y`, shape (n,)."""
         raise NotImplementedError
 
+    def fit_weighted(self, X: Any, y: Any, sample_weight: FloatArray | None) -> Self:
+        """As `fit`, with how far each gain is to be trusted, (0, 1], shape (n,); None: all alike.
+
+        Every predictor takes weights here, and most ignore them, as this one does.  Those that use them have a
+        third argument `sample_weight` of `fit` as well: by that scikit-learn tells the two kinds apart.
+        """
+        return self.fit(X, y)
+
     def predict_pairs(self, X: Any) -> Prediction:
         """All three predictions for the pairs `X`."""
         raise NotImplementedError
@@ -80,15 +88,24 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
         """Ranking of the pairs, higher is better, shape (n,)."""
         return self.predict_pairs(X).ranking
 
-    def predict_folds(self, X: pd.DataFrame, y: FloatArray, folds: Sequence[Fold]) -> list[Prediction]:
+    def predict_folds(
+        self,
+        X: pd.DataFrame,
+        y: FloatArray,
+        folds: Sequence[Fold],
+        sample_weight: FloatArray | None = None,
+    ) -> list[Prediction]:
         """Out-of-fold predictions: for each (train, test) a fit on the one and predictions for the other.
 
-        Predictors with a closed form or a batched solver override this; results are the same.
+        Weights are those of `fit_weighted`, one for each row of `X`.  Predictors with a closed form or a batched
+        solver override this; results are the same.
         """
-        return [
-            clone(self).fit(X.iloc[train], y[train]).predict_pairs(X.iloc[test])
-            for train, test in folds
-        ]
+
+        def fitted(train: NDArray[np.intp]) -> TransferPredictor:
+            weight = None if sample_weight is None else sample_weight[train]
+            return clone(self).fit_weighted(X.iloc[train], y[train], weight)
+
+        return [fitted(train).predict_pairs(X.iloc[test]) for train, test in folds]
 
     def check(self, X: pd.DataFrame) -> None:
         """Raise InputError if a table of pairs lacks what this predictor needs."""

@@ -76,7 +76,13 @@ class OptimisticElimination(EliminationPredictor):
     ) -> None:
         super().__init__(C, n_splits, n_repeats, random_state)
 
-    def predict_folds(self, X: pd.DataFrame, y: FloatArray, folds: Sequence[Fold]) -> list[Prediction]:
+    def predict_folds(
+        self,
+        X: pd.DataFrame,
+        y: FloatArray,
+        folds: Sequence[Fold],
+        sample_weight: FloatArray | None = None,
+    ) -> list[Prediction]:
         matrix = self.matrix(X, reset=True)
         everything = np.ones((1, len(y)), dtype=bool)
         scaled = scale_and_fill(matrix, everything)[0]

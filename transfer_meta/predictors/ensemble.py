@@ -80,7 +80,7 @@ class EnsemblePredictor(RelativePredictor):
 
     def _new(self, name: str) -> RelativePredictor:
         makers = {
-            "gp": GaussianProcessPredictor(random_state=self.random_state),
+            "gp": GaussianProcessPredictor(),
             "ridge": RidgePredictor(),
             "trees": LambdaRankPredictor("regression", random_state=self.random_state),
             "lambdarank": LambdaRankPredictor(random_state=self.random_state),

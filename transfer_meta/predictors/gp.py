@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,12 @@ from numpy.typing import NDArray
 
 from transfer_meta.predictors.base import names
 from transfer_meta.predictors.grid import TYPICAL_LIKENESS, OutcomeGrid, find
-from transfer_meta.predictors.relative import RelativePredictor, WithinTarget, settings_of
+from transfer_meta.predictors.relative import (
+    RelativePredictor,
+    WithinTarget,
+    settings_of,
+    target_folds,
+)
 from transfer_meta.predictors.task_space import TaskSpace, space_state
 from transfer_meta.records import FloatArray
 
@@ -18,11 +24,15 @@ from transfer_meta.records import FloatArray
 # this one, and on this pair are of like size, and as much again is noise.
 SOURCE, SOURCE_KIN, NEAR_TARGETS, NEAR_BOTH, MUTUAL, FEATURES = 0.2, 0.1, 0.2, 0.2, 0.15, 0.1
 NOISE = 0.5
-CHUNK = 4096
+
+TOLERANCE = 1e-5
+MAX_STEPS = 500
+LEFT_OUT_CELLS = 4_000_000
+"""Up to so many numbers every training target is left out on its own, all at once; beyond, a third of them."""
 
 Names = NDArray[np.object_]
-Pairs = dict[str, Any]
-"""Columns ``source``, ``target`` and ``relative`` of different pairs."""
+Axes = tuple[Names, Names]
+"""Targets and sources, each sorted."""
 
 
 class GaussianProcessPredictor(RelativePredictor):
@@ -37,215 +47,205 @@ class GaussianProcessPredictor(RelativePredictor):
     `OutcomeGrid.setting_likeness`.  The terms say: a source that helps everybody; tasks like
     it; a source that helps targets like this one; both; that helping is mutual; and what the pair's features say.
 
-    Where every pair was run in every setting, the eigenvectors of κ turn the problem of n outcomes into one of
-    n / (number of settings) pairs for each distinct eigenvalue.
-
-    Parameters
-    ----------
-    max_rows : int
-        With more outcomes (pairs, if all were run in all settings) than this, half as many pairs drawn
-        at random carry the regression (subset of regressors), whose cost grows linearly in the others;
-        unevenly measured settings are pooled then.
-    random_state : int
-        Seed of that draw.
+    Outcomes lie on a grid settings × targets × sources, on which q is a few products of small matrices
+    (`PairKernel`).  The posterior is therefore found by conjugate gradients, exact to `TOLERANCE`, and no matrix
+    of outcomes × outcomes is ever made; the weights of all left-out targets are found together.
 
     Attributes
     ----------
-    carriers_ : dict
-        Source, target and relative features of the m pairs that carry the regression.
-    alpha_ : array of shape (m, settings)
-        Their weights.
+    settings_, targets_, sources_ : arrays of str
+        Axes of the grid.
+    alpha_ : array of shape (settings, targets, sources)
+        Weight of each training outcome; 0 where there is none.
+    coef_ : array of shape (settings, p)
+        Weights of the pair's features.
 
     Source: Bonilla, Chai & Williams 2007, "Multi-task Gaussian process prediction"; Rasmussen & Williams 2006,
-    "Gaussian Processes for Machine Learning", sections 2.2 and 8.3.1.
+    "Gaussian Processes for Machine Learning", sections 2.2 and 8.3.6.
     """
 
     uses_features: ClassVar[bool] = True
 
-    def __init__(self, max_rows: int = 1200, random_state: int = 0) -> None:
-        self.max_rows = max_rows
-        self.random_state = random_state
-
     def fit_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> None:
         grid = OutcomeGrid.fitted(X, z, weight)
+        self.settings_, self.targets_, self.sources_ = grid.settings, grid.targets, grid.sources
         self.space_ = space_state(TaskSpace.fitted(X, list(self.feature_names_in_), grid, z))
-        first, pair, setting = self._grid(X)
         self.kappa_ = grid.setting_likeness()
-        within = WithinTarget.fitted(self._pair_values(X.iloc[first]))
+        within = WithinTarget.fitted(self._pair_values(X))
         self.centre_, self.scale_ = within.centre, within.scale
-        pairs, n_settings = self._pairs(X.iloc[first]), len(self.settings_)
-        complete = len(z) == len(first) * n_settings
-        self._left_out = None
-        if len(z if not complete else first) > self.max_rows:
-            self._fit_carriers(pairs, _cells(z, pair, setting, (len(first), n_settings)))
-            return
-        noise = NOISE / weight
-        space = TaskSpace(**self.space_)
-        self.carriers_, q = pairs, self._covariance(pairs, pairs, space)
-        kappa = self.kappa_
-        if complete:
-            cells = _cells(z, pair, setting, (len(first), n_settings))
-            mean_noise = np.bincount(pair, noise) / n_settings
-            self.alpha_, left_out = _solve_complete(q, kappa, cells, mean_noise, pairs["target"])
-            self._left_out = left_out[pair, setting]
-            return
-        inverse = _inverse(q[np.ix_(pair, pair)] * kappa[np.ix_(setting, setting)], noise)
-        self.alpha_ = _cells(inverse @ z, pair, setting, (len(first), n_settings), missing=0.0)
-        self._left_out = leave_group_out(inverse, z, names(X, "target"))
-
-    def _fit_carriers(self, pairs: Pairs, cells: FloatArray) -> None:
-        """Subset of regressors; where cells are missing, on the mean over settings."""
-        space, n = TaskSpace(**self.space_), len(cells)
-        drawn = np.random.default_rng(self.random_state).permutation(n)
-        self.carriers_ = _take(pairs, np.sort(drawn[: self.max_rows // 2]))
-        if np.isnan(cells).any():
-            known = (~np.isnan(cells)).sum(axis=1, keepdims=True)
-            cells = np.repeat(np.nansum(cells, axis=1, keepdims=True) / known, cells.shape[1], axis=1)
-        values, vectors = np.linalg.eigh(self.kappa_)
-        turned = cells @ vectors
-        inner = self._covariance(self.carriers_, self.carriers_, space)
-        gram, moment = np.zeros(inner.shape), np.zeros((len(inner), len(values)))
-        for part in _chunks(n):
-            cross = self._covariance(_take(pairs, part), self.carriers_, space)
-            gram += cross.T @ cross
-            moment += cross.T @ turned[part]
-        inner += 1e-6 * np.eye(len(inner))
-        columns = [
-            np.linalg.solve(gram + NOISE / value * inner, moment[:, j]) / value
-            for j, value in enumerate(values)
-        ]
-        self.alpha_ = np.column_stack(columns) @ vectors.T
+        prior = GridPrior(self.kappa_, self._kernel(TaskSpace(**self.space_)), self._cells(X))
+        alpha = prior.weights(grid.z, pooled_trust(grid)[None])
+        self.alpha_, self.coef_ = alpha[0], prior.features_of(alpha)[0]
 
     def ranking(self, X: pd.DataFrame) -> FloatArray:
-        space = TaskSpace(**self.space_).located(X)
-        sources, targets = names(X, "source"), names(X, "target")
-        first, pair = _distinct_pairs(sources, targets)
-        pairs = self._pairs(X.iloc[first])
-        by_setting = np.vstack(
-            [
-                self._covariance(_take(pairs, part), self.carriers_, space) @ self.alpha_
-                for part in _chunks(len(first))
-            ]
-        )
-        setting = find(self.settings_, settings_of(X))
+        setting, targets, sources = settings_of(X), names(X, "target"), names(X, "source")
+        asked = (np.unique(targets), np.unique(sources))
+        kernel = self._kernel(TaskSpace(**self.space_).located(X), asked)
+        # A new setting is as like every one of the training's.
         kappa = np.vstack([self.kappa_, np.full(len(self.settings_), TYPICAL_LIKENESS)])
-        return (by_setting[pair] * kappa[setting]).sum(axis=1)
+        place = find(self.settings_, setting)
+        by_setting = np.einsum("kl,lts->kts", kappa, kernel @ self.alpha_)
+        linear = (self._relative(X) * (kappa @ self.coef_)[place]).sum(axis=1)
+        cell = (place, find(asked[0], targets), find(asked[1], sources))
+        return np.asarray(by_setting[cell] + FEATURES * linear)
 
     def inner_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> FloatArray:
-        return super().inner_ranking(X, z, weight) if self._left_out is None else self._left_out
+        grid = OutcomeGrid.fitted(X, z, weight)
+        n_targets = len(grid.targets)
+        alone = n_targets * grid.z.size <= LEFT_OUT_CELLS
+        folds = target_folds(X, n_targets if alone else self.n_splits)
+        if not folds:
+            return np.zeros(len(z))
+        axes = (self.settings_, self.targets_, self.sources_)
+        columns = (settings_of(X), names(X, "target"), names(X, "source"))
+        cell = tuple(find(axis, column) for axis, column in zip(axes, columns, strict=True))
+        known = np.repeat(pooled_trust(grid)[None], len(folds), axis=0)
+        fold_of = np.empty(len(z), dtype=np.intp)
+        for number, (_, test) in enumerate(folds):
+            fold_of[test] = number
+            known[number][:, np.unique(cell[1][test])] = 0.0
+        prior = GridPrior(self.kappa_, self._kernel(TaskSpace(**self.space_)), self._cells(X))
+        return np.asarray((prior @ prior.weights(grid.z, known))[fold_of, *cell])
 
-    def _grid(self, X: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-        """First row of every pair, and pair and setting of every row."""
-        self.settings_, setting = np.unique(settings_of(X), return_inverse=True)
-        return *_distinct_pairs(names(X, "source"), names(X, "target")), setting
+    def _kernel(self, space: TaskSpace, asked: Axes | None = None) -> PairKernel:
+        known = (self.targets_, self.sources_)
+        return PairKernel(space, known=known, asked=asked or known)
+
+    def _cells(self, X: pd.DataFrame) -> FloatArray:
+        """The features x / √p of each cell of the grid, shape (targets · sources, p); 0 where there is no pair."""
+        relative = self._relative(X)
+        n_sources = len(self.sources_)
+        cells = np.zeros((len(self.targets_) * n_sources, relative.shape[1]))
+        place = find(self.targets_, names(X, "target")) * n_sources
+        cells[place + find(self.sources_, names(X, "source"))] = relative
+        return cells
 
     def _pair_values(self, X: pd.DataFrame) -> FloatArray:
         return X[[c for c in self.feature_names_in_ if c.startswith("pair.")]].to_numpy(dtype=float)
 
-    def _pairs(self, X: pd.DataFrame) -> Pairs:
-        targets = names(X, "target")
-        groups = np.unique(targets, return_inverse=True)[1]
-        relative = WithinTarget(self.centre_, self.scale_).transform(self._pair_values(X), groups)
-        return {
-            "source": names(X, "source"),
-            "target": targets,
-            "relative": relative / np.sqrt(max(1, relative.shape[1])),
-        }
-
-    def _covariance(self, a: Pairs, b: Pairs, space: TaskSpace) -> FloatArray:
-        """Prior covariance q of each pair of `a` with each of `b`, shape (len(a), len(b))."""
-        s, same_s = _between(space, a["source"], b["source"])
-        t, same_t = _between(space, a["target"], b["target"])
-        turned = (a["source"][:, None] == b["target"][None]) & (
-            a["target"][:, None] == b["source"][None]
-        )
-        total = same_s * (SOURCE + NEAR_TARGETS * t + MUTUAL * same_t) + MUTUAL * turned
-        total += s * (SOURCE_KIN + NEAR_BOTH * t)
-        total += FEATURES * (a["relative"] @ b["relative"].T)
-        return np.asarray(total)
+    def _relative(self, X: pd.DataFrame) -> FloatArray:
+        """The features x / √p of each pair, shape (n, p)."""
+        targets = np.unique(names(X, "target"), return_inverse=True)[1]
+        relative = WithinTarget(self.centre_, self.scale_).transform(self._pair_values(X), targets)
+        return relative / np.sqrt(max(1, relative.shape[1]))
 
 
-def leave_group_out(inverse: FloatArray, z: FloatArray, groups: NDArray[Any]) -> FloatArray:
-    """Posterior means of every group's rows given the other groups, from one inverse.
+class PairKernel:
+    """The covariance q of all asked pairs with all known ones, but for their features: ``kernel @ weights``.
 
-    With P = (K + σ²I)⁻¹ the mean of a left-out group g is z_g − (P_gg)⁻¹ (Pz)_g.
+    Both are grids of targets × sources.  Applied to weights of shape (…, known targets, known sources) it gives
+    Σ q(asked, known) · weight, of shape (…, asked targets, asked sources), in products of task × task matrices.
 
     Parameters
     ----------
-    inverse : array of shape (n, n)
-        P.
-    z : array of shape (n,) or (n, columns)
-    groups : array of shape (n,)
+    space : TaskSpace
+        Holds all the tasks.
+    known, asked : (targets, sources)
+        Known tasks are training tasks.
+    """
+
+    def __init__(self, space: TaskSpace, *, known: Axes, asked: Axes) -> None:
+        self.near_targets = space.kernel(asked[0], known[0])
+        self.near_sources = space.kernel(asked[1], known[1])
+        self.target, self.source = find(known[0], asked[0]), find(known[1], asked[1])
+        self.turned_target, self.turned_source = find(known[0], asked[1]), find(known[1], asked[0])
+
+    def __matmul__(self, weights: FloatArray) -> FloatArray:
+        total, near = weights.sum(axis=-2, keepdims=True), self.near_targets @ weights
+        # What is not known stands at -1: in a last row and column of zeros.
+        same_source = _padded(SOURCE * total + NEAR_TARGETS * near, rows=0)[..., self.source]
+        kin = (SOURCE_KIN * total + NEAR_BOTH * near) @ self.near_sources.T
+        padded = _padded(weights, rows=1)
+        same = padded[..., self.target[:, None], self.source]
+        turned = padded[..., self.turned_target, self.turned_source[:, None]]
+        return np.asarray(same_source + kin + MUTUAL * (same + turned))
+
+
+class GridPrior:
+    """The prior covariance κ ⊗ q of all outcomes of a training grid: ``prior @ weights``.
+
+    Weights have the shape (b, settings, targets, sources), for b problems at once.
+
+    Parameters
+    ----------
+    kappa : array of shape (settings, settings)
+    kernel : PairKernel
+        Of the grid with itself.
+    cells : array of shape (targets · sources, p)
+        x / √p.
+    """
+
+    def __init__(self, kappa: FloatArray, kernel: PairKernel, cells: FloatArray) -> None:
+        self.kappa, self.kernel, self.cells = kappa, kernel, cells
+
+    def __matmul__(self, weights: FloatArray) -> FloatArray:
+        mixed = np.einsum("kl,blts->bkts", self.kappa, weights)
+        linear = (self.features_of(mixed) @ self.cells.T).reshape(mixed.shape)
+        return np.asarray(self.kernel @ mixed + FEATURES * linear)
+
+    def features_of(self, weights: FloatArray) -> FloatArray:
+        """Σ weight · x / √p, shape (b, settings, p)."""
+        return np.asarray(weights.reshape(*weights.shape[:2], -1) @ self.cells)
+
+    def weights(self, z: FloatArray, trust: FloatArray) -> FloatArray:
+        """Weights α of the outcomes `z` (settings, targets, sources) for each of b ways to trust them.
+
+        With R = √(trust / NOISE) on the diagonal, α = R(I + RQR)⁻¹Rz: what has no trust is as if it were not there.
+        """
+        root = np.sqrt(trust / NOISE)
+        return root * conjugate_gradients(lambda u: u + root * (self @ (root * u)), root * z)
+
+
+def pooled_trust(grid: OutcomeGrid) -> FloatArray:
+    """How far each outcome is to be trusted, shape (settings, targets, sources); 0 where there is none.
+
+    The spread over a few seeds is a noisy figure itself: a pair's noise is its mean over the settings.
+    """
+    known = grid.weight > 0
+    noise = np.divide(1.0, grid.weight, out=np.zeros_like(grid.weight), where=known)
+    mean = noise.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return np.where(known, 1.0 / np.where(mean > 0, mean, 1.0), 0.0)
+
+
+def conjugate_gradients(apply: Callable[[FloatArray], FloatArray], b: FloatArray) -> FloatArray:
+    """Solutions of several symmetric positive definite systems at once.
+
+    Parameters
+    ----------
+    apply
+        The matrices times their vectors, all of them at once.
+    b : array of shape (systems, …)
+        Right-hand sides.
 
     Returns
     -------
-    array of the shape of z
+    array of the shape of b
+        With residuals within `TOLERANCE` of the right-hand side's norm, or after `MAX_STEPS` steps.
 
-    Source: Rasmussen & Williams 2006, section 5.4.2, for one row at a time.
+    Source: Hestenes & Stiefel 1952, "Methods of conjugate gradients for solving linear systems".
     """
-    weighted = inverse @ z
-    result = np.empty(z.shape)
-    for group in np.unique(groups):
-        rows = np.flatnonzero(groups == group)
-        result[rows] = z[rows] - np.linalg.solve(inverse[np.ix_(rows, rows)], weighted[rows])
-    return result
+
+    def dot(u: FloatArray, v: FloatArray) -> FloatArray:
+        return np.asarray((u * v).sum(axis=tuple(range(1, b.ndim)), keepdims=True))
+
+    x, residual = np.zeros_like(b), b.copy()
+    direction, square = residual, dot(b, b)
+    goal = TOLERANCE**2 * square
+    for _ in range(MAX_STEPS):
+        if (square <= goal).all():
+            break
+        moved = apply(direction)
+        step = _ratio(square, dot(direction, moved))
+        x += step * direction
+        residual = residual - step * moved
+        before, square = square, dot(residual, residual)
+        direction = residual + _ratio(square, before) * direction
+    return x
 
 
-def _solve_complete(
-    q: FloatArray, kappa: FloatArray, cells: FloatArray, noise: FloatArray, groups: Names
-) -> tuple[FloatArray, FloatArray]:
-    """Weights and left-out means, both of shape (pairs, settings), for outcomes of all pairs in all settings."""
-    values, vectors = np.linalg.eigh(kappa)
-    turned = cells @ vectors
-    alpha, left_out = np.empty(cells.shape), np.empty(cells.shape)
-    for value in np.unique(values.round(9)):
-        columns = np.isclose(values, value)
-        inverse = _inverse(value * q, noise)
-        alpha[:, columns] = inverse @ turned[:, columns]
-        left_out[:, columns] = leave_group_out(inverse, turned[:, columns], groups)
-    return alpha @ vectors.T, left_out @ vectors.T
+def _ratio(a: FloatArray, b: FloatArray) -> FloatArray:
+    return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
 
 
-def _inverse(covariance: FloatArray, noise: FloatArray) -> FloatArray:
-    inverse = np.linalg.inv(covariance + np.diag(noise))
-    return (inverse + inverse.T) / 2
-
-
-def _distinct_pairs(sources: Names, targets: Names) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """First row of every distinct pair, in sorted order, and the pair of each row."""
-    s, t = (np.unique(x, return_inverse=True)[1] for x in (sources, targets))
-    _, first, pair = np.unique(
-        s * (int(t.max(initial=0)) + 1) + t, return_index=True, return_inverse=True
-    )
-    return first, pair
-
-
-def _cells(
-    values: FloatArray,
-    pair: NDArray[np.intp],
-    setting: NDArray[np.intp],
-    shape: tuple[int, int],
-    missing: float = np.nan,
-) -> FloatArray:
-    """Values by pair and setting; repeated ones are summed (weights) or, as outcomes, averaged."""
-    total, count = np.zeros(shape), np.zeros(shape)
-    np.add.at(total, (pair, setting), values)
-    np.add.at(count, (pair, setting), 1.0)
-    if missing == 0.0:
-        return total
-    return np.where(count > 0, total / np.maximum(count, 1.0), np.nan)
-
-
-def _between(space: TaskSpace, a: Names, b: Names) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Nearness and identity of each task of `a` to each of `b`."""
-    (tasks_a, of_a), (tasks_b, of_b) = (np.unique(x, return_inverse=True) for x in (a, b))
-    cells = np.ix_(of_a, of_b)
-    return space.kernel(tasks_a, tasks_b)[cells], (tasks_a[:, None] == tasks_b[None, :])[cells]
-
-
-def _take(pairs: Pairs, part: Any) -> Pairs:
-    return {name: column[part] for name, column in pairs.items()}
-
-
-def _chunks(n: int) -> list[slice]:
-    return [slice(first, first + CHUNK) for first in range(0, n, CHUNK)]
+def _padded(values: FloatArray, *, rows: int) -> FloatArray:
+    return np.pad(values, [(0, 0)] * (values.ndim - 2) + [(0, rows), (0, 1)])

@@ -69,7 +69,13 @@ class LogisticPredictor(TransferPredictor):
             :, :-1
         ]
 
-    def predict_folds(self, X: pd.DataFrame, y: FloatArray, folds: Sequence[Fold]) -> list[Prediction]:
+    def predict_folds(
+        self,
+        X: pd.DataFrame,
+        y: FloatArray,
+        folds: Sequence[Fold],
+        sample_weight: FloatArray | None = None,
+    ) -> list[Prediction]:
         predictions = []
         for scaled, w, part in self._stacks(self.matrix(X, reset=True), y, folds):
             margin = np.matmul(w[:, None, :-1], scaled)[:, 0] + w[:, -1:]

@@ -22,6 +22,7 @@ from transfer_meta.predictors.gp import GaussianProcessPredictor
 from transfer_meta.predictors.knn_targets import NearestTargetsPredictor
 from transfer_meta.predictors.lambdarank import LambdaRankPredictor, LangRankPredictor
 from transfer_meta.predictors.logistic import LogisticPredictor
+from transfer_meta.predictors.relative_logistic import RelativeLogisticPredictor
 from transfer_meta.predictors.ridge import RidgePredictor
 from transfer_meta.predictors.rules import RulePredictor
 from transfer_meta.predictors.similarity import SimilarityPredictor
@@ -67,8 +68,10 @@ PREDICTORS: dict[str, Callable[[], TransferPredictor]] = {
     "lightgbm-tuned": lambda: TunedPredictor(LightGBMPredictor()),
     "knn-targets": NearestTargetsPredictor,
     "ridge": RidgePredictor,
+    "logistic-relative": RelativeLogisticPredictor,
     "gp": GaussianProcessPredictor,
     "lambdarank": LambdaRankPredictor,
+    "lambdarank-tuned": lambda: TunedPredictor(LambdaRankPredictor()),
     "lambdarank-langrank": LangRankPredictor,
     "ensemble": EnsemblePredictor,
     "default": DefaultPredictor,

@@ -20,8 +20,9 @@ from sklearn.model_selection import GroupKFold
 from sklearn.utils.validation import check_is_fitted
 
 from transfer_meta.errors import InputError
-from transfer_meta.predictors.base import Fold, Prediction, TransferPredictor, names
-from transfer_meta.predictors.platt import fit_line, fit_platt, platt_probability
+from transfer_meta.predictors.base import Prediction, TransferPredictor, names
+from transfer_meta.predictors.calibrators import calibrated, choose_calibrator, fit_calibrator
+from transfer_meta.predictors.platt import fit_line
 from transfer_meta.records import ID_COLUMNS, FloatArray
 
 Codes = NDArray[np.intp]
@@ -32,8 +33,11 @@ TRUTH_LIMIT = 3.0
 
 def group_codes(X: pd.DataFrame) -> Codes:
     """Number of the (target, setting) that each row belongs to, shape (n,)."""
-    keys = pd.MultiIndex.from_arrays([names(X, "target"), settings_of(X)])
-    return np.asarray(pd.factorize(keys, sort=True)[0])
+    target, setting = (
+        np.unique(x, return_inverse=True)[1] for x in (names(X, "target"), settings_of(X))
+    )
+    both = target * (int(setting.max(initial=0)) + 1) + setting
+    return np.unique(both, return_inverse=True)[1]
 
 
 def settings_of(X: pd.DataFrame) -> NDArray[np.object_]:
@@ -142,8 +146,9 @@ class RelativePredictor(TransferPredictor):
     """Base of the predictors that learn the standardised gain.
 
     A subclass implements `fit_ranking`, which learns from standardised gains, and `ranking`.  Here the ranking is
-    translated: the probability of gain by Platt's sigmoid and the expected gain by a line, both fitted to
-    out-of-fold rankings of the *training* targets, so that they hold for a target that is not among them.
+    translated: the probability of gain by the calibrator that holds best on left-out training targets
+    (`calibrators.choose_calibrator`) and the expected gain by a line, both fitted to out-of-fold rankings of the
+    *training* targets, so that they hold for a target that is not among them.
 
     Such predictors need to know which task is which; they take tables of pairs, not plain arrays.  Without
     features they go by the outcomes alone.
@@ -152,8 +157,12 @@ class RelativePredictor(TransferPredictor):
     ----------
     levels_known_ : bool
         False where the training gains are centred within each target, as scores without baselines are.
-    platt_, line_ : array of shape (2,)
-        Slope and intercept of the sigmoid and of the line.
+    calibrator_ : str
+        Kind of the map from rankings to probabilities, one of `calibrators.CALIBRATORS`.
+    calibration_ : array
+        Its parameters.
+    line_ : array of shape (2,)
+        Slope and intercept of the line from rankings to gains.
     """
 
     uses_names: ClassVar[bool] = True
@@ -173,35 +182,25 @@ class RelativePredictor(TransferPredictor):
         # Gains that are centred within every target have no level to learn: scores without baselines.
         self.levels_known_ = levels_known(y, group_codes(X))
         self.fit_ranking(X, z, weight)
-        self.platt_, self.line_ = np.zeros(2), np.zeros(2)
         if not self.levels_known_:
             self.line_ = np.array([float(y.std()), 0.0])
-            self.platt_ = np.array([1.0, 0.0])
+            self.calibrator_, self.calibration_ = "platt", np.array([1.0, 0.0])
             return self
         inner = self.inner_ranking(X, z, weight)
-        self.platt_ = fit_platt(inner, y > 0)
+        targets = np.unique(names(X, "target"), return_inverse=True)[1]
+        self.calibrator_ = choose_calibrator(inner, y > 0, targets)
+        self.calibration_ = fit_calibrator(self.calibrator_, inner, y > 0)
         self.line_ = fit_line(inner, y)
         return self
+
+    def fit_weighted(self, X: Any, y: Any, sample_weight: FloatArray | None) -> Self:
+        return self.fit(X, y, sample_weight)
 
     def predict_pairs(self, X: Any) -> Prediction:
         check_is_fitted(self)
         ranking = self.ranking(self.checked(X))
-        return Prediction(
-            platt_probability(ranking, self.platt_), self.line_[0] * ranking + self.line_[1], ranking
-        )
-
-    def predict_folds(
-        self,
-        X: pd.DataFrame,
-        y: FloatArray,
-        folds: Sequence[Fold],
-        sample_weight: FloatArray | None = None,
-    ) -> list[Prediction]:
-        weight = np.ones(len(y)) if sample_weight is None else sample_weight
-        return [
-            clone(self).fit(X.iloc[train], y[train], weight[train]).predict_pairs(X.iloc[test])
-            for train, test in folds
-        ]
+        probability = calibrated(self.calibrator_, ranking, self.calibration_)
+        return Prediction(probability, self.line_[0] * ranking + self.line_[1], ranking)
 
     def fit_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> None:
         """Learn from pairs, their standardised gains and weights, both of shape (n,)."""

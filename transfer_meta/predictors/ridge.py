@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from transfer_meta.predictors.base import names
 from transfer_meta.predictors.grid import OutcomeGrid
+from transfer_meta.predictors.history import FEATURES as HISTORY
 from transfer_meta.predictors.history import history_features
-from transfer_meta.predictors.relative import RelativePredictor, WithinTarget, group_codes
+from transfer_meta.predictors.relative import RelativePredictor, WithinTarget, group_codes, group_rows
 from transfer_meta.predictors.task_space import TaskSpace, space_state
 from transfer_meta.records import FloatArray
 
@@ -21,8 +24,9 @@ class RidgePredictor(RelativePredictor):
     """Linear in features relative to the target's other sources, all settings pooled.
 
     The features are the transfer history (`history.FEATURES`) and every feature of the source, of the pair and of
-    the two tasks' ratio.  The penalty is the one of `PENALTIES` with the least squared error over left-out training
-    targets, in closed form.
+    the two tasks' ratio; where the table's are the more, they are scaled down to weigh as much together as the
+    history.  The penalty is the one of `PENALTIES` with the least squared error over left-out training targets, in
+    closed form.
 
     Attributes
     ----------
@@ -34,22 +38,35 @@ class RidgePredictor(RelativePredictor):
     uses_features: ClassVar[bool] = True
 
     def fit_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> None:
+        matrix = self._fit_features(X, z, weight)
+        share = self._share()
+        targets = np.unique(names(X, "target"), return_inverse=True)[1]
+        root = np.sqrt(weight)
+        # A row of weight w counts as √w times the row with √w times its truth.
+        rows, truth = matrix * share * root[:, None], z * root
+        left_out = leave_group_out_ridge(rows, truth, targets, penalties=PENALTIES)
+        best = int(np.argmin(((left_out - truth) ** 2).sum(axis=1)))
+        self.penalty_ = PENALTIES[best]
+        self._left_out = left_out[best] / root
+        gram = rows.T @ rows + self.penalty_ * np.eye(rows.shape[1])
+        self.coef_ = share * np.linalg.solve(gram, rows.T @ truth)
+
+    def _fit_features(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> FloatArray:
+        """Learn the scales, and give the training rows' relative features, shape (n, p)."""
         grid = OutcomeGrid.fitted(X, z, weight)
         self.space_ = space_state(TaskSpace.fitted(X, list(self.feature_names_in_), grid, z))
         self.grid_ = dict(vars(grid))
         raw = self._raw(X, TaskSpace(**self.space_))
         within = WithinTarget.fitted(raw)
         self.centre_, self.scale_ = within.centre, within.scale
-        matrix = within.transform(raw, group_codes(X))
-        targets = np.unique(X["target"].to_numpy(dtype=object), return_inverse=True)[1]
-        root = np.sqrt(weight)
-        # A row of weight w counts as √w times the row with √w times its truth.
-        rows, truth = matrix * root[:, None], z * root
-        left_out = {p: leave_group_out_ridge(rows, truth, targets, penalty=p) for p in PENALTIES}
-        self.penalty_ = min(left_out, key=lambda p: float(((left_out[p] - truth) ** 2).sum()))
-        self._left_out = left_out[self.penalty_] / root
-        gram = rows.T @ rows + self.penalty_ * np.eye(rows.shape[1])
-        self.coef_ = np.linalg.solve(gram, rows.T @ truth)
+        return within.transform(raw, group_codes(X))
+
+    def _share(self) -> FloatArray:
+        """Scale of each column, so that a hundred features of the table do not drown the history."""
+        n_history = len(HISTORY)
+        varied = int((self.scale_[n_history:] > 0).sum())
+        of_table = np.sqrt(min(1.0, n_history / max(1, varied)))
+        return np.where(np.arange(len(self.scale_)) < n_history, 1.0, of_table)
 
     def ranking(self, X: pd.DataFrame) -> FloatArray:
         raw = self._raw(X, TaskSpace(**self.space_).located(X))
@@ -67,34 +84,32 @@ class RidgePredictor(RelativePredictor):
 
 
 def leave_group_out_ridge(
-    matrix: FloatArray, z: FloatArray, groups: NDArray[np.intp], *, penalty: float
+    matrix: FloatArray, z: FloatArray, groups: NDArray[np.intp], *, penalties: Sequence[float]
 ) -> FloatArray:
-    """Predictions of every group's rows by a ridge regression on the other groups, without refits.
+    """Predictions of every group's rows by ridge regressions on the other groups, without refits.
 
-    With H = X(XᵀX + λI)⁻¹Xᵀ and the residuals e = z − Hz of one fit to all rows, the residuals of a left-out
-    group g are (I − H_gg)⁻¹ e_g.
+    The moments of the other groups are those of all rows less the group's own, so that the predictions are
+    X_g (XᵀX − X_gᵀX_g + λI)⁻¹ (Xᵀz − X_gᵀz_g).
 
     Parameters
     ----------
     matrix : array of shape (n, p)
     z : array of shape (n,)
     groups : array of shape (n,)
-    penalty : float
-        λ > 0.
+        Codes from 0.
+    penalties : sequence of float
+        λ > 0, m of them.
 
     Returns
     -------
-    array of shape (n,)
-
-    Source: Hastie, Tibshirani & Friedman 2009, "The Elements of Statistical Learning", section 7.10, for one row
-    at a time.
+    array of shape (m, n)
     """
-    gram = matrix.T @ matrix + penalty * np.eye(matrix.shape[1])
-    solved = np.linalg.solve(gram, matrix.T)
-    residual = z - matrix @ (solved @ z)
-    result = np.empty(len(z))
-    order = np.argsort(groups, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
-        hat = matrix[rows] @ solved[:, rows]
-        result[rows] = z[rows] - np.linalg.solve(np.eye(len(rows)) - hat, residual[rows])
+    gram, moment = matrix.T @ matrix, matrix.T @ z
+    penalty = np.multiply.outer(np.asarray(penalties), np.eye(matrix.shape[1]))
+    result = np.empty((len(penalty), len(z)))
+    for rows in group_rows(groups):
+        own = matrix[rows]
+        others = moment - own.T @ z[rows]
+        coefficients = np.linalg.solve(gram - own.T @ own + penalty, others[:, None])[..., 0]
+        result[:, rows] = coefficients @ own.T
     return result

@@ -96,7 +96,7 @@ class TaskSpace:
         pair_columns = [c for c in columns if c.startswith("pair.") and not c.startswith(RANK_PREFIX)]
         pairs = X[pair_columns].to_numpy(dtype=float)
         pair_centre, deviation = _moments(pairs)
-        block = np.array([_block(c, X[c]) for c in pair_columns], dtype=np.intp)
+        block = np.array([_block(c, v) for c, v in zip(pair_columns, pairs.T, strict=True)], np.intp)
         space = cls(
             tasks=tasks,
             features=features,
@@ -232,8 +232,8 @@ def _standardise(raw: FloatArray, centre: FloatArray, scale: FloatArray) -> Floa
     return np.clip(np.nan_to_num(z), -VECTOR_LIMIT, VECTOR_LIMIT)
 
 
-def _block(column: str, values: pd.Series) -> int:
-    if set(values.dropna().unique()) <= {0.0, 1.0} and values.nunique() == 2:
+def _block(column: str, values: FloatArray) -> int:
+    if np.array_equal(np.unique(values[~np.isnan(values)]), [0.0, 1.0]):
         return KIND
     return VECTORS if column.startswith(VECTOR_PREFIXES) else LIKENESS
 

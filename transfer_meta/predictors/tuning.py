@@ -6,30 +6,37 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 from sklearn.base import clone
 from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils.validation import check_is_fitted
 
 from transfer_meta.predictors.base import Fold, Prediction, TransferPredictor
+from transfer_meta.predictors.relative import group_codes, group_rows
 from transfer_meta.records import FloatArray
 
 # For each tunable parameter of each family: kind, low, high; "log" spreads trials over orders of magnitude.
+TREES = {
+    "n_estimators": ("int", 20, 150),
+    "learning_rate": ("log", 0.02, 0.3),
+    "num_leaves": ("int", 2, 16),
+    "min_child_samples": ("int", 2, 20),
+    "colsample": ("float", 0.2, 1.0),
+    "reg_lambda": ("log", 1e-2, 1e2),
+}
 SPACES: dict[str, dict[str, tuple[str, float, float]]] = {
     "LogisticPredictor": {"C": ("log", 1e-3, 1e2)},
-    "LightGBMPredictor": {
-        "n_estimators": ("int", 20, 150),
-        "learning_rate": ("log", 0.02, 0.3),
-        "num_leaves": ("int", 2, 16),
-        "min_child_samples": ("int", 2, 20),
-        "colsample": ("float", 0.2, 1.0),
-        "reg_lambda": ("log", 1e-2, 1e2),
-    },
+    "RelativeLogisticPredictor": {"C": ("log", 1e-4, 1e1)},
+    "LightGBMPredictor": TREES,
+    "LambdaRankPredictor": TREES | {"subsample": ("float", 0.4, 1.0)},
 }
 
 
 class TunedPredictor(TransferPredictor):
-    """A predictor whose settings are those with the lowest log loss in an inner cross-validation.
+    """A predictor whose settings do best in an inner cross-validation.
 
+    That is the lowest log loss of the probability of gain, or, for predictors of whole targets, the highest rank
+    correlation within targets and settings.
     The inner folds hold out whole targets where the training pairs have at least two of them, since it is new ones
     that the predictor will meet; plain folds otherwise.
 
@@ -61,7 +68,15 @@ class TunedPredictor(TransferPredictor):
         self.n_splits = n_splits
         self.random_state = random_state
 
+    @property
+    def uses_names(self) -> bool:  # type: ignore[override]
+        """As the predictor that is tuned."""
+        return self.predictor.uses_names
+
     def fit(self, X: Any, y: Any) -> Self:
+        return self.fit_weighted(X, y, None)
+
+    def fit_weighted(self, X: Any, y: Any, sample_weight: FloatArray | None) -> Self:
         import optuna
 
         matrix, y = self.matrix_and_gain(X, y)
@@ -73,11 +88,14 @@ class TunedPredictor(TransferPredictor):
             candidate = clone(self.predictor).set_params(
                 **{n: _suggest(trial, n, *s) for n, s in space.items()}
             )
-            return log_loss_of(candidate.predict_folds(X, y, folds), y, folds)
+            predictions = candidate.predict_folds(X, y, folds, sample_weight)
+            if self.predictor.uses_names:
+                return -mean_spearman_of(predictions, X, y, folds)
+            return log_loss_of(predictions, y, folds)
 
         if not folds:
             self.best_params_ = {name: getattr(self.predictor, name) for name in space}
-            self.predictor_ = clone(self.predictor).fit(X, y)
+            self.predictor_ = clone(self.predictor).fit_weighted(X, y, sample_weight)
             return self
         verbosity = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -88,7 +106,8 @@ class TunedPredictor(TransferPredictor):
         finally:
             optuna.logging.set_verbosity(verbosity)
         self.best_params_ = dict(study.best_params)
-        self.predictor_ = clone(self.predictor).set_params(**self.best_params_).fit(X, y)
+        tuned = clone(self.predictor).set_params(**self.best_params_)
+        self.predictor_ = tuned.fit_weighted(X, y, sample_weight)
         return self
 
     def predict_pairs(self, X: Any) -> Prediction:
@@ -117,6 +136,19 @@ def log_loss_of(predictions: list[Prediction], y: FloatArray, folds: list[Fold])
         p = np.clip(prediction.probability, 1e-6, 1 - 1e-6)
         total -= float(np.where(y[test] > 0, np.log(p), np.log1p(-p)).sum())
     return total / len(y)
+
+
+def mean_spearman_of(
+    predictions: list[Prediction], X: pd.DataFrame, y: FloatArray, folds: list[Fold]
+) -> float:
+    """Mean rank correlation of out-of-fold rankings within targets and settings; 0 where none is defined."""
+    found = []
+    for prediction, (_, test) in zip(predictions, folds, strict=True):
+        for rows in group_rows(group_codes(X.iloc[test])):
+            ranks = rankdata(y[test][rows]), rankdata(prediction.ranking[rows])
+            if all(np.ptp(r) > 0 for r in ranks):
+                found.append(float(np.corrcoef(*ranks)[0, 1]))
+    return float(np.mean(found)) if found else 0.0
 
 
 def _suggest(trial: Any, name: str, kind: str, low: float, high: float) -> float | int:
