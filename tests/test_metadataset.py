@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from transfer_meta.errors import InputError
-from transfer_meta.metadataset import build_metadataset
+from transfer_meta.metadataset import ablation_sets, build_metadataset, select_features
 from transfer_meta.outcomes.tables import build_table, load_outcomes
 
 TABLE = load_outcomes("bingel-soegaard-2017")
@@ -51,3 +51,45 @@ def test_labels_need_gains() -> None:
     frame = pd.DataFrame({"source": ["a", "b"], "target": ["b", "a"], "score": [0.1, 0.2]})
     with pytest.raises(InputError, match="only ranking is possible"):
         _ = build_metadataset(build_table(frame)).y
+
+
+VECTORS = pd.DataFrame(
+    [
+        ("target.size", "size", "target", "data"),
+        ("pair.jsd", "jsd", "pair", "pair"),
+        ("pair.mean_textemb", "mean_textemb", "pair", "embedding"),
+        ("pair.rrf_textemb", "rrf_textemb", "pair", "embedding"),
+        ("pair.mean_taskemb", "mean_taskemb", "pair", "embedding"),
+        ("pair.rrf_text_task", "rrf_text_task", "pair", "embedding"),
+        ("pair.rrf_all", "rrf_all", "pair", "embedding"),
+    ],
+    columns=["column", "feature", "role", "group"],
+)
+
+
+@pytest.mark.parametrize(
+    ("features", "rows"),
+    [
+        ("textemb", [2, 3]),
+        ("taskemb", [4]),
+        ("all-but-data", [1, 2, 3, 4, 5, 6]),
+        ("all-but-embedding", [0, 1]),
+        ("all-but-textemb", [0, 1, 4]),  # fused ranks hold TextEmb, too
+        ("all-but-taskemb", [0, 1, 2, 3]),
+        ("all-but-rrf_", [0, 1, 2, 4]),
+    ],
+)
+def test_groups_alone_and_left_out(features: str, rows: list[int]) -> None:
+    assert select_features(VECTORS, features) == VECTORS["column"].iloc[rows].tolist()
+
+
+def test_what_is_left_out_must_be_there() -> None:
+    with pytest.raises(InputError, match="no feature matches 'textenb'.*did you mean 'textemb'"):
+        select_features(VECTORS, "all-but-textenb")
+
+
+def test_leaving_out_a_papers_group_leaves_the_others() -> None:
+    columns = {name: set(build_metadataset(TABLE, name).X) for name in ablation_sets(TABLE)}
+    assert list(columns) == ["all", "data", "curve", "all-but-data", "all-but-curve"]
+    assert columns["all-but-curve"] == columns["data"]
+    assert columns["all-but-data"] | columns["all-but-curve"] == columns["all"]

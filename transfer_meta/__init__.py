@@ -25,6 +25,7 @@ _PUBLIC = {
     "load_model": "transfer_meta.model",
     "load_outcomes": "transfer_meta.outcomes.tables",
     "make_predictor": "transfer_meta.predictors",
+    "recommend": "transfer_meta.recommender.recommend",
     "score_sources": "transfer_meta.transferability",
 }
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from transfer_meta.outcomes.tables import OutcomeTable as OutcomeTable
     from transfer_meta.outcomes.tables import load_outcomes as load_outcomes
     from transfer_meta.predictors import make_predictor as make_predictor
+    from transfer_meta.recommender.recommend import recommend as recommend
     from transfer_meta.records import Example as Example
     from transfer_meta.records import LearningCurve as LearningCurve
     from transfer_meta.records import Outcome as Outcome

@@ -22,6 +22,8 @@ from transfer_meta.records import ID_COLUMNS, FloatArray
 
 ROLES = ("target", "source", "ratio", "pair")
 GROUPS = ("data", "curve", "embedding", "transferability", "pair")
+ALL_BUT = "all-but-"
+"""Before the name of a feature set: everything without it."""
 
 # Prefixes of the feature names of learning curves and of task vectors; everything else describes the data.
 CURVE_PREFIXES = (
@@ -92,8 +94,9 @@ def build_metadataset(table: OutcomeTable, features: str = "all") -> MetaDataset
     table
         The outcomes, with task features or pair features or neither.
     features
-        ``all``, a group of `GROUPS`, a feature set that the table names, or a regular
-        expression that is searched in the columns' names (``role.feature``).
+        ``all``, a group of `GROUPS`, a kind of task vectors (``textemb``, ``taskemb``: the similarities of that
+        kind alone), a feature set that the table names, ``all-but-`` and one of these, or a regular expression
+        that is searched in the columns' names (``role.feature``).
 
     Raises
     ------
@@ -189,29 +192,28 @@ def feature_group(feature: str) -> str:
     return "data"
 
 
-def with_similarities(table: OutcomeTable, vectors: Mapping[str, Vectors]) -> OutcomeTable:
-    """The table with the similarities of its tasks' vectors as further pair features.
+def similarity_table(pairs: pd.DataFrame, vectors: Mapping[str, Vectors]) -> pd.DataFrame:
+    """Similarities of the vectors of the tasks in pairs, each target's sources ranked among themselves.
 
     Parameters
     ----------
-    table
-        Outcomes.
+    pairs : DataFrame
+        Columns ``source`` and ``target``; a pair may stand there more than once.
     vectors
-        Of every task in the table: name of a vector to array, see `features.similarity`.
+        Of every task: name of a vector to array, see `features.similarity`.
 
     Returns
     -------
-    OutcomeTable
-        With ``mean_KIND``, ``centred_KIND`` and ``rrf_KIND`` for every kind of vector, ``rrf_all``, and
-        ``rrf_text_task``: the fusion of TextEmb's ranking with TaskEmb's (Vu et al. 2020), each target's sources
-        ranked among themselves.
+    DataFrame
+        One row a pair, columns ``source``, ``target``, ``mean_KIND``, ``centred_KIND`` and ``rrf_KIND`` for every
+        kind of vector, ``rrf_all``, ``rrf_centred``, and ``rrf_text_task``: the fusion of TextEmb's ranking with
+        TaskEmb's (Vu et al. 2020).
 
     Raises
     ------
     InputError
         A task has no vectors.
     """
-    pairs = table.pairs
     blocks = []
     for target, names in pairs.groupby("target", sort=False)["source"]:
         candidates = list(dict.fromkeys(names))
@@ -225,16 +227,35 @@ def with_similarities(table: OutcomeTable, vectors: Mapping[str, Vectors]) -> Ou
         if {"mean_textemb", "rrf_taskemb"} <= set(features):
             both = features[["mean_textemb", "rrf_taskemb"]].to_numpy()
             features = features.assign(rrf_text_task=reciprocal_rank_fusion(both))
-        blocks.append(features.reset_index().assign(target=target))
-    similarities = pd.concat(blocks, ignore_index=True)
+        blocks.append(features.assign(target=target).set_index("target", append=True).reset_index())
+    return pd.concat(blocks, ignore_index=True)
+
+
+def with_similarities(table: OutcomeTable, vectors: Mapping[str, Vectors]) -> OutcomeTable:
+    """The table with the similarities of its tasks' vectors (`similarity_table`) as further pair features.
+
+    Raises
+    ------
+    InputError
+        A task has no vectors.
+    """
+    similarities = similarity_table(table.pairs, vectors)
     added = [str(c) for c in similarities if c not in ("source", "target")]
     return replace(
         table,
-        pairs=pairs.drop(columns=[c for c in added if c in pairs]).merge(
+        pairs=table.pairs.drop(columns=[c for c in added if c in table.pairs]).merge(
             similarities, on=["source", "target"], how="left", validate="many_to_one"
         ),
         pair_features=(*(f for f in table.pair_features if f not in added), *added),
     )
+
+
+def ablation_sets(table: OutcomeTable) -> tuple[str, ...]:
+    """``all``, every group of features that a table has alone, and everything but each: names of feature sets."""
+    described = build_metadataset(table).features
+    groups = [name for name in (*GROUPS, *_vector_kinds(described)) if name != "embedding"]
+    groups = [name for name in groups if _wanted(described, name, {}).any()]
+    return ("all", *groups, *(f"{ALL_BUT}{name}" for name in groups if len(groups) > 1))
 
 
 def select_features(
@@ -242,26 +263,47 @@ def select_features(
 ) -> list[str]:
     """Columns of a feature set (see `build_metadataset`)."""
     named = dict(feature_sets or {})
+    wanted = _wanted(described, features, named)
+    if wanted.any() or (features == "all" and described.empty):
+        return described.loc[wanted, "column"].tolist()
+    valid = ["all", *named, *described["group"].unique(), *_vector_kinds(described)]
+    asked = features.removeprefix(ALL_BUT)
+    raise InputError(
+        f"no feature matches '{asked}' (sets: {', '.join(dict.fromkeys(valid))}; {ALL_BUT} before one; or a regular"
+        f" expression over columns such as {', '.join(described['column'][:3])}){nearest(asked, valid)}"
+    )
+
+
+def _wanted(described: pd.DataFrame, features: str, named: Mapping[str, tuple[str, ...]]) -> pd.Series:
+    """Which of the features a set has; none where a set that is to be left out has none."""
+    kinds = _vector_kinds(described)
     if features in named:
         wanted = described["feature"].isin(named[features])
-        if features == "all":
-            wanted |= described["role"] == "pair"
-    elif features == "all":
-        wanted = pd.Series(True, index=described.index)
-    elif features in GROUPS:
-        wanted = described["group"] == features
-    else:
-        try:
-            wanted = described["column"].str.contains(re.compile(features))
-        except re.error as error:
-            raise InputError(
-                f"features '{features}' is no set and no regular expression: {error}"
-            ) from error
-    columns = described.loc[wanted, "column"].tolist()
-    if not columns and (len(described) or features != "all"):
-        valid = ["all", *named, *described["group"].unique()]
+        return wanted | (described["role"] == "pair") if features == "all" else wanted
+    if features == "all":
+        return pd.Series(True, index=described.index)
+    if features in GROUPS:
+        return described["group"] == features
+    if features in kinds:
+        return (described["group"] == "embedding") & described["feature"].str.endswith(f"_{features}")
+    if features.startswith(ALL_BUT):
+        name = features.removeprefix(ALL_BUT)
+        left_out = _wanted(described, name, named)
+        if not left_out.any():
+            return left_out
+        if name in kinds:  # what is fused of several kinds goes with each of them
+            of_one = pd.concat([_wanted(described, kind, {}) for kind in kinds], axis=1).any(axis=1)
+            left_out |= (described["group"] == "embedding") & ~of_one
+        return _wanted(described, "all", named) & ~left_out
+    try:
+        return described["column"].str.contains(re.compile(features))
+    except re.error as error:
         raise InputError(
-            f"no feature matches '{features}' (sets: {', '.join(dict.fromkeys(valid))}; or a regular expression "
-            f"over columns such as {', '.join(described['column'][:3])}){nearest(features, valid)}"
-        )
-    return columns
+            f"features '{features}' is no set and no regular expression: {error}"
+        ) from error
+
+
+def _vector_kinds(described: pd.DataFrame) -> list[str]:
+    """The kinds of task vectors whose similarities are among the features."""
+    names = described.loc[described["group"] == "embedding", "feature"]
+    return [str(name).removeprefix("mean_") for name in names if str(name).startswith("mean_")]

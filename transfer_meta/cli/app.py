@@ -11,7 +11,9 @@ from transfer_meta.cli.embed import embed
 from transfer_meta.cli.import_ import import_outcomes
 from transfer_meta.cli.pairs import pairs
 from transfer_meta.cli.profile import profile
+from transfer_meta.cli.recommend import recommend
 from transfer_meta.cli.run import run as run_plan
+from transfer_meta.cli.search import search
 from transfer_meta.cli.tasks import tasks_app
 from transfer_meta.cli.transferability import transferability
 from transfer_meta.errors import InputError
@@ -36,8 +38,10 @@ app.command()(profile)
 app.command()(pairs)
 app.command("run")(run_plan)
 app.add_typer(runs.app, name="runs")
+app.command()(search)
 app.command()(embed)
 app.command()(transferability)
+app.command()(recommend)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -19,11 +19,23 @@ def fit(
     tasks: TasksFile = None,
     columns: Columns = None,
     seed: Seed = 0,
+    recommender: Annotated[
+        bool,
+        typer.Option(
+            "--recommender",
+            help="Fit what `recommend` uses, a folder for each of its modes, on a shipped table.",
+        ),
+    ] = False,
 ) -> None:
     """Fit a predictor on all pairs of a table and save it.
 
     The folder holds JSON, LightGBM text and a card with the leave-one-target-out figures.
+
+    The recommender that ships is made by: transfer-meta fit minilm-grid --recommender --out data/minilm_grid/models
     """
+    if recommender:
+        _fit_recommender(dataset, out)
+        return
     from transfer_meta.model import fit_model, save_model
 
     model = fit_model(load(dataset, tasks, columns), predictor, features=features, seed=seed)
@@ -65,3 +77,17 @@ def predict(
         )
     else:
         print_table([str(c) for c in result], result.values.tolist())
+
+
+def _fit_recommender(dataset: str, out: Path) -> None:
+    from transfer_meta.cli.console import progress
+    from transfer_meta.recommender.fitting import rebuild
+
+    with progress("held-out targets") as on_progress:
+        made = rebuild(dataset, out, on_progress=on_progress)
+    figures = list(next(iter(made.values())).card["figures"])
+    print_table(
+        ("mode", *figures),
+        [(name, *(one.card["figures"][f] for f in figures)) for name, one in made.items()],
+        title=f"recommenders in {out}; leave-one-task-out",
+    )

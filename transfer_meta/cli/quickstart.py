@@ -12,6 +12,9 @@ from transfer_meta.cli.console import print_table, progress
 from transfer_meta.cli.options import Jobs, Seed, cores
 
 DATASET = "bingel-soegaard-2017"
+GRID = "minilm-grid"
+GRID_PREDICTORS = ("random", "source-popularity", "textemb", "taskemb-centred", "default")
+GRID_METRICS = ("auroc_within_target", "spearman", "ndcg", "regret@1", "regret@3")
 
 
 def quickstart(
@@ -22,7 +25,9 @@ def quickstart(
     """Benchmark, importance and a report on real logged outcomes, in a minute.
 
     Bingel & Søgaard's 90 pairs: under the paper's protocol, under the strict ones, and which features matter.
+    Then this package's own grid of fine-tuning runs: what is left of it with the target held out.
     """
+    from transfer_meta.evaluation.benchmark import BenchmarkSettings, benchmark
     from transfer_meta.files import atomic_file
     from transfer_meta.outcomes.tables import load_outcomes
     from transfer_meta.report import build_report, write_report
@@ -34,6 +39,9 @@ def quickstart(
             table = load_outcomes(DATASET)
             report = build_report(table, seed=seed, n_jobs=cores(n_jobs), on_progress=on_progress)
         write_report(report, temporary)
+    with progress(GRID) as on_progress:
+        settings = BenchmarkSettings(predictors=GRID_PREDICTORS, seed=seed, n_jobs=cores(n_jobs))
+        grid = benchmark(load_outcomes(GRID), settings, on_progress=on_progress)
     for result in report.benchmarks:
         print_benchmark(result, SHOWN)
         print()
@@ -43,4 +51,6 @@ def quickstart(
         top.values.tolist(),
         title="Ten largest coefficients, 100 random 80/20 splits",
     )
-    print(f"report: {path}")
+    print()
+    print_benchmark(grid, GRID_METRICS)
+    print(f"report on {DATASET}: {path}")

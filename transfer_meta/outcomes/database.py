@@ -48,10 +48,15 @@ class Database:
         return show(self._url)
 
     @property
+    def is_sqlite(self) -> bool:
+        """Whether it is a file, which the processes of one machine share."""
+        return self._url.drivername == "sqlite"
+
+    @property
     def folder(self) -> Path:
         """The folder for checkpoints that belongs to this store, unless another is named."""
         database = Path(str(self._url.database))
-        if self._url.drivername == "sqlite":
+        if self.is_sqlite:
             return database.with_suffix(".checkpoints").absolute()
         return Path(f"{database.name}.checkpoints").absolute()
 

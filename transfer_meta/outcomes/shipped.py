@@ -12,13 +12,27 @@ from transfer_meta.errors import InputError, unknown
 
 @dataclass(frozen=True)
 class Shipped:
-    """A folder of ``data/``: ``outcomes.csv``, ``dataset.toml`` and, for most, ``tasks.csv``."""
+    """A folder of ``data/``: ``outcomes.csv``, ``dataset.toml`` and whatever else is known of its tasks.
+
+    Parameters
+    ----------
+    name : str
+        What `load_outcomes` takes.
+    folder : Path
+    title, citation : str
+    feature_sets : dict of str to tuple of str
+        Named sets of task features.
+    profile_examples : int or None
+        So many training examples of a task its profile and its vectors are made of, drawn as a run draws
+        them; a new task that is to be compared with them should have no more.
+    """
 
     name: str
     folder: Path
     title: str
     citation: str
     feature_sets: dict[str, tuple[str, ...]]
+    profile_examples: int | None = None
 
     @property
     def outcomes(self) -> Path:
@@ -28,7 +42,30 @@ class Shipped:
     @property
     def tasks(self) -> Path | None:
         """The file of task features, if there is one."""
-        path = self.folder / "tasks.csv"
+        return self._file("tasks.csv")
+
+    @property
+    def pairs(self) -> Path | None:
+        """The file of pair features, if there is one."""
+        return self._file("pairs.csv")
+
+    @property
+    def profiles(self) -> dict[str, Path]:
+        """Files for `features.profile_files.load_profile`, by task."""
+        return {path.stem: path for path in sorted((self.folder / "profiles").glob("*.json"))}
+
+    @property
+    def vectors(self) -> dict[str, Path]:
+        """Files for `features.vector_files.load_vectors`, by task."""
+        return {path.stem: path for path in sorted((self.folder / "vectors").glob("*.npz"))}
+
+    @property
+    def models(self) -> dict[str, Path]:
+        """Folders of fitted models, by name."""
+        return {path.name: path for path in sorted((self.folder / "models").glob("*/"))}
+
+    def _file(self, name: str) -> Path | None:
+        path = self.folder / name
         return path if path.is_file() else None
 
 
@@ -53,6 +90,7 @@ def shipped_tables() -> dict[str, Shipped]:
             title=fields["title"],
             citation=fields["citation"],
             feature_sets={k: tuple(v) for k, v in fields.get("feature_sets", {}).items()},
+            profile_examples=fields.get("profile_examples"),
         )
     return tables
 

@@ -24,7 +24,9 @@ from transfer_meta.records import relative_gain
 SETTINGS = ("model", "encoder", "adaptation", "method", "regime", "settings")
 MEASURED = ("baseline", "score", "gain", "absolute_gain")
 SPREAD = ("gain_std", "score_std", "n_seeds")
-KNOWN = ("source", "target", *SETTINGS, "seed", *MEASURED, *SPREAD)
+# What is said about a pair and is no feature: the share of the target's texts that stand in the source, too.
+MARKS = ("shared_text",)
+KNOWN = ("source", "target", *SETTINGS, "seed", *MEASURED, *SPREAD, *MARKS)
 
 # A stated gain may differ from score and baseline by what rounding to three digits leaves.
 GAIN_TOLERANCE = 2e-3
@@ -43,7 +45,8 @@ class OutcomeTable:
         measured columns.
     pairs : DataFrame
         Means over the runs of a pair in one setting, with ``gain_std`` or ``score_std`` (standard deviation
-        over runs, NaN for one run) and ``n_seeds``.  Scores as given, gains as fractions.
+        over runs, NaN for one run) and ``n_seeds``.  Scores as given, gains as fractions.  ``shared_text``, where
+        known: the share of the target's texts that stand in the source as well.
     tasks : DataFrame
         One row a task (its index), one column a feature; no columns where no tasks file is known.
     pair_features : tuple of str
@@ -81,7 +84,8 @@ def load_outcomes(
     Parameters
     ----------
     name
-        A name that ``transfer-meta outcomes list`` shows, or the path of a CSV, TSV or Parquet file.
+        A name that ``transfer-meta outcomes list`` shows, or the path of a CSV, TSV or Parquet file.  Features
+        of tasks and pairs that ship with a table are loaded with it.
     tasks
         File of task features, one row a task; its first column, or the one named ``task``, holds the names.
     columns
@@ -109,8 +113,12 @@ def load_outcomes(
         )
     shipped = find_shipped(str(name))
     tasks = tasks or shipped.tasks
+    frame = read_table(shipped.outcomes)
+    if shipped.pairs is not None:
+        pairs = read_table(shipped.pairs)
+        frame = frame.merge(pairs, on=["source", "target"], how="left", validate="many_to_one")
     return build_table(
-        read_table(shipped.outcomes),
+        frame,
         tasks=None if tasks is None else read_table(Path(tasks)),
         name=shipped.name,
         columns=columns,
@@ -260,9 +268,10 @@ def _check_repeats(frame: pd.DataFrame) -> None:
 
 def _average(runs: pd.DataFrame, pair_features: tuple[str, ...]) -> pd.DataFrame:
     measured = [c for c in MEASURED if c in runs]
+    marks = [c for c in MARKS if c in runs]
     key = ["setting", "source", "target"]
     groups = runs.groupby(key, sort=False)
-    pairs = groups[[*measured, *pair_features]].mean()
+    pairs = groups[[*measured, *marks, *pair_features]].mean()
     for column in ("gain", "score"):
         if column in measured:
             pairs[f"{column}_std"] = groups[column].std()

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from known_tasks import DATA_FOLDER, FILM, HELPFUL, fitted_data, make_task, task_named, write_csv
+
+from transfer_meta.cli.app import main
+
+
+@pytest.fixture(autouse=True, scope="module")
+def data() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = fitted_data()  # what making it prints belongs to no test
+        patch.setattr(DATA_FOLDER, lambda: folder)
+        yield
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> str:
+    return str(write_csv(tmp_path / "cinema.csv", make_task("cinema", FILM, seed=50)))
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main(["recommend", *arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_table(target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, target, "--mode", "text", "--top", "3")
+    assert code == 0
+    assert out.startswith(f"cinema: Try {HELPFUL} first")
+    assert "90 % interval" in out
+    assert "for " in out
+    assert "gain on other targets" in out
+    assert "Mode text" in out
+
+
+def test_json(target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, target, "--mode", "text", "--json")
+    assert code == 0
+    answer = json.loads(out)
+    assert len(answer["sources"]) == 5
+    assert answer["sources"][0]["source"] == HELPFUL
+    assert 0 <= answer["sources"][0]["probability"] <= 1
+    assert answer["model"]["figures"]["coverage_promised"] == 0.9
+
+
+@pytest.mark.parametrize("given", [["--sources", "film_a,rain_a"], ["--sources", "film_a", "rain_a"]])
+def test_sources(target: str, capsys: pytest.CaptureFixture[str], given: list[str]) -> None:
+    code, out, _ = run(capsys, target, "--mode", "text", "--json", *given)
+    assert code == 0
+    assert [s["source"] for s in json.loads(out)["sources"]] == ["film_a", "rain_a"]
+
+
+def test_own_file(target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = write_csv(tmp_path / "mine.csv", make_task("mine", FILM, seed=51))
+    code, out, _ = run(capsys, target, "--mode", "text", "--json", "--sources", f"{own}")
+    assert code == 0
+    (only,) = json.loads(out)["sources"]
+    assert (only["source"], only["n_outcomes"]) == ("mine", 0)
+
+
+def test_html(target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "answer.html"
+    code, out, err = run(capsys, target, "--mode", "text", "--html", str(page))
+    assert code == 0
+    assert out == ""
+    assert f"wrote {page}" in err
+    text = page.read_text(encoding="utf-8")
+    assert f"Try {HELPFUL} first" in text
+    assert "<svg" in text
+    assert "http" not in text.replace("http://www.w3.org", "").replace("http://purl.org", "")
+
+
+def test_odd_column_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ["Unnamed: 0,Was gesagt wurde ☃,klasse/2"]
+    rows += [f"{i},{e.text},{e.label}" for i, e in enumerate(make_task("t", FILM, seed=50).examples())]
+    path = tmp_path / "odd.csv"
+    path.write_text("\n".join(rows), encoding="utf-8")
+    code, _, err = run(capsys, str(path), "--mode", "text")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "--column text=NAME" in err
+    columns = ["--column", "text=Was gesagt wurde ☃", "--column", "label=klasse/2"]
+    code, out, _ = run(capsys, str(path), "--mode", "text", *columns)
+    assert code == 0
+    assert HELPFUL in out
+
+
+def test_tagging_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sentences = [e.text.split() for e in make_task("t", FILM, seed=50).examples()]
+    lines = ["\n".join(f"{w}\t{'B-K' if w in FILM else 'O'}" for w in words) for words in sentences]
+    path = tmp_path / "tags.conll"
+    path.write_text("\n\n".join(lines) + "\n", encoding="utf-8")
+    code, out, _ = run(capsys, str(path), "--mode", "text")
+    assert code == 0
+    assert "no task of type token-classification was learned from" in out
+
+
+def test_the_target_is_a_known_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_csv(tmp_path / "mine.csv", task_named("film_b"))
+    code, out, _ = run(capsys, str(path), "--mode", "text", "--top", "8")
+    assert code == 0
+    assert "the target is the known task film_b" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--sources", "film_aa"], "unknown source 'film_aa'"),
+        (["--method", "multitask"], "no outcomes of method 'multitask'"),
+        (["--top", "0"], "top = 0"),
+        (["--html", "x.pdf"], "--html: expected a file named .html"),
+    ],
+)
+def test_mistakes(
+    target: str, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    code, _, err = run(capsys, target, "--mode", "text", *arguments)
+    assert code == 2
+    assert err.count("\n") == 1
+    assert message in err
+
+
+def test_files_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty = tmp_path / "empty.csv"
+    empty.touch()
+    code, _, err = run(capsys, str(empty))
+    assert (code, err.count("\n")) == (2, 1)
+    assert "empty" in err
+    code, _, err = run(capsys, str(tmp_path / "emty.csv"))
+    assert (code, err.count("\n")) == (2, 1)
+    assert "did you mean 'empty.csv'" in err

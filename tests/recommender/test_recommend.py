@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from known_tasks import FILM, HARMFUL, HELPFUL, NAMES, RAIN, make_task, task_named, write_csv
+
+import transfer_meta
+from transfer_meta.errors import InputError
+from transfer_meta.recommender.answer import Recommendation
+from transfer_meta.recommender.fitting import shipped_recommender
+from transfer_meta.recommender.library import Library
+from transfer_meta.recommender.looking import Look, look_at
+from transfer_meta.recommender.recommend import advise, known_as, recommend
+from transfer_meta.records import Example, TaskType
+from transfer_meta.tasks import Task
+
+
+@pytest.fixture(scope="module")
+def target() -> Task:
+    return make_task("cinema", FILM, seed=50)
+
+
+@pytest.fixture(scope="module")
+def answer(data: Path, target: Task) -> Recommendation:
+    return recommend(target, mode="text", top=8)
+
+
+def test_public_name_is_the_function(answer: Recommendation) -> None:
+    assert transfer_meta.recommend is recommend
+
+
+def test_the_true_best_is_first_and_the_worst_last(answer: Recommendation) -> None:
+    ranked = [s.source for s in answer.sources]
+    assert ranked[0] == HELPFUL
+    assert ranked[-1] == HARMFUL
+    assert {name[:4] for name in ranked[:4]} == {"film"}
+    assert [s.rank for s in answer.sources] == list(range(1, 9))
+    expected = [s.expected_gain for s in answer.sources]
+    assert expected == sorted(expected, reverse=True)
+    assert answer.sources[0].probability > 0.6 > answer.sources[-1].probability
+    assert all(s.low <= s.expected_gain <= s.high for s in answer.sources)
+    assert answer.verdict.startswith(f"Try {HELPFUL} first")
+
+
+def test_json_has_the_keys_that_are_promised(answer: Recommendation) -> None:
+    value = answer.to_dict()
+    assert list(value)[:4] == ["target", "mode", "verdict", "sources"]
+    assert list(value["sources"][0]) == [
+        "source", "rank", "probability", "expected_gain", "low", "high", "reasons", "n_outcomes", "near_duplicate",
+    ]  # fmt: skip
+    assert list(value["sources"][0]["reasons"][0]) == ["feature", "value", "effect"]
+    assert (value["target"], value["mode"]) == ("cinema", "text")
+
+
+def test_reasons_add_up_and_say_the_measured_means(answer: Recommendation) -> None:
+    best = answer.sources[0]
+    reason = next(r for r in best.reasons if r.feature == "gain on other targets")
+    # On three film targets it gains .09 and on four rain targets .03.
+    assert reason.value == pytest.approx((3 * 0.09 + 4 * 0.03) / 7, abs=0.01)
+    assert reason.effect > 0
+    assert "on 7 other targets" in reason.text
+    assert all(
+        sum(r.effect * sign > 0 for r in s.reasons) <= 3 for s in answer.sources for sign in (1, -1)
+    )
+    assert best.n_outcomes == 14
+
+
+def test_no_source_is_likely_to_help(data: Path, target: Task) -> None:
+    answer = recommend(target, mode="text", sources=[HARMFUL, "rain_d"])
+    assert [s.source for s in answer.sources] == ["rain_d", HARMFUL]
+    assert answer.verdict.startswith("No source is likely to help")
+    assert "Train on the target alone" in answer.verdict
+
+
+def test_a_source_is_told_the_same_whatever_else_is_asked(
+    data: Path, target: Task, answer: Recommendation
+) -> None:
+    alone = recommend(target, mode="text", sources=["film_c"]).sources[0]
+    among = next(s for s in answer.sources if s.source == "film_c")
+    assert replace(alone, rank=among.rank) == among
+
+
+def test_top(data: Path, target: Task) -> None:
+    answer = recommend(target, mode="text", top=2)
+    assert len(answer.sources) == 2
+    assert answer.n_candidates == 8
+
+
+def test_own_sources_are_ranked_by_content_and_marked(
+    data: Path, target: Task, answer: Recommendation
+) -> None:
+    own = [make_task("my_films", FILM, seed=60), make_task("my_weather", RAIN, seed=61)]
+    found = recommend(target, mode="text", sources=own)
+    assert [s.source for s in found.sources] == ["my_films", "my_weather"]
+    assert [s.n_outcomes for s in found.sources] == [0, 0]
+    assert any("no outcomes stand behind my_films, my_weather" in note for note in found.notes)
+    assert not any("gain on" in r.feature for s in found.sources for r in s.reasons)
+    mixed = recommend(target, mode="text", sources=[*own, HELPFUL])
+    assert mixed.sources[0].source == HELPFUL
+    known = next(s for s in answer.sources if s.source == HELPFUL)
+    assert mixed.sources[0].expected_gain == pytest.approx(known.expected_gain, abs=1e-12)
+
+
+def test_an_own_source_with_the_name_of_a_known_one(data: Path, target: Task, tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "film_a.csv", make_task("film_a", FILM, seed=70))
+    found = recommend(target, mode="text", sources=[str(path), "film_a"])
+    assert {s.source for s in found.sources} == {"film_a", "film_a (own file)"}
+
+
+def test_a_target_named_like_a_source_is_a_new_task(data: Path) -> None:
+    found = recommend(make_task("rain_a", FILM, seed=80), mode="text", top=8)
+    assert found.target == "rain_a"
+    assert "rain_a" in [s.source for s in found.sources]
+    assert found.sources[0].source == HELPFUL
+
+
+@pytest.mark.parametrize("part", [60, 25])
+def test_a_target_that_is_a_known_task_is_left_out(data: Path, library: Library, part: int) -> None:
+    whole = task_named("film_b")
+    task = replace(whole, name="renamed", splits={"train": list(whole.examples())[:part]})
+    found = recommend(task, mode="text", top=8)
+    assert "film_b" not in [s.source for s in found.sources]
+    assert len(found.sources) == 7
+    assert any("is the known task film_b" in note for note in found.notes)
+    # Its outcomes as a target are not counted, as they are out of the model.
+    assert {s.n_outcomes for s in found.sources} == {12}
+
+
+def test_same_texts_with_other_labels_are_another_task(library: Library) -> None:
+    examples = [
+        e._replace(label=f"other{i % 3}") for i, e in enumerate(task_named("film_b").examples())
+    ]
+    task = Task.from_iterable("relabelled", TaskType.CLASSIFICATION, {"train": examples})
+    assert known_as(look_at(task, library, "text"), library) is None
+
+
+def test_shared_texts_are_told(data: Path) -> None:
+    borrowed = list(task_named("film_c").examples())[:10]
+    own = list(make_task("t", FILM, seed=90).examples())[:50]
+    task = Task.from_iterable("t", TaskType.CLASSIFICATION, {"train": [*borrowed, *own]})
+    found = recommend(task, mode="text", top=8)
+    marked = {s.source: s.shared for s in found.sources if s.near_duplicate}
+    assert marked == {"film_c": pytest.approx(1 / 6)}
+    assert any("film_c shares 17 %" in note for note in found.notes)
+
+
+def test_outside_of_what_was_learned_from(data: Path, target: Task, answer: Recommendation) -> None:
+    words = ["haus", "baum", "strasse", "garten", "fenster", "tisch", "stuhl", "lampe", "wand", "dach"]
+    random = np.random.default_rng(0)
+    examples = [Example(" ".join(random.choice(words, 300)), f"k{i % 20}") for i in range(60)]
+    task = Task.from_iterable("deutsch", TaskType.CLASSIFICATION, {"train": examples})
+    found = recommend(task, mode="text")
+    assert found.widened > 1
+    assert any("outside of what was learned from" in note for note in found.notes)
+    width = found.sources[0].high - found.sources[0].low
+    usual = answer.sources[0].high - answer.sources[0].low
+    assert answer.widened == 1
+    assert width == pytest.approx(found.widened * usual)
+
+
+def test_a_new_type_is_outside(data: Path) -> None:
+    examples = [
+        Example(e.text, float(i)) for i, e in enumerate(make_task("t", FILM, seed=50).examples())
+    ]
+    found = recommend(Task.from_iterable("t", TaskType.REGRESSION, {"train": examples}), mode="text")
+    assert found.widened >= 1.5
+    assert any("no task of type regression" in note for note in found.notes)
+
+
+def test_twelve_examples(data: Path) -> None:
+    found = recommend(make_task("few", FILM, count=12, seed=50), mode="text")
+    assert found.sources[0].source == HELPFUL
+    assert any(note.startswith("12 training examples say little") for note in found.notes)
+
+
+def test_larger_than_what_was_learned_from(data: Path) -> None:
+    found = recommend(make_task("many", FILM, count=120, seed=50), mode="text")
+    assert any("learned from targets of 40 examples; with all 120" in note for note in found.notes)
+
+
+def test_a_gain_above_the_ceiling_is_not_promised(library: Library, target: Task) -> None:
+    look = replace(look_at(target, library, "text"), baseline=0.99)
+    found = advise(look, library, shipped_recommender(library, "text"), top=8)
+    assert max(s.high for s in found.sources) == pytest.approx(1 / 0.99 - 1)
+    assert all(s.expected_gain <= s.high for s in found.sources)
+
+
+def test_what_more_would_add(answer: Recommendation) -> None:
+    assert any("with an encoder" in note for note in answer.notes)
+    assert any("with --measure" in note for note in answer.notes)
+
+
+def test_ten_thousand_sources_are_ranked_as_one_by_one(library: Library, target: Task) -> None:
+    look = look_at(target, library, "text")
+    recommender = shipped_recommender(library, "text")
+    base = look_at(make_task("base", RAIN, seed=61), library, "text")
+    random = np.random.default_rng(0)
+
+    def new(i: int) -> Look:
+        vector = base.vectors["tfidf"] + 0.02 * random.normal(size=1024)
+        profile = replace(base.profile, name=f"s{i}", digest=f"s{i}")
+        return replace(base, profile=profile, vectors={"tfidf": vector})
+
+    own = {f"s{i}": new(i) for i in range(30)}
+    together = advise(look, library, recommender, own=own, names=[], top=30)
+    for one in together.sources[:3]:
+        alone = advise(look, library, recommender, own={one.source: own[one.source]}, names=[])
+        assert alone.sources[0].expected_gain == pytest.approx(one.expected_gain, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": "chain"}, "unknown method 'chain'"),
+        ({"method": "multitask"}, "no outcomes of method 'multitask'"),
+        ({"mode": "txt"}, "unknown mode 'txt'.*did you mean 'text'"),
+        ({"top": 0}, "top = 0"),
+        ({"sources": ["film_aa"]}, "unknown source 'film_aa'.*did you mean 'film_a'"),
+        ({"sources": ["nowhere/x.csv"]}, "unknown source 'nowhere/x.csv'"),
+    ],
+)
+def test_mistakes(data: Path, target: Task, arguments: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        recommend(target, **{"mode": "text", **arguments})
+
+
+def test_nothing_left_beside_the_target(data: Path) -> None:
+    with pytest.raises(InputError, match="no source is left"):
+        recommend(task_named("film_a"), mode="text", sources=["film_a"])
+
+
+def test_an_empty_task(data: Path) -> None:
+    with pytest.raises(InputError, match="has no examples"):
+        recommend(Task.from_iterable("t", TaskType.CLASSIFICATION, {"train": []}), mode="text")
+    with pytest.raises(InputError, match="no train split"):
+        recommend(
+            Task.from_iterable("t", TaskType.CLASSIFICATION, {"test": [Example("a", "b")]}), mode="text"
+        )
+
+
+def test_encoder_and_measured_modes(data: Path, library: Library, target: Task) -> None:
+    pytest.importorskip("torch")
+    lines: list[str] = []
+    looked = look_at(target, library, "encoder", tell=lines.append)
+    assert {"tfidf", "textemb"} <= set(looked.vectors)
+    assert len(looked.vectors["textemb"]) == 16
+    assert lines == ["embedding cinema with the encoder 'random:1x16'"]
+    found = recommend(target, mode="measured", top=3)
+    assert found.mode == "measured"
+    assert any(note.startswith("trained on") and "alone (accuracy" in note for note in found.notes)
+    assert set(NAMES) >= {s.source for s in found.sources}
