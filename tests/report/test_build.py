@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from transfer_meta.errors import InputError
+from transfer_meta.evaluation.splits import PROTOCOLS
 from transfer_meta.outcomes.tables import build_table
-from transfer_meta.report import Report, build_report
-from transfer_meta.report.build import difference_within_targets, figure_of, reliability_points
+from transfer_meta.report import Report, build, build_report
+from transfer_meta.report.build import SLOW, figure_of, reliability_points
 
 
 def test_every_protocol_and_explanation_is_there(nasty_report: Report) -> None:
@@ -20,7 +21,7 @@ def test_every_protocol_and_explanation_is_there(nasty_report: Report) -> None:
         "leave-two-tasks-out",
     ]
     assert len(nasty_report.importances) == 5
-    assert not nasty_report.skipped
+    assert not set(nasty_report.skipped) & set(PROTOCOLS)
     assert len(nasty_report.importance) == 6
 
 
@@ -61,17 +62,26 @@ def test_reliability_counts_every_repeat_of_every_pair(nasty_report: Report) -> 
     assert (points["observed"] * points["n"]).sum() == pytest.approx(2 * 20 * result.positive_rate)
 
 
-def test_difference_is_that_of_the_figures(nasty_report: Report) -> None:
-    result = nasty_report.benchmarks[1]
-    keys = ("logistic", "all"), ("random", "–")
-    for metric in ("ndcg", "mean_rank"):
-        difference, low, high = difference_within_targets(result, *keys, metric)
-        expected = (
-            figure_of(result, *keys[0], metric)["value"] - figure_of(result, *keys[1], metric)["value"]
-        )
-        assert difference == pytest.approx(expected)
-        assert low <= difference <= high
-    assert difference_within_targets(result, keys[0], keys[0], "ndcg") == (0, 0, 0)
+def test_what_lacks_its_features_is_named_once(nasty_report: Report) -> None:
+    assert "textemb" in nasty_report.skipped
+    assert all(not result.skipped for result in nasty_report.benchmarks)
+
+
+def test_what_is_slow_is_left_to_the_benchmark(nasty_report: Report) -> None:
+    assert set(SLOW) <= set(nasty_report.skipped)
+    assert not {p for p, _ in nasty_report.benchmarks[1].predictions} & set(SLOW)
+
+
+def test_a_protocol_of_too_many_folds_is_left_to_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "MOST_FOLDS", 4)
+    random = np.random.default_rng(0)
+    pairs = pd.DataFrame(permutations("abcd", 2), columns=["source", "target"])
+    report = build_report(build_table(pairs.assign(gain=random.normal(size=12))), repeats=1)
+    assert "6 folds, more than 4" in report.skipped["leave-two-tasks-out"]
+    assert [r.settings.protocol for r in report.benchmarks][1:] == [
+        "leave-one-target-out",
+        "leave-one-task-out",
+    ]
 
 
 def test_scores_alone_are_reported_as_rankings() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import permutations
 from pathlib import Path
@@ -66,8 +67,41 @@ def test_the_page_is_whole_and_needs_no_network(nasty_page: str) -> None:
     assert not re.search(r"url\((?!#)", nasty_page)
     assert "@import" not in nasty_page
     assert "prefers-color-scheme: dark" in nasty_page
-    assert page.tags.count("svg") == 4
-    assert nasty_page.count('role="img" aria-label="') == 4
+    figures = ("gains", "picks", "protocols", "comparisons", "decisions", "coefficients", "reliability")
+    assert set(figures) <= set(page.ids)
+    assert page.tags.count("svg") == len(figures)
+    assert nasty_page.count('role="img" aria-label="') == len(figures)
+
+
+def test_runs_with_seeds_vectors_and_curves_bring_their_sections() -> None:
+    random = np.random.default_rng(0)
+    rows = [
+        {"source": s, "target": t, "seed": seed, "baseline": 0.5, "score": random.uniform(0.3, 0.7)}
+        for s, t in permutations("abcde", 2)
+        if (s, t) != ("a", "b")
+        for seed in range(2)
+    ]
+    report = build_report(build_table(pd.DataFrame(rows)), repeats=1)
+    step = np.arange(1.0, 30)
+    curves = pd.concat(
+        [
+            pd.DataFrame({"step": step, "loss": 2 - 0.2 * np.log(step + 3)}).assign(
+                task=task, regime="200", seed=0
+            )
+            for task in "abcde"
+        ]
+    )
+    vectors = {task: {"textemb": random.normal(size=4)} for task in "abcde"}
+    bare = Page(render(report))
+    assert "ceiling" in bare.ids
+    assert not {"curves", "tasks"} & set(bare.ids)
+    text = render(replace(report, curves=curves, vectors=vectors, types={}))
+    assert {"ceiling", "curves", "tasks"} <= set(Page(text).ids)
+    words = re.sub(r"\s+", " ", " ".join(Page(text).words))
+    assert "Scores of 5 targets with 3 to 4 sources each" in words
+    assert "19 pairs, means over 2 seeds" in words
+    assert "2 + 2 seeds, Spearman-Brown" in words
+    assert len(text) < 2_000_000
 
 
 def test_names_are_escaped(nasty_page: str) -> None:

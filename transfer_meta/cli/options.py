@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,6 +54,65 @@ Jobs = Annotated[
     typer.Option("--n-jobs", help="Worker processes; default: all cores.", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of tables.")]
+OutFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="FILE", help="Write a table (.csv, .parquet) or .json.", show_default=False
+    ),
+]
+TargetTask = Annotated[
+    str,
+    typer.Option("--target", metavar="TASK", help="The task that may be helped.", show_default=False),
+]
+SourceTasks = Annotated[
+    list[str],
+    typer.Option(
+        "--sources",
+        metavar="TASK...",
+        help="The tasks that may help: files, task cards, folders of them, hf:DATASET.",
+        show_default=False,
+    ),
+]
+MoreSources = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[SOURCE]...", help="Further sources.", show_default=False),
+]
+
+
+def gathers(
+    keyword: str, gather: Callable[..., Any]
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate a command: it gets the parameters of `gather` as options, and what `gather` makes of them.
+
+    Parameters
+    ----------
+    keyword
+        The command's parameter in whose place the options stand: for keywords only, annotated with `Any`, since
+        annotations are looked up when the program starts.
+    gather
+        A function or dataclass whose parameters are annotated as options.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        own = inspect.signature(command, eval_str=True)
+        options = [
+            p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for p in inspect.signature(gather, eval_str=True).parameters.values()
+        ]
+        parameters: list[inspect.Parameter] = []
+        for parameter in own.parameters.values():
+            parameters += options if parameter.name == keyword else [parameter]
+
+        @functools.wraps(command)
+        def with_options(*args: Any, **values: Any) -> Any:
+            said = {p.name: values.pop(p.name) for p in options if p.name in values}
+            return command(*args, **{keyword: gather(**said)}, **values)
+
+        with_options.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        with_options.__annotations__ = {p.name: p.annotation for p in parameters}
+        return with_options
+
+    return decorate
 
 
 def load(
@@ -75,6 +137,16 @@ def load_task_space(path: Path | None) -> tuple[dict[str, Any], dict[str, str]]:
 
     vectors, settings = load_vectors(path)
     return vectors, settings.get("types", {})
+
+
+def find_target_and_sources(target: str, sources: Iterable[str]) -> tuple[str, list[str]]:
+    """The one task that ``--target`` names, and the sources beside it, as `tasks.resolve.find_tasks` has them."""
+    from transfer_meta.tasks.resolve import find_tasks
+
+    found = find_tasks([target])
+    if len(found) != 1:
+        raise InputError(f"--target: expected one task, got {len(found)} in '{target}'")
+    return found[0], [source for source in find_tasks(sources) if source != found[0]]
 
 
 def parse_columns(text: str | None) -> dict[str, str]:

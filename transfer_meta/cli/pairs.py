@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from transfer_meta.cli.profile import (
+from transfer_meta.cli.options import (
     AsJson,
-    CurveFiles,
-    DevScore,
-    NoCache,
+    MoreSources,
     OutFile,
-    Processes,
-    TokenizerFile,
-    VocabularyFile,
-    check_out,
-    profile_all,
-    raise_failures,
-    tell,
-    write_json,
-    write_table,
+    SourceTasks,
+    TargetTask,
+    find_target_and_sources,
 )
+from transfer_meta.cli.output import check_out, tell, write_records
+from transfer_meta.cli.profiling import profile_all, raise_failures, takes_profiling
 from transfer_meta.cli.tasks import takes_tasks
 from transfer_meta.errors import InputError
 
@@ -32,33 +24,13 @@ _COLUMNS = (
 
 
 @takes_tasks
+@takes_profiling
 def pairs(
-    more_sources: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[SOURCE]...", help="Further sources.", show_default=False),
-    ] = None,
+    more_sources: MoreSources = None,
     *,
-    target: Annotated[
-        str,
-        typer.Option(
-            "--target", metavar="TASK", help="The task that may be helped.", show_default=False
-        ),
-    ],
-    sources: Annotated[
-        list[str],
-        typer.Option(
-            "--sources",
-            metavar="TASK...",
-            help="The tasks that may help: files, task cards, folders of them, hf:DATASET.",
-            show_default=False,
-        ),
-    ],
-    vocabulary: VocabularyFile = None,
-    tokenizer: TokenizerFile = None,
-    curve: CurveFiles = None,
-    dev_score: DevScore = None,
-    processes: Processes = 1,
-    no_cache: NoCache = False,
+    target: TargetTask,
+    sources: SourceTasks,
+    profiling: Any,
     out: OutFile = None,
     as_json: AsJson = False,
     settings: Any,
@@ -71,24 +43,12 @@ def pairs(
     """
     from transfer_meta.cli.console import print_json, print_table
     from transfer_meta.features.pairs import pair_features
-    from transfer_meta.tasks.resolve import find_tasks, load_named
+    from transfer_meta.tasks.resolve import load_named
 
     check_out(out)
-    targets = find_tasks([target])
-    if len(targets) != 1:
-        raise InputError(f"--target: expected one task, got {len(targets)} in '{target}'")
-    name = load_named(targets[0], settings).name
-    others = [other for other in find_tasks([*sources, *(more_sources or [])]) if other != targets[0]]
-    profiles, failures = profile_all(
-        [targets[0], *others],
-        settings,
-        vocabulary=vocabulary,
-        tokenizer=tokenizer,
-        curves=curve or (),
-        dev_score=dev_score,
-        processes=processes,
-        no_cache=no_cache,
-    )
+    first, others = find_target_and_sources(target, [*sources, *(more_sources or [])])
+    name = load_named(first, settings).name
+    profiles, failures = profile_all([first, *others], settings, profiling)
     by_name = {p.name: p for p in profiles}
     if name not in by_name or len(by_name) == 1:
         raise_failures(failures)
@@ -98,7 +58,7 @@ def pairs(
 
     rows = frame.to_dict("records")
     if out is not None:
-        write_json(rows, out) if out.suffix.lower() == ".json" else write_table(frame, out)
+        write_records(frame, out)
         tell(f"wrote {out}: {len(frame)} pairs")
     if as_json:
         print_json(rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,9 @@ from transfer_meta.cli.options import (
     load_task_space,
 )
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def report(
     dataset: Dataset,
@@ -27,15 +30,25 @@ def report(
     tasks: TasksFile = None,
     columns: Columns = None,
     vectors: Vectors = None,
+    curves: Annotated[
+        Path | None,
+        typer.Option(
+            help="Learning curves, as `runs export` writes them; default: those beside the table.",
+            show_default=False,
+        ),
+    ] = None,
     repeats: Annotated[
-        int | None, typer.Option(help="Shuffles of pairs-5fold; default: 100.", show_default=False)
+        int | None,
+        typer.Option(
+            help="Shuffles of pairs-5fold; default: 10, or as many as the paper's.", show_default=False
+        ),
     ] = None,
     seed: Seed = 0,
     n_jobs: Jobs = None,
 ) -> None:
-    """Write one HTML page: gains, every protocol, importance, reliability.
+    """Write one HTML page: gains, picks, every protocol, noise ceiling, decisions, importance, reliability.
 
-    Example:
+    For example:
 
       transfer-meta report bingel-soegaard-2017 --out report.html
     """
@@ -50,11 +63,42 @@ def report(
             f"cannot write '{out}': it is a folder (expected a file, for example {out}/report.html)"
         )
     table = load(dataset, tasks, columns, vectors)
-    of_task, types = load_task_space(vectors)
+    of_task, types = task_space(dataset, vectors)
+    logged = logged_curves(dataset, curves)
     # Opened first: that the page cannot be written is better said before the work than after it.
     with atomic_file(out) as page, progress("report") as on_progress:
         contents = build_report(
             table, repeats=repeats, seed=seed, n_jobs=cores(n_jobs), on_progress=on_progress
         )
-        write_report(replace(contents, vectors=of_task, types=types), page)
+        write_report(replace(contents, vectors=of_task, types=types, curves=logged), page)
     print(f"report: {out}")
+
+
+def task_space(dataset: str, vectors: Path | None) -> tuple[dict[str, Any], dict[str, str]]:
+    """Vectors and types of tasks: those of the file, or those that ship with the table."""
+    from transfer_meta.outcomes.shipped import shipped_tables
+
+    shipped = shipped_tables().get(dataset)
+    files = [vectors] if vectors is not None or shipped is None else list(shipped.vectors.values())
+    of_task: dict[str, Any] = {}
+    types: dict[str, str] = {}
+    for file in files:
+        more, more_types = load_task_space(file)
+        of_task |= more
+        types |= more_types
+    return of_task, types
+
+
+def logged_curves(dataset: str, given: Path | None) -> pd.DataFrame | None:
+    """Curves of the single-task runs: of the file, or of that beside the table; None where there is none."""
+    from transfer_meta.outcomes.reading import read_table
+    from transfer_meta.outcomes.shipped import shipped_tables
+    from transfer_meta.report.learning_curves import single_task_curves
+
+    shipped = shipped_tables().get(dataset)
+    table = Path(dataset) if shipped is None else shipped.outcomes
+    beside = (
+        [table.with_suffix(f".curves.{kind}") for kind in ("parquet", "csv")] if table.suffix else []
+    )
+    file = given or next((path for path in beside if path.is_file()), None)
+    return None if file is None else single_task_curves(read_table(file))

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from transfer_meta.cli.profile import AsJson, OutFile, check_out, tell, write_json, write_table
+from transfer_meta.cli.options import (
+    AsJson,
+    MoreSources,
+    OutFile,
+    SourceTasks,
+    TargetTask,
+    find_target_and_sources,
+)
+from transfer_meta.cli.output import check_out, tell, write_records
 from transfer_meta.cli.run import require
 from transfer_meta.cli.tasks import takes_tasks
 from transfer_meta.errors import InputError
@@ -22,26 +30,10 @@ _SHARED = (
 
 @takes_tasks
 def transferability(
-    more_sources: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[SOURCE]...", help="Further sources.", show_default=False),
-    ] = None,
+    more_sources: MoreSources = None,
     *,
-    target: Annotated[
-        str,
-        typer.Option(
-            "--target", metavar="TASK", help="The task that may be helped.", show_default=False
-        ),
-    ],
-    sources: Annotated[
-        list[str],
-        typer.Option(
-            "--sources",
-            metavar="TASK...",
-            help="The tasks that may help: files, task cards, folders of them, hf:DATASET.",
-            show_default=False,
-        ),
-    ],
+    target: TargetTask,
+    sources: SourceTasks,
     encoder: Annotated[
         str,
         typer.Option(
@@ -84,7 +76,7 @@ def transferability(
     from transfer_meta.cli.console import print_json, print_table, progress
     from transfer_meta.harness.fewshot import FewShot
     from transfer_meta.harness.frozen import Reading
-    from transfer_meta.tasks.resolve import find_tasks, resolve_tasks
+    from transfer_meta.tasks.resolve import resolve_tasks
     from transfer_meta.transferability import SCORES, ScoreSettings, score_sources
 
     check_out(out)
@@ -94,11 +86,8 @@ def transferability(
         reading=Reading(max_length, max_tokens),
         few_shot=FewShot(steps=steps, seed=seed),
     )
-    named = find_tasks([target])
-    if len(named) != 1:
-        raise InputError(f"--target: expected one task, got {len(named)} in '{target}'")
-    others = [other for other in find_tasks([*sources, *(more_sources or [])]) if other != named[0]]
-    goal, *candidates = resolve_tasks([*named, *others], settings)
+    first, others = find_target_and_sources(target, [*sources, *(more_sources or [])])
+    goal, *candidates = resolve_tasks([first, *others], settings)
     with progress("sources") as on_progress:
         frame = score_sources(
             target=goal,
@@ -113,11 +102,7 @@ def transferability(
         raise InputError(f"no score: {frame['missing'].iloc[0]}")
     note = _SHARED if (frame["checkpoint"] == "").any() else ""
     if out is not None:
-        features = frame[["source", "target", *SCORES]]
-        if out.suffix.lower() == ".json":
-            write_json(features.to_dict("records"), out)
-        else:
-            write_table(features, out)
+        write_records(frame[["source", "target", *SCORES]], out)
         tell(f"wrote {out}: {len(frame)} pairs")
     if as_json:
         print_json(

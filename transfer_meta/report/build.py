@@ -10,16 +10,15 @@ import numpy as np
 import pandas as pd
 
 from transfer_meta.errors import InputError
-from transfer_meta.evaluation.benchmark import BenchmarkResult, BenchmarkSettings, benchmark
-from transfer_meta.evaluation.bootstrap import bootstrap_over_targets
+from transfer_meta.evaluation.benchmark import SHUFFLES, BenchmarkResult, BenchmarkSettings, benchmark
 from transfer_meta.evaluation.calibration import reliability
-from transfer_meta.evaluation.metrics import PairPredictions, evaluate
 from transfer_meta.evaluation.splits import PROTOCOLS
 from transfer_meta.features.similarity import Vectors
 from transfer_meta.importance import COLUMNS, OnProgress, feature_importance
-from transfer_meta.metadataset import build_metadataset
+from transfer_meta.metadataset import MetaDataset, build_metadataset
 from transfer_meta.outcomes.tables import OutcomeTable
-from transfer_meta.predictors import make_predictor
+from transfer_meta.predictors import BY_TARGET, UNTUNED, make_predictor
+from transfer_meta.report.published import PUBLISHED
 
 # What explains the predictions: (method, level) and the predictor that it explains.
 EXPLANATIONS = {
@@ -29,6 +28,17 @@ EXPLANATIONS = {
     ("permutation", "group"): "logistic",
     ("shap", "feature"): "lightgbm",
 }
+
+SLOW = ("logistic-rfe", "logistic-rfe-optimistic", "lambdarank", "lambdarank-langrank", "ensemble")
+"""Predictors that take longer than all others together: for tables with a paper to compare with."""
+REPEATS = 10
+"""Shuffles of the repeated protocol, where no paper is to be compared with; there, as many as the paper's."""
+MOST_FOLDS = 100
+"""A protocol that has more folds, and more than one a target, is left to the benchmark."""
+METRICS_SHOWN = (
+    "accuracy", "f1", "auroc", "auroc_within_target", "brier",
+    "spearman", "ndcg", "ndcg_exp", "regret@1", "regret@3", "mean_rank", "hit@1",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,8 @@ class Report:
         Protocols and explanations that the table does not suffice for, with the reason.
     seconds : float
         What it took.
+    curves : DataFrame or None
+        Learning curves of single-task runs, see `learning_curves.single_task_curves`; None: not at hand.
     vectors, types : mapping
         Vectors and type of each task for the map of the task space; empty: no map.
     """
@@ -55,6 +67,7 @@ class Report:
     importances: dict[tuple[str, str], pd.DataFrame]
     skipped: dict[str, str] = field(default_factory=dict)
     seconds: float = float("nan")
+    curves: pd.DataFrame | None = None
     vectors: Mapping[str, Vectors] = field(default_factory=dict)
     types: Mapping[str, str] = field(default_factory=dict)
 
@@ -77,7 +90,8 @@ def build_report(
     Parameters
     ----------
     repeats
-        Shuffles of the repeated protocol and splits for the coefficients; None: 100.
+        Shuffles of the repeated protocol and splits for the coefficients; None: `REPEATS` or as many as the
+        paper's, and 100.
     seed, n_jobs
         As in `BenchmarkSettings`.
     on_progress
@@ -97,17 +111,27 @@ def build_report(
     def stage(number: int) -> OnProgress:
         return lambda done, total: on_progress(100 * number + 100 * done // max(total, 1), 100 * stages)
 
+    published = table.name in PUBLISHED
+    data = build_metadataset(table)
+    usable, left_out = _choose(data, () if published else SLOW, seed)
     for number, (name, protocol) in enumerate(PROTOCOLS.items()):
-        settings = BenchmarkSettings(
-            protocol=name, repeats=repeats if protocol.repeated else None, seed=seed, n_jobs=n_jobs
-        )
         try:
+            _check_folds(data, name)
+            settings = BenchmarkSettings(
+                protocol=name,
+                predictors=tuple(n for n in usable if not (protocol.repeated and n in BY_TARGET)),
+                metrics=METRICS_SHOWN,
+                repeats=(repeats or (SHUFFLES if published else REPEATS))
+                if protocol.repeated
+                else None,
+                seed=seed,
+                n_jobs=n_jobs,
+            )
             benchmarks.append(benchmark(table, settings, on_progress=stage(number)))
         except InputError as error:
             skipped[name] = str(error)
     if not benchmarks:
         raise InputError(f"no protocol applies to '{table.name}': {next(iter(skipped.values()))}")
-    data = build_metadataset(table)
     for number, ((method, level), predictor) in enumerate(EXPLANATIONS.items(), start=len(PROTOCOLS)):
         try:
             importances[method, level] = feature_importance(
@@ -122,7 +146,35 @@ def build_report(
         except InputError as error:
             skipped[f"{method} by {level}"] = str(error)
     on_progress(100 * stages, 100 * stages)
-    return Report(table, tuple(benchmarks), importances, skipped, time.perf_counter() - begin)
+    return Report(
+        table, tuple(benchmarks), importances, skipped | left_out, time.perf_counter() - begin
+    )
+
+
+def _choose(data: MetaDataset, slow: tuple[str, ...], seed: int) -> tuple[list[str], dict[str, str]]:
+    """The predictors of the report, and by name why the others are none."""
+    usable, left_out = [], {}
+    for name in UNTUNED:
+        if name in slow:
+            left_out[name] = f"takes its time (`benchmark --predictors {name}` has it)"
+            continue
+        try:
+            make_predictor(name, random_state=seed).check(data.X)
+        except InputError as error:
+            left_out[name] = str(error)
+        else:
+            usable.append(name)
+    return usable, left_out
+
+
+def _check_folds(data: MetaDataset, name: str) -> None:
+    """Raise InputError where a protocol would take minutes."""
+    if not PROTOCOLS[name].repeated:
+        n_folds = sum(1 for _ in PROTOCOLS[name].folds(data.source, data.target))
+        if n_folds > max(MOST_FOLDS, len(np.unique(data.target))):
+            raise InputError(
+                f"{n_folds} folds, more than {MOST_FOLDS} (`benchmark --protocol {name}` runs them)"
+            )
 
 
 def figure_of(result: BenchmarkResult, predictor: str, features: str, metric: str) -> pd.Series | None:
@@ -147,22 +199,3 @@ def reliability_points(result: BenchmarkResult, predictor: str, features: str) -
     return reliability(
         np.broadcast_to(truth, probability.shape).ravel(), probability.ravel(), n_bins=n_bins
     )
-
-
-def difference_within_targets(
-    result: BenchmarkResult, one: tuple[str, str], other: tuple[str, str], metric: str
-) -> tuple[float, float, float]:
-    """Mean over targets of a per-target metric's difference, one − other, with its 95 % interval.
-
-    Targets are drawn in pairs: both predictors are scored on the same draw of targets.
-    """
-    by_target = []
-    for key in (one, other):
-        values = evaluate(
-            result.truth, PairPredictions(ranking=result.predictions[key].ranking), [metric]
-        )
-        by_target.append(values[metric].mean(axis=0))
-    difference = by_target[0] - by_target[1]
-    known = difference[~np.isnan(difference)]
-    low, high = bootstrap_over_targets(known, seed=result.settings.seed)
-    return (float(known.mean()) if len(known) else float("nan")), low, high

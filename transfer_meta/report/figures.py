@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from transfer_meta.report.svg import BACKGROUND, FAINT, GAIN, INK, LOSS, SERIES, drawing, to_svg
+from transfer_meta.report.svg import (
+    BACKGROUND,
+    FAINT,
+    GAIN,
+    INK,
+    LOSS,
+    MARKERS,
+    SERIES,
+    drawing,
+    plain,
+    to_svg,
+)
 
 if TYPE_CHECKING:
     from matplotlib.patches import Rectangle
@@ -38,8 +49,8 @@ def gain_heatmap(gains: pd.DataFrame) -> str:
             )
             axes.text(column, row, f"{100 * gain:+.1f}", ha="center", va="center", fontsize=8)
         axes.set(xlim=(-0.5, n_sources - 0.5), ylim=(n_targets - 0.5, -0.5))
-        axes.set_xticks(range(n_sources), [_plain(c) for c in gains.columns], rotation=45, ha="left")
-        axes.set_yticks(range(n_targets), [_plain(r) for r in gains.index])
+        axes.set_xticks(range(n_sources), [plain(c) for c in gains.columns], rotation=45, ha="left")
+        axes.set_yticks(range(n_targets), [plain(r) for r in gains.index])
         axes.tick_params(length=0, labeltop=True, labelbottom=False)
         axes.set(xlabel="source", ylabel="target")
         axes.xaxis.set_label_position("top")
@@ -59,7 +70,11 @@ def gain_heatmap(gains: pd.DataFrame) -> str:
 
 
 def protocol_dots(
-    rows: pd.DataFrame, *, metrics: Mapping[str, str], chance: Mapping[str, float | None]
+    rows: pd.DataFrame,
+    *,
+    metrics: Mapping[str, str],
+    chance: Mapping[str, float | None],
+    name: str = "protocols",
 ) -> str:
     """Figures of each predictor under each protocol, with their intervals, one panel a metric.
 
@@ -71,10 +86,12 @@ def protocol_dots(
         Metric keys of the panels and their titles.
     chance : mapping of str to float or None
         Where each metric's line of reference stands.
+    name : str
+        Of the figure, unique on its page.
     """
     predictors = list(rows["predictor"].drop_duplicates())
     protocols = list(rows["protocol"].drop_duplicates())
-    with drawing(9, 1.2 + 0.42 * len(predictors)) as figure:
+    with drawing(8, 1.2 + (0.42 if len(protocols) > 1 else 0.27) * len(predictors)) as figure:
         panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
         for axes, (metric, title) in zip(panels, metrics.items(), strict=True):
             if chance[metric] is not None:
@@ -86,10 +103,15 @@ def protocol_dots(
                 colour = SERIES[place % len(SERIES)]
                 axes.hlines(y, chosen["ci_low"], chosen["ci_high"], color=colour, linewidth=1)
                 axes.plot(
-                    chosen["value"], y, "osD^"[place % 4], color=colour, markersize=4, label=protocol
+                    chosen["value"],
+                    y,
+                    MARKERS[place % len(SERIES)],
+                    color=colour,
+                    markersize=4,
+                    label=protocol,
                 )
             axes.set_title(title, fontsize=10)
-            axes.set_yticks(range(len(predictors)), [_plain(p) for p in predictors])
+            axes.set_yticks(range(len(predictors)), [plain(p) for p in predictors])
             axes.set_ylim(len(predictors) - 0.5, -0.5)
             axes.hlines(
                 np.arange(1, len(predictors)) - 0.5,
@@ -100,13 +122,16 @@ def protocol_dots(
                 transform=axes.get_yaxis_transform(),
             )
             axes.tick_params(axis="y", length=0)
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        if len(protocols) > 1:
+            handles = panels[0].get_legend_handles_labels()
+            figure.legend(*handles, loc="outside lower center", ncols=2)
         return to_svg(
             figure,
-            name="protocols",
+            name=name,
             title=(
-                f"Dot plot of {' and '.join(metrics.values())} for {len(predictors)} predictors under"
-                f" {', '.join(protocols)}; the numbers are in the table below it."
+                f"Dot plot of {' and '.join(metrics.values())} for {len(predictors)} predictors"
+                + (f" under {', '.join(protocols)}" if len(protocols) > 1 else "")
+                + "; the numbers are in the table below it."
             ),
         )
 
@@ -134,7 +159,7 @@ def coefficient_bars(coefficients: pd.DataFrame, *, top: int = 15) -> str:
             shown["value"], place, xerr=shown["std"], fmt="none", ecolor=INK, elinewidth=1, capsize=2
         )
         axes.axvline(0, color=INK, linewidth=0.8)
-        axes.set_yticks(place, [_plain(label) for label in labels])
+        axes.set_yticks(place, [plain(label) for label in labels])
         axes.set_ylim(len(shown) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel("coefficient on scaled features (above 0: speaks for a gain)")
@@ -163,7 +188,7 @@ def reliability_diagram(points: Mapping[str, pd.DataFrame]) -> str:
         axes.plot([0, 1], [0, 1], color=FAINT, linestyle="--", linewidth=1)
         for place, (label, table) in enumerate(points.items()):
             colour = SERIES[place % len(SERIES)]
-            marker = "osD^"[place % 4]
+            marker = MARKERS[place % len(SERIES)]
             axes.plot(
                 table["predicted"],
                 table["observed"],
@@ -208,8 +233,3 @@ def _cell(column: int, row: int, colour: str, depth: float) -> Rectangle:
     return Rectangle(
         (column - 0.48, row - 0.46), 0.96, 0.92, facecolor=colour, alpha=depth, linewidth=0
     )
-
-
-def _plain(text: object) -> str:
-    """Text that matplotlib takes literally: a dollar sign would start a formula."""
-    return str(text).replace("$", r"\$")

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 INK, FAINT, BACKGROUND = "#010203", "#010204", "#010205"
 GAIN, LOSS, THIRD, FOURTH = "#010206", "#010207", "#010208", "#010209"
 SERIES = (GAIN, LOSS, THIRD, FOURTH)
+MARKERS = "osD^v"
+# Where a screen is narrower than this share of a figure, one scrolls: letters smaller than that cannot be read.
+LEAST_WIDTH = 0.8
 _VARIABLES = {
     INK: "--ink",
     FAINT: "--faint",
@@ -78,4 +81,14 @@ def to_svg(figure: Figure, *, name: str, title: str) -> str:
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(href="#|url\(#)', rf"\1{name}-", text)
     label = html.escape(title, quote=True)
-    return re.sub(r"<svg ", f'<svg role="img" aria-label="{label}" class="figure" ', text, count=1)
+    least = round(96 * LEAST_WIDTH * figure.get_figwidth())
+    return text.replace(
+        "<svg ",
+        f'<svg role="img" aria-label="{label}" class="figure" style="--least: {least}px" ',
+        1,
+    )
+
+
+def plain(text: object) -> str:
+    """Text that matplotlib takes literally: a dollar sign would start a formula."""
+    return str(text).replace("$", r"\$")

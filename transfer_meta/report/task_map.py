@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from transfer_meta.features.similarity import Vectors, similarity_features
 from transfer_meta.records import FloatArray
-from transfer_meta.report.svg import FAINT, INK, SERIES, drawing, to_svg
+from transfer_meta.report.svg import FAINT, INK, MARKERS, SERIES, drawing, plain, to_svg
 
-MARKERS = "osD^v"
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Where a name may stand, in points from its task, the first that is free being taken: right, left, above, below.
+PLACES = (
+    (6, 0, "left", "center"), (-6, 0, "right", "center"), (0, 5, "center", "bottom"), (0, -5, "center", "top"),
+    (5, 5, "left", "bottom"), (5, -5, "left", "top"), (-5, 5, "right", "bottom"), (-5, -5, "right", "top"),
+    (0, 16, "center", "bottom"), (0, -16, "center", "top"),
+)  # fmt: skip
 
 
 def similarity_matrix(vectors: Mapping[str, Vectors]) -> FloatArray:
@@ -81,17 +90,40 @@ def task_map(vectors: Mapping[str, Vectors], types: Mapping[str, str]) -> str:
             axes.scatter(
                 of_kind[:, 0], of_kind[:, 1], color=colour, marker=marker, s=36, label=kind, zorder=2
             )
-        for name, position in zip(names, positions, strict=True):
-            text = name.replace("$", r"\$")
-            axes.annotate(
-                text, position, xytext=(5, 4), textcoords="offset points", fontsize=8, color=INK
-            )
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[:].set_visible(False)
         axes.margins(0.12)
         figure.legend(loc="outside lower center", ncols=3, fontsize=9)
+        _name_points(axes, positions, names)
         pairs = ", ".join(f"{a} to {names[b]}" for a, b in zip(names, nearest, strict=True))
         return to_svg(
             figure, name="taskmap", title=f"Map of {len(names)} tasks. Nearest neighbours: {pairs}."
         )
+
+
+def _name_points(axes: Axes, positions: FloatArray, names: Sequence[str]) -> None:
+    """Write each task's name beside its point, where it hides no other."""
+    from matplotlib.transforms import Bbox
+
+    # Sizes are known once the layout is.
+    axes.figure.draw_without_rendering()  # type: ignore[union-attr]
+    taken = [
+        Bbox.from_extents(x - 4, y - 4, x + 4, y + 4) for x, y in axes.transData.transform(positions)
+    ]
+    for name, position in zip(names, positions, strict=True):
+        label = axes.annotate(
+            plain(name),
+            tuple(position),
+            xytext=(0, 0),
+            textcoords="offset points",
+            fontsize=8,
+            color=INK,
+        )
+        for x, y, across, up in PLACES:
+            label.xyann = (x, y)
+            label.set(ha=across, va=up)
+            box = label.get_window_extent()
+            if not any(box.overlaps(other) for other in taken):
+                break
+        taken.append(box)
