@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
-TEST_EXTRAS := harness,offline-encoder,lora,postgresql,test,notebooks,dev
+TEST_EXTRAS := harness,offline-encoder,lora,postgresql,ray,test,notebooks,dev
 
 .PHONY: help quickstart test check lint types unit benchmarks report clean
 

@@ -78,6 +78,29 @@ def new_database(url: str) -> str:
     return f"{url.rpartition('/')[0]}/{name}"
 
 
+def restart(url: str) -> None:
+    """Stop the server of `url` in the midst of everything, as a crash would, and start it again."""
+    import psycopg
+
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SHOW data_directory").fetchone()
+    assert row is not None
+    programs = _find_programs()
+    assert programs is not None
+    user = None if os.getuid() else "postgres"
+    command = [programs / "pg_ctl", "-D", row[0], "-w", "-t", "60", "-m", "immediate", "restart"]
+    subprocess.run(
+        [*command, "-l", f"{row[0]}/../log"],
+        user=user,
+        group=user,
+        extra_groups=[] if user else None,
+        cwd=row[0],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+
+
 def _find_programs() -> Path | None:
     """The newest installed folder that has the server's programs."""
     folders = [p.parent for p in Path("/usr/lib/postgresql").glob("*/bin/initdb")]

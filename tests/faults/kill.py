@@ -19,7 +19,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -246,7 +248,8 @@ def check(expected: dict, found: dict, grid: Grid) -> None:
                 np.testing.assert_array_equal(
                     values, other_curves[task][part], err_msg=str((name, task, part))
                 )
-    files = [entry.name for entry in grid.checkpoints.iterdir() if entry.name != "tokens"]
+    shared = ("tokens", ".shared-folder")
+    files = [entry.name for entry in grid.checkpoints.iterdir() if entry.name not in shared]
     assert not files, f"left in the checkpoint folder: {files}"
     deadline = time.monotonic() + 30
     while (processes := left_over(grid.sessions)) and time.monotonic() < deadline:
@@ -256,27 +259,39 @@ def check(expected: dict, found: dict, grid: Grid) -> None:
 
 def work() -> int:
     """Do what ``transfer-meta run`` does, with sleep in place of training."""
-    from fake_training import fake_facts, fake_finetune
+    from fake_training import fake_finetune
+
+    from transfer_meta.harness.local import LocalEngine
+
+    def engine(arguments: argparse.Namespace, plan: Any) -> LocalEngine:
+        return LocalEngine(["cpu"] * arguments.workers, plan.task_sources, finetune=fake_finetune)
+
+    return work_on_plan(engine)
+
+
+def work_on_plan(make_engine: Callable[[argparse.Namespace, Any], Any]) -> int:
+    """The command that the victims run; its engine is made from its options and the plan."""
+    from fake_training import fake_facts
 
     from transfer_meta.harness.checkpoints import CheckpointFolder
     from transfer_meta.harness.engines import Work
-    from transfer_meta.harness.local import LocalEngine
     from transfer_meta.harness.plan import load_plan
     from transfer_meta.outcomes.store import Store
 
     parser = argparse.ArgumentParser()
     parser.add_argument("plan", type=Path)
-    parser.add_argument("--grid-seeds", type=int, default=2, help="seeds of the plan: 32 runs each")
     parser.add_argument("--workers", type=int)
     parser.add_argument("--device")
+    parser.add_argument("--engine")
+    parser.add_argument("--address")
     parser.add_argument("--checkpoints", type=Path)
     arguments = parser.parse_args(sys.argv[2:])
     plan = load_plan(arguments.plan, encoder_facts=fake_facts)
     store = Store(os.environ["TRANSFER_META_STORE"], create=True)
     store.add(plan.runs)
-    engine = LocalEngine(["cpu"] * arguments.workers, plan.task_sources, finetune=fake_finetune)
+    folder = CheckpointFolder(arguments.checkpoints)
     tell = functools.partial(print, flush=True)
-    summary = Work(store, plan.stages, CheckpointFolder(arguments.checkpoints), engine, tell=tell).run()
+    summary = Work(store, plan.stages, folder, make_engine(arguments, plan), tell=tell).run()
     return 1 if summary.failed or summary.skipped else 0
 
 

@@ -152,15 +152,17 @@ def main() -> None:
     """Print one line a task."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--tasks", default="../shared/data/tasks")
+    parser.add_argument("--names", nargs="+", default=TASKS, help="tasks of that folder")
+    parser.add_argument("--encoder", default="offline")
     parser.add_argument("--examples", type=int, default=128)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
-    encoder = load_encoder("offline")
+    encoder = load_encoder(options.encoder)
     encoder.model.to(options.device).eval()
     print(f"torch {torch.__version__}, {options.device}, {torch.get_num_threads()} threads, "
           f"{options.examples} examples, best of {options.repeats}")  # fmt: skip
-    for task in resolve_tasks([f"{options.tasks}/{name}" for name in TASKS]):
+    for task in resolve_tasks([f"{options.tasks}/{name}" for name in options.names]):
         examples = list(itertools.islice(task.examples(), options.examples))
         measure(encoder, replace(task, splits={"train": examples}), options.device, options.repeats)
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")

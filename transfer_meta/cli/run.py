@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from transfer_meta.errors import InputError
+from transfer_meta.errors import InputError, unknown
 
 if TYPE_CHECKING:
+    from transfer_meta.harness.jobs import Engine
     from transfer_meta.harness.plan import Plan
     from transfer_meta.outcomes.store import Store
 
@@ -30,11 +33,26 @@ CheckpointPath = Annotated[
     ),
 ]
 DEFAULT_STORE = "runs.sqlite"
+ENGINES = ("local", "ray")
+# Options that mean nothing to the other engine.
+OF_ENGINE = {
+    "workers": "local",
+    "device": "local",
+    "runs_per_device": "local",
+    "address": "ray",
+    "gpus_per_run": "ray",
+    "cpus_per_run": "ray",
+    "memory_per_run": "ray",
+}
 
 
 def run(
+    context: typer.Context,
     plan: PlanPath,
     store: StoreAddress = DEFAULT_STORE,
+    engine: Annotated[
+        str, typer.Option("--engine", help="Where the runs are done: local, or ray: a cluster.")
+    ] = "local",
     workers: Annotated[
         int | None,
         typer.Option("--workers", help="Worker processes; default: one a device.", show_default=False),
@@ -46,6 +64,26 @@ def run(
         int | None,
         typer.Option(
             "--runs-per-device", help="Runs side by side on each device; default 1.", show_default=False
+        ),
+    ] = None,
+    address: Annotated[
+        str, typer.Option("--address", help="Ray: auto, local, or HOST:PORT of the cluster's head.")
+    ] = "auto",
+    gpus_per_run: Annotated[
+        float | None,
+        typer.Option(
+            "--gpus-per-run",
+            help="Ray: share of a GPU; default: 1 where the cluster has any.",
+            show_default=False,
+        ),
+    ] = None,
+    cpus_per_run: Annotated[float, typer.Option("--cpus-per-run", help="Ray: cores of a run.")] = 1.0,
+    memory_per_run: Annotated[
+        float | None,
+        typer.Option(
+            "--memory-per-run",
+            help="Ray: GB of main memory; default: what the largest run so far held.",
+            show_default=False,
         ),
     ] = None,
     max_runs: Annotated[
@@ -69,26 +107,31 @@ def run(
     Ctrl-C and SIGTERM stop after the current step and save its state. Exit code 1 if any run failed.
 
     Example: transfer-meta run plan.toml --workers 2
+
+    On a cluster: transfer-meta run plan.toml --engine ray --gpus-per-run 0.25 --store postgresql://HOST/runs
     """
     require("sqlalchemy", "torch")
     from transfer_meta.harness.checkpoints import CheckpointFolder
-    from transfer_meta.harness.devices import find_devices
     from transfer_meta.harness.engines import Limits, Work
-    from transfer_meta.harness.local import LocalEngine
 
     if limit_hours is not None and not limit_hours > 0:
         raise InputError(f"--limit-hours {limit_hours} (expected a positive number)")
-    slots = find_devices(device, workers=workers, runs_per_device=runs_per_device)
+    _check_options(context, engine)
+    make: Callable[[Plan, Store, Path], Engine]
+    if engine == "local":
+        make = _local(device, workers, runs_per_device)
+    else:
+        make = _ray(address, gpus_per_run, cpus_per_run, memory_per_run)
     loaded, opened = open_both(plan, store, create=True)
     assert opened is not None
-    folder = CheckpointFolder(checkpoints or opened.folder)
+    folder = CheckpointFolder(checkpoint_path(checkpoints, opened))
+    ready = make(loaded, opened, folder.path)
     new = opened.add(loaded.runs)
     known = len(loaded.runs) - new
-    say(f"{len(loaded.runs)} runs, {known} of them known to {opened.name}; on {', '.join(slots)}")
-    engine = LocalEngine(slots, loaded.task_sources, cache=folder.path / "tokens")
+    say(f"{len(loaded.runs)} runs, {known} of them known to {opened.name}; on {ready}")
     limits = Limits(runs=max_runs, seconds=None if limit_hours is None else limit_hours * 3600)
     summary = Work(
-        opened, loaded.stages, folder, engine, keep=keep_checkpoints, limits=limits, tell=say
+        opened, loaded.stages, folder, ready, keep=keep_checkpoints, limits=limits, tell=say
     ).run()
     say(
         f"{summary.done} done, {summary.failed} failed, {summary.skipped} skipped, {summary.left} left"
@@ -98,6 +141,81 @@ def run(
     if summary.signal is not None:
         return 128 + summary.signal
     return 1 if summary.failed or summary.skipped else 0
+
+
+def _local(
+    device: str, workers: int | None, runs_per_device: int | None
+) -> Callable[[Plan, Store, Path], Engine]:
+    """What makes the engine of this machine; bad options are told at once."""
+    from transfer_meta.harness.devices import find_devices
+    from transfer_meta.harness.local import LocalEngine
+
+    slots = find_devices(device, workers=workers, runs_per_device=runs_per_device)
+
+    def make(plan: Plan, _: Store, folder: Path) -> Engine:
+        return LocalEngine(slots, plan.task_sources, cache=folder / "tokens")
+
+    return make
+
+
+def _ray(
+    address: str, gpus: float | None, cpus: float, memory_gb: float | None
+) -> Callable[[Plan, Store, Path], Engine]:
+    """What makes the engine of a cluster; bad options and an address that does not answer are told at once."""
+    require("ray", extra="ray")
+    for name, value in (("gpus", gpus), ("cpus", cpus), ("memory", memory_gb)):
+        if value is not None and not (value > 0 or (name == "gpus" and value == 0)):
+            raise InputError(f"--{name}-per-run {value} (expected a positive number)")
+    from transfer_meta.harness.ray_engine import RayEngine
+    from transfer_meta.harness.ray_nodes import connect
+
+    connect(address)
+
+    def make(plan: Plan, store: Store, folder: Path) -> Engine:
+        return RayEngine(
+            plan.task_sources,
+            folder,
+            store=store,
+            gpus_per_run=gpus,
+            cpus_per_run=cpus,
+            memory_per_run=None if memory_gb is None else int(memory_gb * 1e9),
+            encoder=(plan.file.encoder, plan.encoder.revision),
+            cache=folder / "tokens",
+        )
+
+    return make
+
+
+def _check_options(context: typer.Context, engine: str) -> None:
+    """Raise an InputError for an unknown engine, an option of the other one, or a password for all to see."""
+    if engine not in ENGINES:
+        raise unknown("engine", engine, ENGINES)
+
+    def is_typed(name: str) -> bool:
+        source = context.get_parameter_source(name)
+        return source is not None and source.name == "COMMANDLINE"
+
+    for name, of in OF_ENGINE.items():
+        if of != engine and is_typed(name):
+            raise InputError(f"--{name.replace('_', '-')} is an option of --engine {of}")
+    if engine == "ray" and is_typed("store"):
+        from transfer_meta.outcomes.connect import parse_url
+
+        if parse_url(context.params["store"]).password:
+            raise InputError(
+                "--store holds a password, and Ray shows the command line to whoever reaches the cluster "
+                "(expected the URL in TRANSFER_META_STORE, or the password in ~/.pgpass)"
+            )
+
+
+def checkpoint_path(given: Path | None, store: Store) -> Path:
+    """The folder for checkpoints: the one that was named, or the one beside the store."""
+    if given is not None and re.match(r"[a-z0-9]{2,}:/", str(given)):
+        raise InputError(
+            f"--checkpoints '{given}': URLs are not supported (expected a folder that every machine sees; "
+            "a bucket can be mounted as one)"
+        )
+    return given or store.folder
 
 
 def open_both(plan: Path, store: str, *, create: bool) -> tuple[Plan, Store | None]:
@@ -130,14 +248,14 @@ def open_both(plan: Path, store: str, *, create: bool) -> tuple[Plan, Store | No
         raise
 
 
-def require(*modules: str) -> None:
-    """Raise an InputError that names the extra where a module of the harness is not installed."""
+def require(*modules: str, extra: str = "harness") -> None:
+    """Raise an InputError that names the extra where a module is not installed."""
     from importlib.util import find_spec
 
     for module in modules:
         if find_spec(module) is None:
             raise InputError(
-                f"this command needs {module}, which is not installed: pip install 'transfer-meta[harness]'"
+                f"this command needs {module}, which is not installed: pip install 'transfer-meta[{extra}]'"
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from transfer_meta.cli.run import (
     CheckpointPath,
     PlanPath,
     StoreAddress,
+    checkpoint_path,
     open_both,
     require,
     say,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from transfer_meta.outcomes.store import Store
 
 app = typer.Typer(help="Plans, and the store of fine-tuning runs.", no_args_is_help=True)
+WATCH_SECONDS = 5.0
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of tables.")]
 
 
@@ -58,6 +61,8 @@ def plan(
                 "groups": [{"method": m, "regime": r, **counts} for (m, r), counts in groups.items()],
                 "estimated_seconds": cost.seconds,
                 "measured": cost.measured,
+                "estimated_gpu_hours": cost.gpu_hours,
+                "basis": cost.basis,
                 "checkpoint_bytes": cost.disk_bytes,
             }
         )
@@ -77,18 +82,26 @@ def plan(
             ],
         )
     print_table(["method", "examples", "runs", *shown], rows, title=f"{len(loaded.runs)} runs")
-    basis = "from the runs of this encoder in the store" if cost.measured else "rough, for one CPU core"
-    print(f"{len(left)} to do: about {_duration(cost.seconds)} for one worker ({basis})")
+    print(f"{len(left)} to do: about {_duration(cost.seconds)} for one worker ({cost.basis})")
     print(f"checkpoints: at most about {_size(cost.disk_bytes)} at a time")
 
 
 @app.command()
-def status(store: StoreAddress = DEFAULT_STORE, as_json: AsJson = False) -> None:
+def status(
+    store: StoreAddress = DEFAULT_STORE,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="A line at every change, until nothing is left to do.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """How many runs stand where; what runs now; what failed and why."""
     from transfer_meta.cli.console import print_json, print_table
     from transfer_meta.outcomes.schema import STATUSES
 
     opened = _open(store)
+    if watch:
+        _watch(opened)
+        return
     runs = opened.runs()
     counts = Counter(run.status for run in runs)
     if as_json:
@@ -142,10 +155,13 @@ def show(
         }
         for task, curve in opened.curves(run.id).items()
     }
+    checkpoint = opened.checkpoints().get(run.key)
+    record["checkpoint"] = str(opened.folder / checkpoint.file) if checkpoint else None
+    record["curves"] = curves
     if as_json:
-        print_json({**record, "curves": curves})
+        print_json(record)
         return
-    for name, value in {**record, "curves": curves}.items():
+    for name, value in record.items():
         shown = _time(value) if name in ("created", "started", "finished") else value
         if isinstance(shown, dict):
             print(f"{name}:")
@@ -218,7 +234,7 @@ def gc(
     from transfer_meta.harness.checkpoints import CheckpointFolder
 
     opened = _open(store)
-    folder = CheckpointFolder(checkpoints or opened.folder)
+    folder = CheckpointFolder(checkpoint_path(checkpoints, opened))
     freed = folder.remove(opened.drop_checkpoints(kept=kept)) + folder.sweep(opened)
     say(f"freed {_size(freed)} in {folder.path}")
 
@@ -239,6 +255,28 @@ def _open(store: str) -> Store:
     from transfer_meta.outcomes.store import Store
 
     return Store(store)
+
+
+def _watch(store: Store) -> None:
+    """Print how the runs stand whenever that has changed; the rate is that since the first look."""
+    before: Counter[str] = Counter()
+    first, began = None, time.monotonic()
+    while True:
+        counts = Counter(store.statuses().values())
+        left = counts["pending"] + counts["running"]
+        ended = counts.total() - left
+        first = ended if first is None else first
+        if counts != before:
+            parts = [f"{counts[status]} {status}" for status in counts if counts[status]]
+            line = f"{datetime.now():%H:%M:%S}  {ended} of {counts.total()} ended ({', '.join(sorted(parts))})"
+            if left and ended > first:
+                rate = (ended - first) / (time.monotonic() - began)
+                line += f"; {3600 * rate:.0f} runs an hour, about {_duration(left / rate)} left"
+            print(line, flush=True)
+            before = counts
+        if not left:
+            return
+        time.sleep(WATCH_SECONDS)
 
 
 def _summary(run: Run) -> dict[str, Any]:

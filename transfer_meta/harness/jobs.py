@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from transfer_meta.errors import InputError
 from transfer_meta.harness.config import Stage
-from transfer_meta.harness.failures import RunFailed
+from transfer_meta.harness.failures import RunFailed, Stopped
 from transfer_meta.outcomes.store import Claim
 
 if TYPE_CHECKING:
     from transfer_meta.tasks import Task
+
+Finetune = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ class Event:
 
 
 class Engine(Protocol):
-    """Where jobs are done: processes of this machine, or a cluster."""
+    """Where jobs are done: processes of this machine, or a cluster; `str` tells where that is."""
 
     def has_room(self, wanted: int) -> bool:
         """Whether a job can be handed over now; makes room for `wanted` more where it can."""
@@ -115,3 +119,66 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """End everything, whatever is in hand."""
+
+
+def do_job(
+    job: Job,
+    finetune: Finetune,
+    tasks: Mapping[str, TaskSource],
+    loaded: dict[str, Task],
+    *,
+    device: str,
+    cache: Path | None,
+    should_stop: Callable[[], bool],
+) -> tuple[str, Any]:
+    """Do one job in this process.
+
+    Parameters
+    ----------
+    job
+        What to do.
+    finetune
+        What does a run.
+    tasks
+        Where the tasks are read from.
+    loaded
+        The tasks read by this process so far; more are added.
+    device, cache, should_stop
+        As `finetune` takes them.
+
+    Returns
+    -------
+    kind, value
+        ``done`` and the result, ``failed`` and the reason, ``stopped``, or ``crashed`` and the reason: an
+        error that nobody foresaw, after which the process should not go on.
+    """
+    try:
+        for name in job.stage.tasks:
+            if name not in loaded:
+                loaded[name] = tasks[name].load()
+        result = finetune(
+            job.stage,
+            {name: loaded[name] for name in job.stage.tasks},
+            start=job.start,
+            save=job.save,
+            resume=job.state,
+            device=device,
+            cache=cache,
+            should_stop=should_stop,
+        )
+    except Stopped:
+        return "stopped", None
+    except (RunFailed, InputError) as error:
+        return "failed", str(error)
+    except Exception as error:
+        traceback.print_exc()
+        first_line = str(error).strip().split("\n", 1)[0]
+        return "crashed", f"{type(error).__name__}: {first_line}"
+    return "done", result
+
+
+def real_finetune() -> Finetune:
+    """`transfer_meta.harness.finetune.finetune`; it takes torch and transformers into the process."""
+    from transfer_meta.harness.finetune import finetune
+
+    return finetune

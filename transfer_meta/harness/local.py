@@ -8,21 +8,17 @@ import os
 import queue
 import signal
 import threading
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transfer_meta.errors import InputError
-from transfer_meta.harness.failures import RunFailed, Stopped
-from transfer_meta.harness.jobs import Event, Job, TaskSource
+from transfer_meta.harness.jobs import Event, Finetune, Job, TaskSource, do_job, real_finetune
 
 if TYPE_CHECKING:
     from transfer_meta.tasks import Task
-
-Finetune = Callable[..., Any]
 
 # Workers that end in a row before they are ready, of themselves: starting another one will not help.
 MAX_STILLBORN = 3
@@ -54,12 +50,16 @@ class LocalEngine:
         cache: Path | None = None,
         finetune: Finetune | None = None,
     ) -> None:
+        self._slots = tuple(slots)
         self._free_slots = list(reversed(slots))
         self._workers: list[_Worker] = []
         # Side by side on one CPU, more threads than cores only get in each other's way.
         self.threads = max(1, _cores() // max(1, sum(slot == "cpu" for slot in slots)))
         self._stillborn = 0
         self._arguments = (tasks, cache, finetune, self.threads)
+
+    def __str__(self) -> str:
+        return ", ".join(self._slots)
 
     def has_room(self, wanted: int) -> bool:
         """Whether a worker is idle; starts workers for as many jobs as are `wanted`, while slots last."""
@@ -163,7 +163,9 @@ def work(
     signal.signal(signal.SIGTERM, stop_now)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    train = finetune or _finetune()
+    # By default oneDNN keeps 1,024 compiled products, one a shape: memory for nothing, run after run.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+    train = finetune or real_finetune()
 
     def listen() -> None:
         with contextlib.suppress(EOFError, OSError):
@@ -177,51 +179,12 @@ def work(
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         connection.send(("ready", None))
         while not stop.is_set() and (job := jobs.get()) is not None:
-            kind, value = _do(job, train, tasks, loaded, device, cache, stop)
+            kind, value = do_job(
+                job, train, tasks, loaded, device=device, cache=cache, should_stop=stop.is_set
+            )
             connection.send(("failed" if kind == "crashed" else kind, value))
             if kind == "crashed":
                 break  # What it leaves behind, on a GPU above all, may spoil the next run.
-
-
-def _do(
-    job: Job,
-    finetune: Finetune,
-    tasks: Mapping[str, TaskSource],
-    loaded: dict[str, Task],
-    device: str,
-    cache: Path | None,
-    stop: threading.Event,
-) -> tuple[str, Any]:
-    """Do one job; what came of it, as the parent is told."""
-    try:
-        for name in job.stage.tasks:
-            if name not in loaded:
-                loaded[name] = tasks[name].load()
-        result = finetune(
-            job.stage,
-            {name: loaded[name] for name in job.stage.tasks},
-            start=job.start,
-            save=job.save,
-            resume=job.state,
-            device=device,
-            cache=cache,
-            should_stop=stop.is_set,
-        )
-    except Stopped:
-        return "stopped", None
-    except (RunFailed, InputError) as error:
-        return "failed", str(error)
-    except Exception as error:
-        traceback.print_exc()
-        first_line = str(error).strip().split("\n", 1)[0]
-        return "crashed", f"{type(error).__name__}: {first_line}"
-    return "done", result
-
-
-def _finetune() -> Finetune:
-    from transfer_meta.harness.finetune import finetune
-
-    return finetune
 
 
 def _cores() -> int:

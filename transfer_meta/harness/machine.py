@@ -1,11 +1,16 @@
-"""What a row of the store says of where it was made: the machine, and the commit of the code."""
+"""What a row of the store says of where it was made: the machine, the versions, the commit of the code."""
 
 from __future__ import annotations
 
 import os
+import platform
 import socket
 import subprocess
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+# The packages that decide what a run gives.
+PACKAGES = ("transfer-meta", "torch", "transformers", "tokenizers", "numpy")
 
 
 def host() -> str:
@@ -26,6 +31,17 @@ def is_alive(process: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide a run's result; "" where one is missing."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = ""
+    return found
 
 
 def code_commit() -> str | None:
