@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from transfer_meta.cli.options import gathers
 
 if TYPE_CHECKING:
     from transfer_meta.records import Example
@@ -102,25 +101,8 @@ def _read_settings(
     )
 
 
-def takes_tasks(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command all options of reading tasks; it gets them as one keyword, ``settings``, a `ReadSettings`.
-
-    ``settings`` must be the command's last parameter, for keywords only and annotated with `Any`, since
-    annotations are looked up when the program starts.
-    """
-    own = inspect.signature(command, eval_str=True)
-    reading = inspect.signature(_read_settings, eval_str=True)
-    parameters = [p for p in own.parameters.values() if p.name != "settings"]
-    options = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in reading.parameters.values()]
-
-    @functools.wraps(command)
-    def with_settings(*args: Any, **values: Any) -> Any:
-        said = {name: values.pop(name) for name in reading.parameters if name in values}
-        return command(*args, settings=_read_settings(**said), **values)
-
-    with_settings.__signature__ = own.replace(parameters=[*parameters, *options])  # type: ignore[attr-defined]
-    with_settings.__annotations__ = {p.name: p.annotation for p in [*parameters, *options]}
-    return with_settings
+takes_tasks = gathers("settings", _read_settings)
+"""Gives a command all options of reading tasks; it gets them as one keyword, ``settings``, a `ReadSettings`."""
 
 
 @takes_tasks
