@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,8 @@ import numpy as np
 from transfer_meta import __version__
 from transfer_meta.files import atomic_file
 from transfer_meta.recommender.answer import Recommendation, SourceAdvice, percent
-from transfer_meta.report.page import number
 from transfer_meta.report.svg import FAINT, GAIN, INK, LOSS, drawing, to_svg
+from transfer_meta.report.templates import render_template
 
 
 def write_advice(answer: Recommendation, path: Path | str) -> Path:
@@ -24,22 +23,15 @@ def write_advice(answer: Recommendation, path: Path | str) -> Path:
 
 def render_advice(answer: Recommendation) -> str:
     """The page as text.  Everything that comes from the user's files is escaped."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["number"] = number
-    environment.filters["percent"] = percent
-    page = _read("template.html.jinja")
-    # One style for all pages: that of the benchmark's.
-    style = page[page.index("<style>") : page.index("</style>") + len("</style>")]
-    return environment.from_string(_read("advice.html.jinja")).render(
-        version=__version__,
-        answer=answer,
-        style=style,
-        figure=interval_plot(answer.sources),
-        figures=answer.model["figures"],
+    return render_template(
+        "advice.html.jinja",
+        {
+            "version": __version__,
+            "answer": answer,
+            "percent": percent,
+            "figure": interval_plot(answer.sources),
+            "figures": answer.model["figures"],
+        },
     )
 
 
@@ -67,7 +59,3 @@ def interval_plot(sources: tuple[SourceAdvice, ...]) -> str:
                 f" with {percent(best.expected_gain)}."
             ),
         )
-
-
-def _read(name: str) -> str:
-    return files("transfer_meta.report").joinpath(name).read_text(encoding="utf-8")
