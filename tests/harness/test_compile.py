@@ -1,4 +1,4 @@
-"""``compile = true``: the same results through `torch.compile`."""
+"""``compile = true`` and ``compile = "graphs"``: the same results through `torch.compile`."""
 
 from __future__ import annotations
 
@@ -24,10 +24,13 @@ SETTINGS = TrainingSettings(
     not any(map(shutil.which, ("c++", "g++", "clang++"))),
     reason="torch.compile needs a C++ compiler on the CPU, and there is none",
 )
-def test_compiled_training_gives_what_plain_training_gives(tiny: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("compile", [True, "graphs"])
+def test_compiled_training_gives_what_plain_training_gives(
+    tiny: str, tmp_path: Path, compile: bool | str
+) -> None:
     tasks = {"toy": toy_task(TaskType.CLASSIFICATION, train=64)}
     plain = Stage("toy", seed=0, encoder=tiny, training=SETTINGS)
-    compiled = replace(plain, training=replace(SETTINGS, compile=True))
+    compiled = replace(plain, training=replace(SETTINGS, compile=compile))
     expected = finetune(plain, tasks, save=tmp_path / "plain.safetensors")
     found = finetune(compiled, tasks, save=tmp_path / "compiled.safetensors")
     np.testing.assert_allclose(found.curve.losses, expected.curve.losses, atol=1e-4)

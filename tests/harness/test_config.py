@@ -65,6 +65,8 @@ def test_an_earlier_stage_decides_through_its_tasks() -> None:
         ({"learning_rate": float("nan")}, "learning_rate = nan"),
         ({"warmup_fraction": 1.5}, "warmup_fraction = 1.5"),
         ({"checkpoint": "beste"}, "did you mean 'best'?"),
+        ({"compile": "graph"}, "expected true, false or 'graphs'"),
+        ({"compile": 1}, "compile = 1 (expected bool | str)"),
         ({"precision": "fp16"}, "expected one of: auto, fp32, bf16"),
         ({"stride": 200}, "stride = 200 (expected 0 to half of max_length, 256)"),
         ({"checkpoint": "best", "dev_examples": 0}, "needs dev_examples"),

@@ -62,9 +62,10 @@ def test_bf16_is_near_float32(tiny: str) -> None:
     np.testing.assert_allclose(rounded.curve.losses, exact.curve.losses, atol=0.05)
 
 
-def test_compiled_training_gives_what_plain_training_gives(tiny: str) -> None:
+@pytest.mark.parametrize("compile", [True, "graphs"])
+def test_compiled_training_gives_what_plain_training_gives(tiny: str, compile: bool | str) -> None:
     plain = finetune(stage(tiny), TASKS, device="cuda")
-    compiled = finetune(stage(tiny, compile=True), TASKS, device="cuda")
+    compiled = finetune(stage(tiny, compile=compile), TASKS, device="cuda")
     np.testing.assert_allclose(compiled.curve.losses, plain.curve.losses, atol=1e-3)
 
 

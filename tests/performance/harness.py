@@ -43,7 +43,7 @@ from transfer_meta.harness.encoders import Encoder, _offline_folder, load_encode
 from transfer_meta.harness.evaluate import predict, score
 from transfer_meta.harness.finetune import finetune
 from transfer_meta.harness.heads import DROPOUT, NEVER
-from transfer_meta.harness.loop import Loop
+from transfer_meta.harness.loop import Loop, compile_encoder
 from transfer_meta.harness.metrics import main_metric
 from transfer_meta.harness.vocabulary import compact
 from transfer_meta.records import TaskType
@@ -92,6 +92,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--precision", default="auto", help="of ours: auto, fp32, bf16")
+    parser.add_argument("--compile", default=False, help="of ours: true, or graphs: CUDA graphs too")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS)
     parser.add_argument(
@@ -118,6 +119,7 @@ def compare(task: Task, arguments: argparse.Namespace, device: torch.device) -> 
         dev_examples=0,
         evaluations=0,
         precision=arguments.precision,
+        compile=arguments.compile == "true" or arguments.compile,
     )
     examples = arguments.examples or EXAMPLES.get(task.name, 320)
     runs: dict[str, Callable[[int], tuple[float, Any]]] = {}
@@ -222,6 +224,7 @@ class Work:
         compact(
             encoder.model, torch.from_numpy(np.unique(data.train.encoded.ids)).long().to(self.device)
         )
+        compile_encoder(encoder, self.settings.compile)
         loop = Loop(
             encoder,
             [data],

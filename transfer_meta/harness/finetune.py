@@ -23,7 +23,7 @@ from transfer_meta.harness.config import Mixing, Stage
 from transfer_meta.harness.data import TaskData, select
 from transfer_meta.harness.encoders import Encoder, load_encoder, save_encoder
 from transfer_meta.harness.failures import RunFailed, Stopped
-from transfer_meta.harness.loop import Loop
+from transfer_meta.harness.loop import Loop, compile_encoder
 from transfer_meta.harness.lora import add_lora, merge_lora
 from transfer_meta.harness.machine import package_versions
 from transfer_meta.harness.metrics import main_metric, on_unit_scale
@@ -205,8 +205,7 @@ def _finetune(
     else:
         ids = np.unique(np.concatenate([task.train.encoded.ids for task in data]))
         table = compact(encoder.model, torch.from_numpy(ids).long().to(device))
-    if training.compile:
-        trained.model.compile(dynamic=True)
+    compile_encoder(trained, training.compile)
     loop = Loop(
         trained,
         data,

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from transfer_meta.harness.config import GRAPHS
 from transfer_meta.harness.data import Split, TaskData
 from transfer_meta.harness.encoders import Encoder
 from transfer_meta.harness.evaluate import predict, score
@@ -29,6 +30,14 @@ def arithmetic(device: torch.device, precision: str) -> Iterator[None]:
     bf16 = precision == "bf16" or (precision == "auto" and device.type == "cuda")
     with torch.autocast(device.type, torch.bfloat16, enabled=bf16), fast_linear(device):
         yield
+
+
+def compile_encoder(encoder: Encoder, how: bool | str) -> None:
+    """Let `torch.compile` see the encoder, as `transfer_meta.harness.config.TrainingSettings` says."""
+    if how:
+        # A batch is as wide as its longest input: one program for all widths, not one for each.
+        mode = "reduce-overhead" if how == GRAPHS else None
+        encoder.model.compile(dynamic=True, mode=mode)
 
 
 class Loop:
@@ -192,6 +201,7 @@ class Loop:
             row[index] = 0.0
             for part in np.array_split(units, min(self.pieces, len(units))):
                 batch = batcher.batch(part)
+                torch.compiler.cudagraph_mark_step_begin()  # what a CUDA graph gave before may be overwritten
                 with arithmetic(self.device, self.precision):
                     hidden = self.encoder.vectors(batch.ids, batch.types, batch.mask)
                     loss = task.head.loss(task.head(hidden, batch), batch) / weight
