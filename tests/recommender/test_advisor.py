@@ -6,8 +6,8 @@ import pytest
 
 from transfer_meta.predictors.relative import WithinTarget, group_codes
 from transfer_meta.recommender.advisor import Advisor, Level, relative_to
-from transfer_meta.recommender.fitting import Training
 from transfer_meta.recommender.library import Library
+from transfer_meta.recommender.training import Training
 
 
 @pytest.fixture(scope="module")

@@ -81,7 +81,7 @@ def predict(
 
 def _fit_recommender(dataset: str, out: Path) -> None:
     from transfer_meta.cli.console import progress
-    from transfer_meta.recommender.fitting import rebuild
+    from transfer_meta.recommender.models import rebuild
 
     with progress("held-out targets") as on_progress:
         made = rebuild(dataset, out, on_progress=on_progress)

@@ -40,6 +40,11 @@ class Shipped:
         return self.folder / "outcomes.csv"
 
     @property
+    def others(self) -> Path | None:
+        """Outcomes of the same tasks by other methods and in other regimes, if there are any."""
+        return self._file("others.csv")
+
+    @property
     def tasks(self) -> Path | None:
         """The file of task features, if there is one."""
         return self._file("tasks.csv")

@@ -102,7 +102,7 @@ def open_library(name: str = DATASET, *, method: str = "intermediate") -> Librar
 
 def read_library(shipped: Shipped, *, method: str = "intermediate") -> Library:
     """The same from a table's folder."""
-    frame = one_setting(read_table(shipped.outcomes), method=method, name=shipped.name)
+    frame = one_setting(_outcomes(shipped), method=method, name=shipped.name)
     outcomes = build_table(frame, name=shipped.name)
     vectors: dict[str, dict[str, Any]] = {}
     embedding: dict[str, Any] = {}
@@ -133,7 +133,7 @@ def read_library(shipped: Shipped, *, method: str = "intermediate") -> Library:
 
 def methods_of(dataset: str) -> tuple[str, ...]:
     """The methods that a shipped table has outcomes enough of."""
-    frame = read_table(find_shipped(dataset).outcomes)
+    frame = _outcomes(find_shipped(dataset))
     found = []
     for method in METHODS:
         with contextlib.suppress(InputError):
@@ -163,6 +163,13 @@ def one_setting(frame: pd.DataFrame, *, method: str, name: str) -> pd.DataFrame:
             f" (expected at least {FEWEST_TARGETS}, to hold some out)"
         )
     return frame
+
+
+def _outcomes(shipped: Shipped) -> pd.DataFrame:
+    """The outcomes of a table by all methods and in all regimes."""
+    return pd.concat(
+        [read_table(f) for f in (shipped.outcomes, shipped.others) if f], ignore_index=True
+    )
 
 
 def _count(text: str) -> int | None:

