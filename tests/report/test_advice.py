@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from transfer_meta.errors import InputError
-from transfer_meta.recommender.answer import Recommendation, SourceAdvice, verdict_of
-from transfer_meta.recommender.reasons import Reason
+from transfer_meta.recommender.answer import Reason, Recommendation, SourceAdvice, verdict_of
 from transfer_meta.report.advice import interval_plot, render_advice, write_advice
 
 FIGURES = {

@@ -6,7 +6,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from transfer_meta.recommender.reasons import Reason
+
+@dataclass(frozen=True)
+class Reason:
+    """One reason.
+
+    Parameters
+    ----------
+    feature : str
+        In words.
+    value : float, str or None
+        Of the source, or of the pair; gains are fractions.
+    effect : float
+        What it adds to the expected gain (a fraction), against the target's typical known source.
+    text : str
+        The same as a phrase.
+    """
+
+    feature: str
+    value: float | str | None
+    effect: float
+    text: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the JSON answer has it."""
+        return {"feature": self.feature, "value": self.value, "effect": self.effect}
 
 
 @dataclass(frozen=True)

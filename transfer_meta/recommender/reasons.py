@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 
 from transfer_meta.predictors.task_space import TaskSpace
 from transfer_meta.recommender.advisor import Advisor
+from transfer_meta.recommender.answer import Reason, percent
 from transfer_meta.recommender.features import TYPE_PREFIX
 from transfer_meta.recommender.library import Library
 from transfer_meta.records import TaskProfile
@@ -22,10 +21,11 @@ SMALLEST = 5e-4
 """An effect that would be told as 0.0 % is no reason."""
 
 OTHERS = "gain on other targets"
-SIMILAR = "gain on similar targets"
 BACK = "gain the other way round"
 TYPE = "task type"
-_HISTORY = {"popularity": OTHERS, "near": SIMILAR, "nearest": SIMILAR, "mutual": BACK}
+# Means over all other targets and over those like this one go together so closely that the model may weigh one
+# against the other: only their sum can be read.
+_HISTORY = {"popularity": OTHERS, "near": OTHERS, "nearest": OTHERS, "mutual": BACK}
 WORDS = {
     "n_labels": "number of labels",
     "label_entropy_normalised": "evenness of the labels",
@@ -50,39 +50,13 @@ _MEASURES = {
 }
 
 
-@dataclass(frozen=True)
-class Reason:
-    """One reason.
-
-    Parameters
-    ----------
-    feature : str
-        In words.
-    value : float, str or None
-        Of the source, or of the pair; gains are fractions.
-    effect : float
-        What it adds to the expected gain (a fraction), against the target's typical known source.
-    text : str
-        The same as a phrase.
-    """
-
-    feature: str
-    value: float | str | None
-    effect: float
-    text: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """As the JSON answer has it."""
-        return {"feature": self.feature, "value": self.value, "effect": self.effect}
-
-
 def reason_of(column: str) -> str:
     """Which reason a column of `Advisor.columns` belongs to.
 
     Examples
     --------
     >>> [reason_of(c) for c in ("history.near_all", "ratio.n_labels", "pair.centred_textemb", "pair.same_type")]
-    ['gain on similar targets', 'number of labels', 'similarity of the texts', 'task type']
+    ['gain on other targets', 'number of labels', 'similarity of the texts', 'task type']
     """
     role, _, name = column.partition(".")
     if role == "history":
@@ -152,18 +126,20 @@ class Explainer:
 
     def _say(self, name: str, row: int) -> tuple[float | str | None, str]:
         source, at = self.profiles[row], self.X.iloc[row]
-        if name in (OTHERS, SIMILAR):
+        if name == OTHERS:
             if source.name not in self.gains:
                 return None, ""
             gains = self.gains[source.name].dropna()
             gains = gains[gains.index != self.target.name]
-            near = self.near[gains.index]
-            if name == OTHERS:
-                mean = float(gains.mean())
-                return mean, f"{_percent(mean)} on average on {len(gains)} other targets"
-            mean = float(np.average(gains, weights=near)) if near.sum() > 0 else float(gains.mean())
-            first = ", ".join(near.sort_values(ascending=False).index[:2])
-            return mean, f"{_percent(mean)} on targets like this one, above all {first}"
+            near = self.near[gains.index].sort_values(ascending=False)
+            mean = float(gains.mean())
+            text = f"{percent(mean)} on average on {len(gains)} other targets"
+            if near.sum() > 0:
+                alike = float(np.average(gains[near.index], weights=near))
+                text += (
+                    f", {percent(alike)} on those like this one, above all {', '.join(near.index[:2])}"
+                )
+            return mean, text
         if name == BACK:
             return None, ""
         if name == TYPE:
@@ -180,10 +156,6 @@ class Explainer:
 
 def _known(value: float) -> float | None:
     return value if np.isfinite(value) else None
-
-
-def _percent(gain: float) -> str:
-    return f"{100 * gain:+.1f} %".replace("-", "−")
 
 
 def _number(value: float) -> str:
