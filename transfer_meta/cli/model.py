@@ -62,7 +62,7 @@ def predict(
     """
     from transfer_meta.model import load_model
     from transfer_meta.outcomes.reading import read_table
-    from transfer_meta.outcomes.tables import rename_columns, task_table
+    from transfer_meta.outcomes.checks import rename_columns, task_table
 
     model = load_model(folder)
     frame = rename_columns(read_table(pairs), parse_columns(columns))

@@ -2,7 +2,7 @@
 
 Any CSV, TSV or Parquet table works.  Required columns are ``source``, ``target`` and one of ``gain``,
 ``score`` with ``baseline``, or ``score`` alone (sources can then be ranked, but gains stay unknown).
-Columns named in `SETTINGS` tell apart what was run; ``seed`` marks repeated runs; every other numeric
+Columns named in `checks.SETTINGS` tell apart what was run; ``seed`` marks repeated runs; every other numeric
 column is a pair feature.
 """
 
@@ -12,24 +12,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from transfer_meta.errors import InputError, nearest
 from transfer_meta.files import digest
+from transfer_meta.outcomes.checks import (
+    KNOWN,
+    MARKS,
+    MEASURED,
+    check_repeats,
+    check_tasks,
+    rename_columns,
+    require_columns,
+    setting_of,
+    task_table,
+    with_gain,
+    with_names,
+    with_numbers,
+)
 from transfer_meta.outcomes.reading import read_table
 from transfer_meta.outcomes.shipped import find_shipped
-from transfer_meta.records import relative_gain
-
-SETTINGS = ("model", "encoder", "adaptation", "method", "regime", "settings")
-MEASURED = ("baseline", "score", "gain", "absolute_gain")
-SPREAD = ("gain_std", "score_std", "n_seeds")
-# What is said about a pair and is no feature: the share of the target's texts that stand in the source, too.
-MARKS = ("shared_text",)
-KNOWN = ("source", "target", *SETTINGS, "seed", *MEASURED, *SPREAD, *MARKS)
-
-# A stated gain may differ from score and baseline by what rounding to three digits leaves.
-GAIN_TOLERANCE = 2e-3
 
 
 @dataclass(frozen=True)
@@ -136,17 +137,17 @@ def build_table(
 ) -> OutcomeTable:
     """Check a frame of outcomes and average its repeated runs (see `load_outcomes`)."""
     runs = rename_columns(frame, columns or {})
-    _require_columns(runs)
-    runs = _with_names(runs)
-    runs["setting"] = _setting(runs)
-    runs = _with_gain(_with_numbers(runs))
-    _check_repeats(runs)
+    require_columns(runs)
+    runs = with_names(runs)
+    runs["setting"] = setting_of(runs)
+    runs = with_gain(with_numbers(runs))
+    check_repeats(runs)
     pair_features = tuple(
         str(c) for c in runs if c not in (*KNOWN, "setting") and pd.api.types.is_numeric_dtype(runs[c])
     )
     features = pd.DataFrame() if tasks is None else task_table(tasks)
     if tasks is not None:
-        _check_tasks(runs, features)
+        check_tasks(runs, features)
     return OutcomeTable(
         name=name,
         runs=runs,
@@ -155,115 +156,6 @@ def build_table(
         pair_features=pair_features,
         feature_sets=dict(feature_sets or {}),
     )
-
-
-def rename_columns(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
-    """Columns by our names, given theirs by ours."""
-    for ours, theirs in columns.items():
-        if theirs not in frame:
-            raise InputError(
-                f"no column '{theirs}' (given for {ours}; the file has: {_list(frame)})"
-                f"{nearest(theirs, map(str, frame))}"
-            )
-        if ours in frame and ours != theirs:
-            raise InputError(
-                f"column '{theirs}' cannot become '{ours}': the file has a column of that name"
-            )
-    return frame.rename(columns={theirs: ours for ours, theirs in columns.items()})
-
-
-def _require_columns(frame: pd.DataFrame) -> None:
-    for column in ("source", "target"):
-        if column not in frame:
-            raise InputError(
-                f"missing column '{column}' (the file has: {_list(frame)}; rename with "
-                f"--columns {column}=NAME){nearest(column, map(str, frame))}"
-            )
-    if "gain" not in frame and "score" not in frame:
-        raise InputError(
-            f"missing column 'gain' or 'score' (the file has: {_list(frame)}){nearest('score', map(str, frame))}"
-        )
-    if frame.empty:
-        raise InputError("the table of outcomes has columns but no rows")
-
-
-def _with_names(frame: pd.DataFrame) -> pd.DataFrame:
-    frame = frame.copy()
-    for column in ("source", "target"):
-        missing = frame[column].isna() | (frame[column].astype(str).str.strip() == "")
-        if missing.any():
-            raise InputError(f"{column} is empty in row {_row(missing)}")
-        frame[column] = frame[column].astype(str)
-    same = frame["source"] == frame["target"]
-    if same.any():
-        task = frame.loc[same, "source"].iloc[0]
-        raise InputError(f"source and target are the same task '{task}' in row {_row(same)}")
-    return frame
-
-
-def _setting(frame: pd.DataFrame) -> pd.Series:
-    present = [c for c in SETTINGS if c in frame and len(frame[c].drop_duplicates()) > 1]
-    if not present:
-        return pd.Series("", index=frame.index)
-    return frame[present].astype(str).agg(" / ".join, axis=1)
-
-
-def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
-    for column in MEASURED:
-        if column not in frame:
-            continue
-        numbers = pd.to_numeric(frame[column], errors="coerce").astype(float)
-        wrong = numbers.isna() & frame[column].notna()
-        if wrong.any():
-            raise InputError(
-                f"{column} must be a number, got '{frame.loc[wrong, column].iloc[0]}' in row {_row(wrong)}"
-            )
-        odd = ~numbers.apply(np.isfinite)
-        if odd.any():
-            raise InputError(
-                f"{column} is {frame.loc[odd, column].iloc[0]} in row {_row(odd)}, not a finite number"
-            )
-        frame[column] = numbers
-    return frame
-
-
-def _with_gain(frame: pd.DataFrame) -> pd.DataFrame:
-    if "score" not in frame or "baseline" not in frame:
-        return frame
-    bad = frame["baseline"] <= 0
-    if bad.any():
-        raise InputError(
-            f"baseline is {frame.loc[bad, 'baseline'].iloc[0]:g} in row {_row(bad)}; a relative gain needs a "
-            "baseline above 0 (put the metric on 0-1)"
-        )
-    gain = pd.Series(relative_gain(frame["score"], frame["baseline"]), index=frame.index)
-    if "gain" in frame:
-        off = (frame["gain"] - gain).abs() > GAIN_TOLERANCE + 0.01 * gain.abs()
-        if off.any():
-            row = frame[off].iloc[0]
-            raise InputError(
-                f"gain is {row['gain']:g} in row {_row(off)}, but (score - baseline) / baseline is "
-                f"{gain[off].iloc[0]:.4g}; gains are fractions"
-            )
-    frame["gain"] = gain
-    return frame
-
-
-def _check_repeats(frame: pd.DataFrame) -> None:
-    if "baseline" not in frame:
-        return
-    key = ["setting", "source", "target", *(["seed"] if "seed" in frame else [])]
-    # Without a seed nothing explains why the baseline of a pair differs between its rows.
-    counts = frame.groupby(key, dropna=False)["baseline"].nunique()
-    if (counts > 1).any():
-        clash = dict(zip(key, np.atleast_1d(counts.index[counts > 1][0]), strict=True))
-        rows = frame[(frame[["source", "target"]] == [clash["source"], clash["target"]]).all(axis=1)]
-        seen = ", ".join(f"{b:g}" for b in sorted(rows["baseline"].unique())[:3])
-        hint = "" if "seed" in frame else " (a column 'seed' would tell repeated runs apart)"
-        raise InputError(
-            f"contradicting baselines of {clash['source']} -> {clash['target']}: {seen}, first in row "
-            f"{int(rows.index[0]) + 1}{hint}"
-        )
 
 
 def _average(runs: pd.DataFrame, pair_features: tuple[str, ...]) -> pd.DataFrame:
@@ -277,44 +169,3 @@ def _average(runs: pd.DataFrame, pair_features: tuple[str, ...]) -> pd.DataFrame
             pairs[f"{column}_std"] = groups[column].std()
     pairs["n_seeds"] = groups.size()
     return pairs.reset_index()
-
-
-def task_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Numeric features by task: the index is the column ``task``, or else the first one."""
-    if frame.empty:
-        raise InputError("the table of tasks has no rows")
-    column = "task" if "task" in frame else frame.columns[0]
-    names = frame[column].astype(str)
-    if names.duplicated().any():
-        raise InputError(
-            f"task '{names[names.duplicated()].iloc[0]}' stands twice in the table of tasks"
-        )
-    features = frame.drop(columns=column).select_dtypes(["number", "bool"]).astype(float)
-    infinite = np.isinf(features.to_numpy())
-    if infinite.any():
-        row, col = np.argwhere(infinite)[0]
-        raise InputError(f"feature {features.columns[col]} of task '{names.iloc[row]}' is infinite")
-    if not len(features.columns):
-        raise InputError(f"the table of tasks has no numeric column (it has: {_list(frame)})")
-    return features.set_axis(pd.Index(names, name="task"))
-
-
-def _check_tasks(runs: pd.DataFrame, tasks: pd.DataFrame) -> None:
-    for column in ("target", "source"):
-        lacking = ~runs[column].isin(tasks.index)
-        if lacking.any():
-            task = runs.loc[lacking, column].iloc[0]
-            raise InputError(
-                f"task '{task}' ({column} in row {_row(lacking)}) has no row in the table of tasks"
-                f"{nearest(task, tasks.index)}"
-            )
-
-
-def _row(mask: pd.Series) -> int:
-    """Number of the first marked row, counted from 1 without the header."""
-    return int(np.argmax(mask.to_numpy())) + 1
-
-
-def _list(frame: pd.DataFrame) -> str:
-    names = [str(c) for c in frame.columns]
-    return ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
