@@ -32,7 +32,14 @@ def answer() -> Recommendation:
         "figures": FIGURES, "reliability": [{"predicted": 0.7, "observed": 0.6, "n": 5}],
     }  # fmt: skip
     return Recommendation(
-        NASTY, "text", verdict_of(sources, 0.9), sources, 2, ("a note",), widened=2.0, model=model
+        NASTY,
+        "text",
+        verdict_of(sources, coverage=0.9, skill=0.5),
+        sources,
+        2,
+        ("a note",),
+        widened=2.0,
+        model=model,
     )
 
 
@@ -70,10 +77,13 @@ def test_it_is_written_whole_or_not_at_all(answer: Recommendation, tmp_path: Pat
 
 def test_verdicts() -> None:
     good, bad = advice(1, "a", 0.05), advice(1, "b", 0.05, p=0.4)
-    assert verdict_of((good, advice(2, "c", 0.01)), 0.9).startswith("Try a first")
-    assert "then c" in verdict_of((good, advice(2, "c", 0.01)), 0.9)
-    assert "A loss is possible" in verdict_of((good,), 0.9)
-    assert verdict_of((bad,), 0.9).startswith("No source is likely to help")
-    assert verdict_of((advice(1, "a", -0.01),), 0.9).startswith("No source is likely to help")
+    assert verdict_of((good, advice(2, "c", 0.01)), coverage=0.9, skill=0.5).startswith("Try a first")
+    assert "then c" in verdict_of((good, advice(2, "c", 0.01)), coverage=0.9, skill=0.5)
+    assert "A loss is possible" in verdict_of((good,), coverage=0.9, skill=0.5)
+    assert verdict_of((bad,), coverage=0.9, skill=0.5).startswith("No source is likely to help")
+    assert verdict_of((advice(1, "a", -0.01),), coverage=0.9, skill=0.5).startswith(
+        "No source is likely to help"
+    )
     sure = SourceAdvice("a", 1, 0.99, 0.3, 0.1, 0.5, (), 3, False)
-    assert "loss" not in verdict_of((sure,), 0.9)
+    assert "no better than chance" in verdict_of((good,), coverage=0.9, skill=-0.02)
+    assert "loss" not in verdict_of((sure,), coverage=0.9, skill=0.5)

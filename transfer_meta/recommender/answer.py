@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+CHANCE = 0.1
+"""Rank correlation on held-out targets below which a model's ranking is not put forward as advice."""
+
 
 @dataclass(frozen=True)
 class Reason:
@@ -129,8 +132,24 @@ class Recommendation:
         }
 
 
-def verdict_of(sources: tuple[SourceAdvice, ...], coverage: float) -> str:
-    """What to do, in a sentence or two."""
+def verdict_of(sources: tuple[SourceAdvice, ...], *, coverage: float, skill: float) -> str:
+    """What to do, in a sentence or two.
+
+    Parameters
+    ----------
+    sources
+        By rank.
+    coverage
+        Of their intervals.
+    skill
+        Rank correlation of such rankings with the measured gains, on held-out targets.
+    """
+    if not skill >= CHANCE:
+        correlation = f"{skill:.2f}".replace("-", "−")
+        return (
+            "Nothing to go by: on held-out targets such rankings were no better than chance (rank correlation"
+            f" {correlation}). Try a few sources, or none."
+        )
     best = sources[0]
     chance = f"{100 * best.probability:.0f} %"
     gain = percent(best.expected_gain)

@@ -181,11 +181,13 @@ def advise(
         )
     notes += notes_on(advice, target, library)
     card = recommender.card
-    coverage = card["figures"]["coverage_promised"]
+    figures = card["figures"]
     return Recommendation(
         target=target.profile.name,
         mode=target.mode,
-        verdict=verdict_of(tuple(advice), coverage),
+        verdict=verdict_of(
+            tuple(advice), coverage=figures["coverage_promised"], skill=figures["spearman"]
+        ),
         sources=tuple(advice),
         n_candidates=len(candidates),
         notes=(*notes, *what_more(target.mode, library)),
@@ -193,7 +195,7 @@ def advise(
         model={
             k: card[k] for k in ("dataset", "method", "regime", "n_targets", "n_outcomes", "protocol")
         }
-        | {"figures": dict(card["figures"]), "reliability": list(card["reliability"])},
+        | {"figures": dict(figures), "reliability": list(card["reliability"])},
     )
 
 
