@@ -7,7 +7,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from transfer_meta.records import LearningCurve
 from transfer_meta.tasks import Task
 
 STEPS = 8
+GB = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,12 @@ def fake_finetune(
         notes={"resumed_at": first},
         source_curves=dict.fromkeys(stage.sources, curve),
     )
+
+
+def on_a_card(*arguments: Any, of: int, **options: Any) -> FakeResult:
+    """A run of 14 GB on a card of `of` bytes."""
+    result = fake_finetune(*arguments, **options)
+    return replace(result, peak_memory_bytes=14 * GB, notes={**result.notes, "card_bytes": of})
 
 
 def make_tasks(folder: Path, names: str, *, train: int = 40, test: int = 20) -> None:

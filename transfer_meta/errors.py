@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class InputError(ValueError):
@@ -12,6 +12,29 @@ class InputError(ValueError):
     The message is one line: what was got, what was expected, the nearest valid name.  The command
     line prints it without a traceback and exits with code 2.
     """
+
+
+class GatheredInputError(InputError):
+    """Several of them, found at once.
+
+    Parameters
+    ----------
+    problems
+        A line each.
+    consequence
+        What follows, for the first line.
+
+    Examples
+    --------
+    >>> print(GatheredInputError(["no column 'a'", "no column 'b'"], consequence="nothing was read"))
+    2 problems; nothing was read:
+      no column 'a'
+      no column 'b'
+    """
+
+    def __init__(self, problems: Sequence[str], *, consequence: str) -> None:
+        self.lines = (f"{len(problems)} problems; {consequence}:", *(f"  {p}" for p in problems))
+        super().__init__("\n".join(self.lines))
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

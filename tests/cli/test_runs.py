@@ -196,6 +196,7 @@ def test_a_bad_plan_tells_everything_and_starts_nothing(fresh, capsys):
         ):
             assert part in captured.err
         assert "s3cr3t" not in captured.err + captured.out
+        assert len(captured.err.splitlines()) == 5, "a line for each"
     assert main(["run", "plan.toml"]) == 2
     assert sorted(p.name for p in fresh.iterdir()) == ["plan.toml", "tasks"]
 

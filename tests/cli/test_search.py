@@ -57,6 +57,21 @@ def test_a_search_by_real_training_and_the_same_command_again(here, capsys):
     assert json.loads(capsys.readouterr().out)["counts"]["done"] >= 4
 
 
+def test_the_recommenders_names_are_those_of_the_files(monkeypatch):
+    """It calls a file of one's own otherwise where a task that it knows has the name."""
+    from types import SimpleNamespace
+
+    from transfer_meta.cli.search import _prior
+
+    named = {"qqp (own file)": 0.1, "mine": 0.3}
+    answer = SimpleNamespace(
+        sources=[SimpleNamespace(source=name, expected_gain=gain) for name, gain in named.items()]
+    )
+    monkeypatch.setattr("transfer_meta.recommender.recommend.recommend", lambda *_, **__: answer)
+    tasks = dict.fromkeys(("target", "qqp", "mine", "silent"), "a.jsonl")
+    assert _prior("auto", tasks, "target") == {"qqp": 0.1, "mine": 0.3, "silent": 0.2}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -273,7 +273,7 @@ def work_on_plan(make_engine: Callable[[argparse.Namespace, Any], Any]) -> int:
     """The command that the victims run; its engine is made from its options and the plan."""
     from fake_training import fake_facts
 
-    from transfer_meta.harness.checkpoints import CheckpointFolder
+    from transfer_meta.harness.checkpoints import open_checkpoints
     from transfer_meta.harness.engines import Work
     from transfer_meta.harness.plan import load_plan
     from transfer_meta.outcomes.store import Store
@@ -289,7 +289,7 @@ def work_on_plan(make_engine: Callable[[argparse.Namespace, Any], Any]) -> int:
     plan = load_plan(arguments.plan, encoder_facts=fake_facts)
     store = Store(os.environ["TRANSFER_META_STORE"], create=True)
     store.add(plan.runs)
-    folder = CheckpointFolder(arguments.checkpoints)
+    folder = open_checkpoints(arguments.checkpoints)
     tell = functools.partial(print, flush=True)
     summary = Work(store, plan.stages, folder, make_engine(arguments, plan), tell=tell).run()
     return 1 if summary.failed or summary.skipped else 0

@@ -151,12 +151,14 @@ def work() -> int:
     """Do what ``transfer-meta run --engine ray`` does, with sleep in place of training."""
     from fake_training import fake_finetune
 
+    from transfer_meta.harness.checkpoints import open_checkpoints
     from transfer_meta.harness.ray_engine import RayEngine
     from transfer_meta.harness.ray_nodes import connect
 
     def engine(arguments: argparse.Namespace, plan: Any) -> RayEngine:
         connect(arguments.address)
-        return RayEngine(plan.task_sources, arguments.checkpoints.absolute(), finetune=fake_finetune)
+        folder = open_checkpoints(arguments.checkpoints)
+        return RayEngine(plan.task_sources, folder, finetune=fake_finetune)
 
     return kill.work_on_plan(engine)
 

@@ -236,11 +236,15 @@ def test_keep_checkpoints_keeps_those_of_single_runs(bench):
 def test_sweeping_removes_orphans_and_nothing_else(bench):
     claim = bench.store.claim(bench.plan.stages, worker="here|1", lease_seconds=60)
     pending = next(run.key for run in bench.store.runs(statuses=("pending",)))
-    mine = bench.folder.encoder(claim)
+    mine = bench.folder.file(bench.folder.encoder(claim))
     orphan = bench.folder.path / f"{'0' * 16}-{'1' * 32}" / "encoder.safetensors"
+
+    def state(key: str) -> Path:
+        return bench.folder.file(bench.folder.state(key))
+
     # What a library calls a file that it has not finished.
-    unfinished = [file.with_name(".tmpAbC123") for file in (orphan, bench.folder.state(pending))]
-    states = [bench.folder.state(key) for key in (claim.key, pending, "f" * 64)]
+    unfinished = [file.with_name(".tmpAbC123") for file in (orphan, state(pending))]
+    states = [state(key) for key in (claim.key, pending, "f" * 64)]
     foreign = [bench.folder.path / "notes.txt", bench.folder.path / "tokens" / "a"]
     for file in (mine, orphan, *unfinished, *states, *foreign):
         file.parent.mkdir(exist_ok=True)

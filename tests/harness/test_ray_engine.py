@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_training import fake_facts, fake_finetune, make_tasks
+from fake_training import GB, fake_facts, fake_finetune, make_tasks, on_a_card
 
 ray = pytest.importorskip("ray", reason="the extra ray is not installed")
 
@@ -23,12 +23,13 @@ from sqlalchemy import make_url  # noqa: E402
 
 from transfer_meta.cli.app import main  # noqa: E402
 from transfer_meta.errors import InputError  # noqa: E402
-from transfer_meta.harness.checkpoints import CheckpointFolder  # noqa: E402
+from transfer_meta.harness.checkpoints import PROBE, CheckpointFolder, open_checkpoints  # noqa: E402
 from transfer_meta.harness.engines import Summary, Work  # noqa: E402
 from transfer_meta.harness.local import LocalEngine  # noqa: E402
+from transfer_meta.harness.memory import CardMemory  # noqa: E402
 from transfer_meta.harness.plan import Plan, load_plan  # noqa: E402
 from transfer_meta.harness.ray_engine import RayEngine  # noqa: E402
-from transfer_meta.harness.ray_nodes import PROBE, Expected, Share, connect  # noqa: E402
+from transfer_meta.harness.ray_nodes import Expected, Share, connect  # noqa: E402
 from transfer_meta.outcomes.store import Store  # noqa: E402
 
 PLAN = """
@@ -69,7 +70,7 @@ class Bench:
         connect(self.address)
         finetune = functools.partial(fake_finetune, step_seconds=step_seconds)
         return RayEngine(
-            self.plan.task_sources, self.folder.path, gpus_per_run=0, finetune=finetune, **options
+            self.plan.task_sources, self.folder, gpus_per_run=0, finetune=finetune, **options
         )
 
     def work(self, step_seconds: float = 0.0, **options: Any) -> Summary:
@@ -154,7 +155,7 @@ def test_every_run_gets_a_graphics_card_of_its_share(bench, cluster):
     try:
         connect(bench.address)
         engine = RayEngine(
-            bench.plan.task_sources, bench.folder.path, gpus_per_run=0.5, finetune=fake_finetune
+            bench.plan.task_sources, bench.folder, gpus_per_run=0.5, finetune=fake_finetune
         )
         assert (engine.machines, str(engine)) == (
             1,
@@ -163,6 +164,34 @@ def test_every_run_gets_a_graphics_card_of_its_share(bench, cluster):
         Work(bench.store, bench.plan.stages, bench.folder, engine).run()
         devices = [run.device for run in bench.store.runs()]
         assert set(devices) == {"cuda:0", "cuda:1"}
+    finally:
+        cluster.remove_node(node)
+
+
+def test_checkpoints_behind_a_url(bench, tmp_path):
+    bench.folder = open_checkpoints(f"file://{tmp_path}/bucket")
+    assert bench.work().left == 0
+    # The stand-in's result depends on the bytes of the file that it starts from.
+    assert {run.status for run in bench.store.runs()} == {"done"}
+    assert [file.name for file in (tmp_path / "bucket").iterdir()] == [PROBE]
+
+
+def test_shares_of_a_card_grow_to_what_a_run_holds(bench, cluster):
+    node = ray_cluster.add_node(cluster, num_cpus=4, num_gpus=1)
+    try:
+        connect(bench.address)
+        cards = CardMemory(4)
+        engine = RayEngine(
+            bench.plan.task_sources,
+            bench.folder,
+            gpus_per_run=0.25,
+            cards=cards,
+            finetune=functools.partial(on_a_card, of=35 * GB),
+        )
+        assert engine.share.gpus == 1, "the first run is alone on its card"
+        assert str(engine).startswith("1 node with room for 4 runs")
+        Work(bench.store, bench.plan.stages, bench.folder, engine).run()
+        assert (cards.allowed, engine.share.gpus) == (2, 0.5)
     finally:
         cluster.remove_node(node)
 
@@ -210,7 +239,7 @@ def test_an_address_that_does_not_answer(capsys, tmp_path, monkeypatch):
 def test_a_cluster_without_room(bench):
     connect(bench.address)
     with pytest.raises(InputError, match=r"no node .* has room for a run of 1 CPU, 1 GPU"):
-        RayEngine(bench.plan.task_sources, bench.folder.path, gpus_per_run=1)
+        RayEngine(bench.plan.task_sources, bench.folder, gpus_per_run=1)
     assert not ray.is_initialized()
 
 
@@ -248,15 +277,15 @@ def test_a_folder_that_is_not_shared(bench, cluster, tmp_path, monkeypatch):
 
 def test_what_a_node_must_have(tmp_path):
     (tmp_path / PROBE).write_text("mark")
-    good = Expected((), tmp_path, "mark", (str(tmp_path),))
+    good = Expected((), str(tmp_path), "mark", (str(tmp_path),))
     assert good.faults() == []
-    bad = Expected((("numpy", "0"),), tmp_path, "other", (str(tmp_path / "a.jsonl"),))
+    bad = Expected((("numpy", "0"),), str(tmp_path), "other", (str(tmp_path / "a.jsonl"),))
     versions, folder, file = bad.faults()
     assert versions.startswith("numpy ")
     assert "(expected 0, " in versions
     assert "is not shared" in folder
     assert file == f"it does not see '{tmp_path / 'a.jsonl'}'"
-    elsewhere = Expected((), tmp_path, "mark", encoder=("random:1x16", "0" * 64))
+    elsewhere = Expected((), str(tmp_path), "mark", encoder=("random:1x16", "0" * 64))
     (encoder,) = elsewhere.faults()
     assert "encoder 'random:1x16' is of revision" in encoder
 

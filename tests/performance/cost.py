@@ -1,10 +1,11 @@
 """How well a handful of finished runs predicts what the others take.
 
-    python tests/performance/cost.py PLAN.toml STORE [--probes 6 8 12 24]
+    python tests/performance/cost.py PLAN.toml STORE [--probes 6 8 12 24] [--seeds 2]
 
 The first runs to finish are the probes; all later ones are held out.  Beside the seconds as they were measured
-stand those at one speed, for a device whose load changed: each run's seconds times its tokens per second in
-training, over the median of that among the runs on its target.
+stand, for a device whose load changed, those of the runs alone that trained at the probes' speed within 15 %, and
+those of all runs at one speed.  A run's speed is its tokens per second in training over the median of that among
+the runs on its target; seconds at one speed are seconds times speed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from transfer_meta.harness.cost import fit_cost, work_of
 from transfer_meta.harness.plan import load_plan
 from transfer_meta.outcomes.store import Store
 
+SAME_SPEED = 0.15
+
 
 def main() -> None:
     """Print one row a number of probes."""
@@ -27,25 +30,34 @@ def main() -> None:
     )
     parser.add_argument("plan", type=Path)
     parser.add_argument("store")
+    parser.add_argument("--seeds", type=int, nargs="+", help="only runs of these seeds")
     parser.add_argument("--probes", type=int, nargs="+", default=[6, 8, 12, 24])
     options = parser.parse_args()
     plan = load_plan(options.plan)
     runs = Store(options.store).runs(keys=set(plan.stages), statuses=("done",))
+    if options.seeds is not None:
+        runs = [run for run in runs if run.seed in options.seeds]
     runs.sort(key=lambda run: run.finished or 0.0)
     work = np.array([work_of(plan.stages[run.key], plan.tasks) for run in runs])
     seconds = np.array([run.seconds or np.nan for run in runs])
     speed = np.array([run.tokens_per_second or np.nan for run in runs])
     target = np.array([run.target for run in runs])
     usual = np.array([np.median(speed[target == t]) for t in target])
-    at_one_speed = seconds * speed / usual
-    least, most = np.quantile(speed / usual, [0.05, 0.95])
+    relative_speed = speed / usual
+    least, most = np.quantile(relative_speed, [0.05, 0.95])
     print(f"{len(runs)} finished runs, {seconds.sum() / 3600:.2f} h; ", end="")
     print(f"speed against the target's median: 5 % below {least:.2f}, 5 % above {most:.2f}")
     rows = []
-    for name, measured in (("as measured", seconds), ("at one speed", at_one_speed)):
+    for name in ("as measured", "at the probes' speed", "at one speed"):
         for probes in options.probes:
+            measured = seconds * relative_speed if name == "at one speed" else seconds
+            held_out = np.arange(len(runs)) >= probes
+            if name == "at the probes' speed":
+                held_out &= (
+                    np.abs(relative_speed / np.median(relative_speed[:probes]) - 1) <= SAME_SPEED
+                )
             coefficients, error = fit_cost(work[:probes], measured[:probes])
-            predicted, actual = work[probes:] @ coefficients, measured[probes:]
+            predicted, actual = work[held_out] @ coefficients, measured[held_out]
             relative = np.abs(predicted / actual - 1)
             rows.append(
                 [

@@ -16,7 +16,7 @@ from transfer_meta.cli.run import run as run_plan
 from transfer_meta.cli.search import search
 from transfer_meta.cli.tasks import tasks_app
 from transfer_meta.cli.transferability import transferability
-from transfer_meta.errors import InputError
+from transfer_meta.errors import GatheredInputError, InputError
 
 app = typer.Typer(
     name="transfer-meta",
@@ -45,7 +45,7 @@ app.command()(recommend)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns its exit code (2 for a user's mistake, told in one line on stderr)."""
+    """Run one command; returns its exit code (2 for a user's mistakes, told on stderr in a line each)."""
     try:
         code = app(args=arguments, prog_name="transfer-meta", standalone_mode=False)
     except typer.TyperException as error:
@@ -54,7 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {one_line(message)}", file=sys.stderr)
         return 2
     except InputError as error:
-        print(f"error: {one_line(str(error))}", file=sys.stderr)
+        lines = error.lines if isinstance(error, GatheredInputError) else (str(error),)
+        print("error: " + "\n".join(map(one_line, lines)), file=sys.stderr)
         return 2
     except (KeyboardInterrupt, typer.Abort):
         print("stopped", file=sys.stderr)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,9 @@ import typer
 from transfer_meta.errors import InputError, unknown
 
 if TYPE_CHECKING:
+    from transfer_meta.harness.checkpoints import Checkpoints
     from transfer_meta.harness.jobs import Engine
+    from transfer_meta.harness.memory import CardMemory
     from transfer_meta.harness.plan import Plan
     from transfer_meta.outcomes.store import Store
 
@@ -27,9 +28,12 @@ StoreAddress = Annotated[
     ),
 ]
 CheckpointPath = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        "--checkpoints", help="Folder for checkpoints; default: beside the store.", show_default=False
+        "--checkpoints",
+        metavar="FOLDER|URL",
+        help="Where checkpoints are: a folder, s3://, gs:// or another URL of fsspec; default: beside the store.",
+        show_default=False,
     ),
 ]
 DEFAULT_STORE = "runs.sqlite"
@@ -111,21 +115,21 @@ def run(
     On a cluster: transfer-meta run plan.toml --engine ray --gpus-per-run 0.25 --store postgresql://HOST/runs
     """
     require("sqlalchemy", "torch")
-    from transfer_meta.harness.checkpoints import CheckpointFolder
+    from transfer_meta.harness.checkpoints import open_checkpoints
     from transfer_meta.harness.engines import Limits, Work
 
     if limit_hours is not None and not limit_hours > 0:
         raise InputError(f"--limit-hours {limit_hours} (expected a positive number)")
     _check_options(context, engine)
-    make: Callable[[Plan, Store, Path], Engine]
+    make: Callable[[Plan, Store, Checkpoints], Engine]
     if engine == "local":
         make = _local(device, workers, runs_per_device)
     else:
         make = _ray(address, gpus_per_run, cpus_per_run, memory_per_run)
     loaded, opened = open_both(plan, store, create=True)
     assert opened is not None
-    folder = CheckpointFolder(checkpoint_path(checkpoints, opened))
-    ready = make(loaded, opened, folder.path)
+    folder = open_checkpoints(checkpoints or opened.folder)
+    ready = make(loaded, opened, folder)
     new = opened.add(loaded.runs)
     known = len(loaded.runs) - new
     say(f"{len(loaded.runs)} runs, {known} of them known to {opened.name}; on {ready}")
@@ -145,22 +149,24 @@ def run(
 
 def _local(
     device: str, workers: int | None, runs_per_device: int | None
-) -> Callable[[Plan, Store, Path], Engine]:
+) -> Callable[[Plan, Store, Checkpoints], Engine]:
     """What makes the engine of this machine; bad options are told at once."""
     from transfer_meta.harness.devices import find_devices
     from transfer_meta.harness.local import LocalEngine
 
     slots = find_devices(device, workers=workers, runs_per_device=runs_per_device)
 
-    def make(plan: Plan, _: Store, folder: Path) -> Engine:
-        return LocalEngine(slots, plan.task_sources, cache=folder / "tokens")
+    def make(plan: Plan, store: Store, folder: Checkpoints) -> Engine:
+        side_by_side = max(slots.count(slot) for slot in slots)
+        cards = _cards(side_by_side, plan, store)
+        return LocalEngine(slots, plan.task_sources, cache=folder.tokens, cards=cards)
 
     return make
 
 
 def _ray(
     address: str, gpus: float | None, cpus: float, memory_gb: float | None
-) -> Callable[[Plan, Store, Path], Engine]:
+) -> Callable[[Plan, Store, Checkpoints], Engine]:
     """What makes the engine of a cluster; bad options and an address that does not answer are told at once."""
     require("ray", extra="ray")
     for name, value in (("gpus", gpus), ("cpus", cpus), ("memory", memory_gb)):
@@ -171,7 +177,7 @@ def _ray(
 
     connect(address)
 
-    def make(plan: Plan, store: Store, folder: Path) -> Engine:
+    def make(plan: Plan, store: Store, folder: Checkpoints) -> Engine:
         return RayEngine(
             plan.task_sources,
             folder,
@@ -179,11 +185,24 @@ def _ray(
             gpus_per_run=gpus,
             cpus_per_run=cpus,
             memory_per_run=None if memory_gb is None else int(memory_gb * 1e9),
+            cards=_cards(int(1 / gpus) if gpus else 1, plan, store),
             encoder=(plan.file.encoder, plan.encoder.revision),
-            cache=folder / "tokens",
         )
 
     return make
+
+
+def _cards(asked: int, plan: Plan, store: Store) -> CardMemory:
+    """How many runs a card holds, by what those of the store held that are like the plan's."""
+    from transfer_meta.harness.cost import is_like
+    from transfer_meta.harness.memory import CardMemory
+
+    cards = CardMemory(asked, tell=say)
+    sizes = ("precision", "lora_rank", "compile", "batch_size", "max_length")
+    for run in store.runs(statuses=("done",)) if asked > 1 else ():
+        if (run.notes or {}).get("card_bytes") and is_like(run, plan, settings=sizes):
+            cards.learn(run)
+    return cards
 
 
 def _check_options(context: typer.Context, engine: str) -> None:
@@ -206,16 +225,6 @@ def _check_options(context: typer.Context, engine: str) -> None:
                 "--store holds a password, and Ray shows the command line to whoever reaches the cluster "
                 "(expected the URL in TRANSFER_META_STORE, or the password in ~/.pgpass)"
             )
-
-
-def checkpoint_path(given: Path | None, store: Store) -> Path:
-    """The folder for checkpoints: the one that was named, or the one beside the store."""
-    if given is not None and re.match(r"[a-z0-9]{2,}:/", str(given)):
-        raise InputError(
-            f"--checkpoints '{given}': URLs are not supported (expected a folder that every machine sees; "
-            "a bucket can be mounted as one)"
-        )
-    return given or store.folder
 
 
 def open_both(plan: Path, store: str, *, create: bool) -> tuple[Plan, Store | None]:

@@ -15,7 +15,6 @@ from transfer_meta.cli.run import (
     CheckpointPath,
     PlanPath,
     StoreAddress,
-    checkpoint_path,
     open_both,
     require,
     say,
@@ -156,7 +155,7 @@ def show(
         for task, curve in opened.curves(run.id).items()
     }
     checkpoint = opened.checkpoints().get(run.key)
-    record["checkpoint"] = str(opened.folder / checkpoint.file) if checkpoint else None
+    record["checkpoint"] = checkpoint.file if checkpoint else None
     record["curves"] = curves
     if as_json:
         print_json(record)
@@ -231,12 +230,12 @@ def gc(
     ] = False,
 ) -> None:
     """Remove checkpoints that no pending run needs, and what killed runs left behind."""
-    from transfer_meta.harness.checkpoints import CheckpointFolder
+    from transfer_meta.harness.checkpoints import open_checkpoints
 
     opened = _open(store)
-    folder = CheckpointFolder(checkpoint_path(checkpoints, opened))
+    folder = open_checkpoints(checkpoints or opened.folder)
     freed = folder.remove(opened.drop_checkpoints(kept=kept)) + folder.sweep(opened)
-    say(f"freed {_size(freed)} in {folder.path}")
+    say(f"freed {_size(freed)} in {folder.address}")
 
 
 @app.command()

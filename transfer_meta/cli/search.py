@@ -75,7 +75,7 @@ def search(
     if not names:
         raise InputError(f"no sources beside the target '{name}' (expected at least one other task)")
     expected = _prior(prior, tasks, name)
-    from transfer_meta.harness.checkpoints import CheckpointFolder
+    from transfer_meta.harness.checkpoints import open_checkpoints
     from transfer_meta.harness.devices import find_devices
     from transfer_meta.harness.local import LocalEngine
     from transfer_meta.harness.looks import Looks, plan_of_search
@@ -88,8 +88,8 @@ def search(
     lengths = sorted({max(1, round(epochs / 2**k)) for k in range(RUNGS)})
     rungs = [Rung(n / epochs, n / epochs, f"{n} epoch{'s' * (n > 1)}") for n in lengths]
     opened = Store(store, create=True)
-    folder = CheckpointFolder(checkpoints or opened.folder)
-    engine = LocalEngine(slots, plan.task_sources, cache=folder.path / "tokens")
+    folder = open_checkpoints(checkpoints or opened.folder)
+    engine = LocalEngine(slots, plan.task_sources, cache=folder.tokens)
     looks = Looks(plan, lengths, opened, folder, engine, seconds=allowed.seconds, tell=say)
     try:
         found = None
@@ -155,7 +155,8 @@ def _prior(prior: str, tasks: Mapping[str, str], target: str) -> dict[str, float
         except InputError as error:
             say(f"no prior, the sources are taken as they come: {error}")
             return None
-        found = {advice.source: advice.expected_gain for advice in answer.sources}
+        # So the recommender calls a file of one's own whose name is that of a task it knows.
+        found = {a.source.removesuffix(" (own file)"): a.expected_gain for a in answer.sources}
     else:
         found = _read_prior(Path(prior), names)
     missing = [name for name in names if name not in found]

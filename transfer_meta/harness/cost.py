@@ -74,7 +74,7 @@ def learn_cost(plan: Plan, done: Sequence[Run]) -> CostModel:
     done
         Finished runs of the store.
     """
-    like = [run for run in done if run.seconds and _is_like(run, plan)]
+    like = [run for run in done if run.seconds and is_like(run, plan)]
     if not like:
         weights = plan.encoder.weights - plan.encoder.embeddings
         # Forward and backward pass: two operations a weight, three times.
@@ -151,17 +151,17 @@ def _size(stage: Stage, name: str, tasks: Mapping[str, TaskFacts]) -> int:
     return wanted or tasks[name].training_examples(stage.training.dev_examples)
 
 
-def _is_like(run: Run, plan: Plan) -> bool:
-    """Whether a run's time says something of the plan's runs."""
+def is_like(
+    run: Run, plan: Plan, *, settings: Sequence[str] = ("precision", "lora_rank", "compile")
+) -> bool:
+    """Whether what a run took says something of the plan's runs: encoder, tasks and these settings are theirs."""
     if (
         run.encoder_revision != plan.encoder.revision
         or not plan.tasks.keys() >= run.task_digests.keys()
     ):
         return False
     training, wanted = run.settings["training"], plan.file.training
-    return all(
-        training[name] == getattr(wanted, name) for name in ("precision", "lora_rank", "compile")
-    )
+    return all(training[name] == getattr(wanted, name) for name in settings)
 
 
 def _proportional() -> FloatArray:

@@ -37,6 +37,17 @@ def find_devices(
     return [devices[i % len(devices)] for i in range(workers)]
 
 
+def card_bytes(device: str) -> int | None:
+    """Memory of a CUDA device; None of the CPU, or where there is no such device."""
+    if not device.startswith("cuda"):
+        return None
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    return int(torch.cuda.get_device_properties(device).total_memory)
+
+
 def _devices(text: str) -> list[str]:
     if text == "cpu":
         return ["cpu"]

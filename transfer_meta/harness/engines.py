@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -14,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 import transfer_meta
-from transfer_meta.harness.checkpoints import CheckpointFolder
+from transfer_meta.harness.checkpoints import Checkpoints
 from transfer_meta.harness.config import Stage
 from transfer_meta.harness.jobs import Engine, Event, Job
 from transfer_meta.harness.machine import code_commit, host, is_alive
@@ -90,7 +91,7 @@ class Work:
         self,
         store: Store,
         stages: Mapping[str, Stage],
-        folder: CheckpointFolder,
+        folder: Checkpoints,
         engine: Engine,
         *,
         keep: bool = False,
@@ -111,6 +112,9 @@ class Work:
         self._commit = code_commit()
         self._started = self._renewed = time.monotonic()
         self._looked = 0.0
+        self._statuses: dict[str, str] = {}
+        self._by_status = Counter[str]()
+        self._counted = -math.inf
         self._is_waiting = False
         self._stopping = False
         self._signal: int | None = None
@@ -128,7 +132,7 @@ class Work:
                     self.store.release(claim)
                 self.folder.remove(self.store.drop_checkpoints())
                 self.folder.sweep(self.store)
-        counts = self._counts()
+        counts = self._count()
         left = counts["pending"] + counts["running"]
         return Summary(counts["done"], counts["failed"], counts["skipped"], left, self._signal)
 
@@ -178,17 +182,19 @@ class Work:
         claim = self.store.claim(self.stages.keys(), worker=self._worker, lease_seconds=LEASE_SECONDS)
         if claim is None:
             return False
-        start = self.folder.path / claim.start_file if claim.start_file else None
-        if claim.start_file and start and not start.is_file():
+        if claim.start_file and self.folder.size(claim.start_file) is None:
             self.store.release(claim)
             self.store.forget_checkpoint(claim.start_file)
             return True
         stage = self.stages[claim.key]
         kept = self.keep and not stage.sources and stage.start is None
-        save = self.folder.encoder(claim) if claim.wanted or kept else None
+        start = self.folder.file(claim.start_file) if claim.start_file else None
+        save = self.folder.file(self.folder.encoder(claim)) if claim.wanted or kept else None
+        state = self.folder.file(self.folder.state(claim.key))
         self._begun += 1
+        self._note(claim.key, "running")
         self._claims[claim.token] = claim
-        self.engine.submit(Job(claim, stage, start, save, self.folder.state(claim.key)))
+        self.engine.submit(Job(claim, stage, start, save, state))
         return True
 
     def _end(self, event: Event) -> None:
@@ -201,20 +207,24 @@ class Work:
         elif event.kind == "died" and not self._stopping:
             self._deaths[claim.key] += 1
             if self._deaths[claim.key] < MAX_DEATHS:
-                self._tell(job, f"{event.value}; the run is done again")
                 self.store.release(claim)
+                self._note(claim.key, "pending")
+                self._tell(job, f"{event.value}; the run is done again")
             else:
                 self._fail(job, f"{event.value}, {MAX_DEATHS} times")
         else:
             self.store.release(claim)
+            self._note(claim.key, "pending")
 
     def _finish(self, job: Job, result: Any) -> None:
         checkpoint = None
         if job.save is not None:
-            if not job.save.is_file():
-                self._fail(job, f"it left no encoder at '{job.save}'")
+            name = self.folder.encoder(job.claim)
+            size = self.folder.size(name)
+            if size is None:
+                self._fail(job, f"it left no encoder '{name}' in '{self.folder.address}'")
                 return
-            checkpoint = (self.folder.name(job.save), job.save.stat().st_size)
+            checkpoint = (name, size)
         mine = self.store.finish(
             job.claim,
             curves={job.stage.target: result.curve, **result.source_curves},
@@ -232,16 +242,23 @@ class Work:
             notes=dict(result.notes),
         )
         if not mine:
+            self._count()
             self._tell(job, "another process has taken this run over; its result will count")
-            self.folder.remove([job.save] if job.save else [])
+            self.folder.remove(self._saved(job))
             return
+        self._note(job.claim.key, "done")
         self._tell(job, f"{result.main_metric} {result.score:.3f} in {result.seconds:.0f} s")
-        self.folder.remove([job.state, *self.store.drop_checkpoints()])
+        self.folder.remove([self.folder.state(job.claim.key), *self.store.drop_checkpoints()])
 
     def _fail(self, job: Job, reason: str) -> None:
-        self._tell(job, f"failed: {reason}")
         self.store.fail(job.claim, reason)
-        self.folder.remove([job.state, *([job.save] if job.save else [])])
+        self._count()  # those that would start from it are skipped
+        self._tell(job, f"failed: {reason}")
+        self.folder.remove([self.folder.state(job.claim.key), *self._saved(job)])
+
+    def _saved(self, job: Job) -> list[str]:
+        """Name of the encoder that a job leaves, if it does."""
+        return [self.folder.encoder(job.claim)] if job.save is not None else []
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._signal is not None:
@@ -255,8 +272,22 @@ class Work:
             self.engine.stop()
 
     def _counts(self) -> Counter[str]:
-        """Runs of the plan by status."""
-        return Counter(s for key, s in self.store.statuses().items() if key in self.stages)
+        """Runs of the plan by status; while runs are in hand, what others did shows some seconds later."""
+        is_old = time.monotonic() - self._counted > LOOK_SECONDS
+        return self._by_status if self._claims and not is_old else self._count()
+
+    def _count(self) -> Counter[str]:
+        """Runs of the plan by status, counted anew."""
+        self._statuses = {k: s for k, s in self.store.statuses().items() if k in self.stages}
+        self._by_status = Counter(self._statuses.values())
+        self._counted = time.monotonic()
+        return self._by_status
+
+    def _note(self, key: str, status: str) -> None:
+        """Count a run under its new status."""
+        self._by_status[self._statuses[key]] -= 1
+        self._by_status[status] += 1
+        self._statuses[key] = status
 
     def _tell(self, job: Job, message: str) -> None:
         counts = self._counts()

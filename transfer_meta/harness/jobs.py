@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from transfer_meta.errors import InputError
 from transfer_meta.harness.config import Stage
+from transfer_meta.harness.devices import card_bytes
 from transfer_meta.harness.failures import RunFailed, Stopped
 from transfer_meta.outcomes.store import Claim
 
 if TYPE_CHECKING:
+    from transfer_meta.harness.bucket import RemoteFile
     from transfer_meta.tasks import Task
 
 Finetune = Callable[..., Any]
@@ -79,9 +82,28 @@ class Job:
 
     claim: Claim
     stage: Stage
-    start: Path | None
-    save: Path | None
-    state: Path
+    start: Path | RemoteFile | None
+    save: Path | RemoteFile | None
+    state: Path | RemoteFile
+
+    @contextlib.contextmanager
+    def local_files(self) -> Iterator[tuple[Path | None, Path | None, Path]]:
+        """Paths of `start`, `save` and `state` on this machine, for as long as the run takes.
+
+        Raises
+        ------
+        InputError
+            A remote file cannot be read or written.
+        """
+        start: Any = self.start
+        save: Any = self.save
+        if isinstance(self.state, Path):
+            yield start, save, self.state
+            return
+        from transfer_meta.harness.bucket import local_copies
+
+        with local_copies(start, save, self.state) as files:
+            yield files
 
 
 @dataclass(frozen=True)
@@ -156,16 +178,17 @@ def do_job(
         for name in job.stage.tasks:
             if name not in loaded:
                 loaded[name] = tasks[name].load()
-        result = finetune(
-            job.stage,
-            {name: loaded[name] for name in job.stage.tasks},
-            start=job.start,
-            save=job.save,
-            resume=job.state,
-            device=device,
-            cache=cache,
-            should_stop=should_stop,
-        )
+        with job.local_files() as (start, save, state):
+            result = finetune(
+                job.stage,
+                {name: loaded[name] for name in job.stage.tasks},
+                start=start,
+                save=save,
+                resume=state,
+                device=device,
+                cache=cache,
+                should_stop=should_stop,
+            )
     except Stopped:
         return "stopped", None
     except (RunFailed, InputError) as error:
@@ -174,6 +197,8 @@ def do_job(
         traceback.print_exc()
         first_line = str(error).strip().split("\n", 1)[0]
         return "crashed", f"{type(error).__name__}: {first_line}"
+    if memory := card_bytes(device):
+        result = replace(result, notes={**result.notes, "card_bytes": memory})
     return "done", result
 
 

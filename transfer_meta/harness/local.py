@@ -8,6 +8,7 @@ import os
 import queue
 import signal
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -18,6 +19,7 @@ from transfer_meta.errors import InputError
 from transfer_meta.harness.jobs import Event, Finetune, Job, TaskSource, do_job, real_finetune
 
 if TYPE_CHECKING:
+    from transfer_meta.harness.memory import CardMemory
     from transfer_meta.tasks import Task
 
 # Workers that end in a row before they are ready, of themselves: starting another one will not help.
@@ -38,6 +40,8 @@ class LocalEngine:
         Where the tasks are read from.
     cache
         Folder for tokenised tasks.
+    cards
+        How many runs a graphics card holds; None: one for each of its slots.
     finetune
         What does a run, importable by its name; None: `transfer_meta.harness.finetune.finetune`.
     """
@@ -48,9 +52,11 @@ class LocalEngine:
         tasks: Mapping[str, TaskSource],
         *,
         cache: Path | None = None,
+        cards: CardMemory | None = None,
         finetune: Finetune | None = None,
     ) -> None:
         self._slots = tuple(slots)
+        self._cards = cards
         self._free_slots = list(reversed(slots))
         self._workers: list[_Worker] = []
         # Side by side on one CPU, more threads than cores only get in each other's way.
@@ -63,9 +69,11 @@ class LocalEngine:
 
     def has_room(self, wanted: int) -> bool:
         """Whether a worker is idle; starts workers for as many jobs as are `wanted`, while slots last."""
+        self._end_surplus()
         idle = [worker for worker in self._workers if worker.job is None]
-        for _ in range(min(wanted - len(idle), len(self._free_slots))):
-            self._workers.append(_Worker(self._free_slots.pop(), self._arguments))
+        for slot in self._slots_with_memory()[: max(0, wanted - len(idle))]:
+            self._free_slots.remove(slot)
+            self._workers.append(_Worker(slot, self._arguments))
         return any(worker.is_ready for worker in idle)
 
     def submit(self, job: Job) -> None:
@@ -97,6 +105,8 @@ class LocalEngine:
                 worker.is_ready, self._stillborn = True, 0
             elif worker.job is not None:
                 job, worker.job = worker.job, None
+                if kind == "done" and self._cards and worker.device != "cpu":
+                    self._cards.learn(value)
                 yield Event(kind, job, value)
 
     def stop(self) -> None:
@@ -116,6 +126,28 @@ class LocalEngine:
             worker.process.kill()
             worker.process.join()
         self._workers.clear()
+
+    def _slots_with_memory(self) -> list[str]:
+        """Free slots, no more of a card than it holds runs."""
+        held = Counter(worker.device for worker in self._workers)
+        found = []
+        for slot in reversed(self._free_slots):
+            if self._cards is None or slot == "cpu" or held[slot] < self._cards.allowed:
+                held[slot] += 1
+                found.append(slot)
+        return found
+
+    def _end_surplus(self) -> None:
+        """End idle workers of cards that turned out to hold fewer: a process keeps its memory between runs."""
+        if self._cards is None:
+            return
+        held = Counter(worker.device for worker in self._workers)
+        for worker in [w for w in self._workers if w.job is None and w.device != "cpu"]:
+            if held[worker.device] > self._cards.allowed:
+                held[worker.device] -= 1
+                self._workers.remove(worker)
+                self._free_slots.append(worker.device)
+                worker.bury()
 
 
 class _Worker:

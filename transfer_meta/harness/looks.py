@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from transfer_meta.errors import InputError
-from transfer_meta.harness.checkpoints import CheckpointFolder
+from transfer_meta.harness.checkpoints import Checkpoints
 from transfer_meta.harness.config import Stage
 from transfer_meta.harness.engines import Limits, Work
 from transfer_meta.harness.jobs import Engine, Event, Job
@@ -124,7 +124,7 @@ class Looks:
         plan: Plan,
         epochs: Sequence[int],
         store: Store,
-        folder: CheckpointFolder,
+        folder: Checkpoints,
         engine: Engine,
         *,
         seconds: float = math.inf,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from transfer_meta.errors import InputError, unknown
+from transfer_meta.errors import GatheredInputError, InputError, unknown
 from transfer_meta.harness.config import Stage
 from transfer_meta.harness.failures import RunFailed
 from transfer_meta.harness.jobs import TaskSource
@@ -178,7 +178,7 @@ def _all(found: list[str], others: list[str] | None) -> InputError:
     lines = [*found, *(others or [])]
     if len(lines) == 1:
         return InputError(lines[0])
-    return InputError("\n  ".join([f"{len(lines)} problems; nothing was started:", *lines]))
+    return GatheredInputError(lines, consequence="nothing was started")
 
 
 def _read_tasks(file: PlanFile, problems: list[str]) -> dict[str, TaskFacts]:

@@ -8,6 +8,7 @@ The nodes see the tasks' files and the checkpoint folder under the same paths as
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import socket
@@ -23,6 +24,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 
 from transfer_meta.errors import InputError
+from transfer_meta.harness.checkpoints import Checkpoints, open_checkpoints
 from transfer_meta.harness.jobs import Event, Finetune, Job, TaskSource, do_job, real_finetune
 from transfer_meta.harness.machine import package_versions
 from transfer_meta.harness.ray_nodes import (
@@ -33,10 +35,10 @@ from transfer_meta.harness.ray_nodes import (
     given_device,
     of_node,
     reason_of,
-    shared_probe,
 )
 
 if TYPE_CHECKING:
+    from transfer_meta.harness.memory import CardMemory
     from transfer_meta.outcomes.database import Database
     from transfer_meta.tasks import Task
 
@@ -56,7 +58,7 @@ class RayEngine:
     tasks
         Where the tasks are read from; every node sees the files.
     folder
-        The checkpoint folder; every node sees it.
+        The checkpoints; every node sees them.
     store
         The run store, if its kind is to be looked at: SQLite is for one node.
     gpus_per_run
@@ -65,10 +67,10 @@ class RayEngine:
         Cores.
     memory_per_run
         Main memory in bytes; None: what the largest run so far held.
+    cards
+        How many runs a graphics card holds, where it is shared; None: as many as have their share of it.
     encoder
         Name and revision of the plan's encoder, to be compared on every node.
-    cache
-        Folder for tokenised tasks.
     finetune
         What does a run, importable by its name; None: `transfer_meta.harness.finetune.finetune`.
 
@@ -82,20 +84,22 @@ class RayEngine:
     def __init__(
         self,
         tasks: Mapping[str, TaskSource],
-        folder: Path,
+        folder: Checkpoints,
         *,
         store: Database | None = None,
         gpus_per_run: float | None = None,
         cpus_per_run: float = 1.0,
         memory_per_run: int | None = None,
+        cards: CardMemory | None = None,
         encoder: tuple[str, str] | None = None,
-        cache: Path | None = None,
         finetune: Finetune | None = None,
     ) -> None:
         nodes = alive_nodes()
         if gpus_per_run is None:
             gpus_per_run = float(any(node["Resources"].get("GPU") for node in nodes))
         self.share = Share(cpus_per_run, gpus_per_run, memory_per_run or 0)
+        self._asked = self.share
+        self._cards = cards if 0 < gpus_per_run < 1 else None
         self._plans_memory = memory_per_run is None
         # max_calls: Ray would end a process that used a GPU, and with it torch's start-up, after every run.
         self._task = ray.remote(max_retries=RETRIES, max_calls=0, scheduling_strategy="SPREAD")(_work)
@@ -104,13 +108,14 @@ class RayEngine:
         self._looked = 0.0
         places = [task.address for task in tasks.values() if not task.address.startswith("hf:")]
         self._expected = Expected(
-            tuple(package_versions().items()), folder, shared_probe(folder), tuple(places), encoder
+            tuple(package_versions().items()), folder.address, folder.mark(), tuple(places), encoder
         )
-        self._common = ray.put((self._expected, tasks, cache, finetune))
+        self._common = ray.put((self._expected, tasks, finetune))
         try:
             self._look()
             if not self._room:
                 raise InputError(f"no node of the cluster has room for a run of {self.share}")
+            self._share_cards()
             if store is not None and store.is_sqlite and self.machines > 1:
                 raise InputError(
                     f"the store '{store.name}' is a SQLite file, which only the processes of one machine can "
@@ -123,7 +128,8 @@ class RayEngine:
 
     def __str__(self) -> str:
         nodes = self.machines
-        return f"{nodes} node{'s' * (nodes != 1)} with room for {self._room} runs of {self.share}"
+        room = sum(self._asked.fits(node) for node in alive_nodes())
+        return f"{nodes} node{'s' * (nodes != 1)} with room for {room} runs of {self._asked}"
 
     @property
     def machines(self) -> int:
@@ -163,6 +169,8 @@ class RayEngine:
                 raise InputError(value)
             if kind == "done" and self._plans_memory and not self.share.gpus:
                 self._plan_memory(value.peak_memory_bytes)
+            if kind == "done" and self._cards and self._cards.learn(value):
+                self._share_cards()
             yield Event("failed" if kind == "crashed" else kind, job, value)
 
     def stop(self) -> None:
@@ -183,6 +191,15 @@ class RayEngine:
         self._room = sum(self.share.fits(node) for node in alive_nodes())
         self._looked = time.monotonic()
 
+    def _share_cards(self) -> None:
+        """Give each run what keeps others off its card that would not fit."""
+        if self._cards is None:
+            return
+        # Ray rounds shares to four decimals: seven of 0.1429 would be more than a card.
+        least = math.floor(10_000 / self._cards.allowed) / 10_000
+        self.share = replace(self.share, gpus=max(self._asked.gpus, least))
+        self._look()
+
     def _plan_memory(self, peak_bytes: int) -> None:
         """Reserve for each run what the largest held; never more than the largest node has."""
         largest = max((node["Resources"].get("memory", 0) for node in alive_nodes()), default=0)
@@ -190,7 +207,7 @@ class RayEngine:
         self.share = replace(self.share, memory_bytes=planned)
 
 
-Common = tuple[Expected, Mapping[str, TaskSource], Path | None, Finetune | None]
+Common = tuple[Expected, Mapping[str, TaskSource], Finetune | None]
 
 # What a worker process keeps from one job to the next: the tasks it has read, and whether it must not go on.
 _loaded: dict[str, Task] = {}
@@ -199,7 +216,7 @@ _crashed = threading.Event()
 
 def _work(job: Job, common: Common) -> tuple[str, Any]:
     """Do one job on whatever node this is."""
-    expected, tasks, cache, finetune = common
+    expected, tasks, finetune = common
     if _crashed.is_set():
         # What the last run left behind, on a GPU above all, may spoil this one: Ray does it elsewhere.
         os._exit(1)
@@ -215,7 +232,7 @@ def _work(job: Job, common: Common) -> tuple[str, Any]:
             tasks,
             _loaded,
             device=given_device(),
-            cache=cache,
+            cache=_tokens(expected.checkpoints),
             should_stop=stop.is_set,
         )
     finally:
@@ -231,6 +248,12 @@ def _work(job: Job, common: Common) -> tuple[str, Any]:
 def _faults(expected: Expected) -> list[str]:
     """What is wrong with this process's node, which may have joined after the others were looked at."""
     return expected.faults()
+
+
+@cache
+def _tokens(checkpoints: str) -> Path:
+    """Where this node keeps tokenised tasks."""
+    return open_checkpoints(checkpoints, create=False).tokens
 
 
 def _outcome(reference: Any) -> tuple[str, Any]:

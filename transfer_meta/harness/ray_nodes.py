@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from glob import escape, glob
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -17,15 +15,13 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from transfer_meta.errors import InputError
-from transfer_meta.files import atomic_file
+from transfer_meta.harness.checkpoints import faults_of
 from transfer_meta.harness.failures import RunFailed
 from transfer_meta.harness.machine import package_versions
 
 # How long an address may take to answer, and a node to look at itself (it may have torch to import).
 CONNECT_SECONDS = 10.0
 CHECK_SECONDS = 300.0
-# In the checkpoint folder; every node must find in it what the driver found or wrote.
-PROBE = ".shared-folder"
 # Ray would hide all devices but the first run's from a worker process for as long as it lives.
 KEEP_DEVICES = "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"
 
@@ -106,8 +102,8 @@ class Expected:
     ----------
     versions
         Names and versions of Python and of the packages that decide a result.
-    folder, probe
-        The checkpoint folder, and what its probe file holds.
+    checkpoints, mark
+        Address of the checkpoints, and what the probe file there holds.
     tasks
         Where the tasks are read from: files, or the beginnings of their names.
     encoder
@@ -115,8 +111,8 @@ class Expected:
     """
 
     versions: tuple[tuple[str, str], ...]
-    folder: Path
-    probe: str
+    checkpoints: str
+    mark: str
     tasks: tuple[str, ...] = ()
     encoder: tuple[str, str] | None = None
 
@@ -128,14 +124,7 @@ class Expected:
             for name, wanted in self.versions
             if here[name] != wanted
         ]
-        try:
-            probe = (self.folder / PROBE).read_text()
-        except OSError:
-            probe = ""
-        if probe != self.probe:
-            found.append(f"the checkpoint folder '{self.folder}' is not shared with it")
-        elif not os.access(self.folder, os.W_OK):
-            found.append(f"it may not write to the checkpoint folder '{self.folder}'")
+        found += faults_of(self.checkpoints, self.mark)
         found += [f"it does not see '{name}'" for name in self.tasks if not _is_there(name)]
         if self.encoder and not found:
             found += _encoder_faults(*self.encoder)
@@ -169,15 +158,6 @@ def check_nodes(nodes: Sequence[Mapping[str, Any]], expected: Expected) -> None:
             problems.append(of_node(asked[reference], faults))
     if problems:
         raise InputError("; ".join(problems))
-
-
-def shared_probe(folder: Path) -> str:
-    """What the probe file of a checkpoint folder holds; it is written where there is none."""
-    path = folder / PROBE
-    if not path.exists():
-        with atomic_file(path) as temporary:
-            temporary.write_text(secrets.token_hex(16))
-    return path.read_text()
 
 
 def of_node(name: str, faults: Sequence[str]) -> str:

@@ -87,24 +87,20 @@ class Store(Archive):
         """
 
         def work(session: Session) -> Claim | None:
-            _settle(session)
-            start, child = aliased(Run), aliased(Run)
-            ready = (
-                select(Run.id, Run.key, Checkpoint.file)
-                .outerjoin(start, start.key == Run.start_key)
-                .outerjoin(Checkpoint, Checkpoint.run_id == start.id)
-                .where(Run.status == "pending")
-                .where(Run.start_key.is_(None) | Checkpoint.file.is_not(None))
-                .order_by(Run.start_key.is_(None), Run.id)
-            )
-            found = next((row for row in session.execute(ready) if row.key in keys), None)
+            # To settle is to look at every run: only where it may change the answer.
+            found = None if _end_leases(session) else _ready(session, keys)
+            if found is None:
+                _settle(session)
+                found = _ready(session, keys)
             if found is None:
                 return None
+            run_id, key, file = found
+            child = aliased(Run)
             now = database_time(session)
             token = uuid.uuid4().hex
             session.execute(
                 update(Run)
-                .where(Run.id == found.id)
+                .where(Run.id == run_id)
                 .values(
                     status="running",
                     reason="",
@@ -116,9 +112,9 @@ class Store(Archive):
                 )
             )
             wanted = session.scalar(
-                select(exists().where(child.start_key == found.key, child.status == "pending"))
+                select(exists().where(child.start_key == key, child.status == "pending"))
             )
-            return Claim(found.id, found.key, token, found.file, bool(wanted))
+            return Claim(run_id, key, token, file, bool(wanted))
 
         return self.write(work)
 
@@ -236,14 +232,14 @@ class Store(Archive):
         """
 
         def work(session: Session) -> list[str]:
-            child, parent = aliased(Run), aliased(Run)
-            needed = (
-                select(parent.id)
-                .join(child, child.start_key == parent.key)
-                .where(child.status.in_(("pending", "running")))
+            child = aliased(Run)
+            needed = exists().where(
+                child.start_key == Run.key, child.status.in_(("pending", "running"))
             )
-            rows = list(session.scalars(select(Checkpoint).where(Checkpoint.run_id.not_in(needed))))
-            dropped = [row for row in rows if kept or not row.kept]
+            rows = select(Checkpoint).join(Run, Run.id == Checkpoint.run_id).where(~needed)
+            if not kept:
+                rows = rows.where(~Checkpoint.kept)
+            dropped = list(session.scalars(rows))
             for row in dropped:
                 session.delete(row)
             return [row.file for row in dropped]
@@ -272,13 +268,38 @@ def _set(session: Session, claim: Claim, **values: Any) -> bool:
     return result.rowcount == 1
 
 
-def _settle(session: Session) -> None:
-    """Bring statuses in line: leases that ended, runs that cannot start, starts to be done again."""
-    session.execute(
+def _ready(session: Session, keys: Collection[str]) -> tuple[int, str, str | None] | None:
+    """Id, key and checkpoint to start from of the run among `keys` that is to be done next."""
+    # A subquery, not a join, which SQLite would begin at the runs: there are few checkpoints.
+    key = select(Run.key).where(Run.id == Checkpoint.run_id).scalar_subquery()
+    files = {row[0]: row.file for row in session.execute(select(key, Checkpoint.file))}
+    # The concatenation keeps SQLite from the index of the status: most runs are pending, few have such a start.
+    is_pending = Run.status.concat("") == "pending"
+    pending = select(Run.id, Run.key, Run.start_key).where(is_pending).order_by(Run.id)
+    for query in (
+        pending.where(Run.start_key.in_(files)),
+        pending.where(Run.start_key.is_(None)),
+    ):
+        for row in session.execute(query):
+            if row.key in keys:
+                return row.id, row.key, files.get(row.start_key or "")
+    return None
+
+
+def _end_leases(session: Session) -> bool:
+    """Give back the runs whose lease ended; whether there were any."""
+    ended = session.execute(
         update(Run)
         .where(Run.status == "running", Run.lease_until < database_time(session))
         .values(status="pending", lease_until=None)
     )
+    assert isinstance(ended, CursorResult)
+    return ended.rowcount > 0
+
+
+def _settle(session: Session) -> None:
+    """Bring statuses in line: leases that ended, runs that cannot start, starts to be done again."""
+    _end_leases(session)
     start, child = aliased(Run), aliased(Run)
     cannot_start = (
         select(Run, start)
