@@ -72,9 +72,9 @@ def main() -> None:
             )
 
         from transfer_meta.recommender.features import MODES
-        from transfer_meta.recommender.models import shipped_recommender
         from transfer_meta.recommender.library import open_library
         from transfer_meta.recommender.looking import look_at
+        from transfer_meta.recommender.models import shipped_recommender
         from transfer_meta.recommender.recommend import advise
         from transfer_meta.tasks import Task
 

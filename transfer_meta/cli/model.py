@@ -61,8 +61,8 @@ def predict(
     The features of tasks that the model was fitted on are in the model; --tasks brings those of others.
     """
     from transfer_meta.model import load_model
-    from transfer_meta.outcomes.reading import read_table
     from transfer_meta.outcomes.checks import rename_columns, task_table
+    from transfer_meta.outcomes.reading import read_table
 
     model = load_model(folder)
     frame = rename_columns(read_table(pairs), parse_columns(columns))
