@@ -7,7 +7,8 @@ drawn, several times; the predictor learns from the pairs in which neither the t
 and ranks these as sources of the target.  Nothing is known of them but their text: statistics and content, TextEmb
 and DescEmb, TaskEmb, and the learning curve of one short single-task run a task, measured by the harness with the
 offline encoder (200 examples, 3 epochs; some minutes in all, kept in OUT).  Printed are Spearman's correlations
-with 95 % intervals over targets: all groups of features, all but one, and each alone.
+with 95 % intervals over targets: all groups of features, all but one, and each alone; before them what ranks
+without learning, two cosines and what `default` expects of new sources beforehand (`predictors.new_sources`).
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from transfer_meta.metadataset import MetaDataset, build_metadataset, with_simil
 from transfer_meta.outcomes.importers import import_taskweb
 from transfer_meta.outcomes.tables import OutcomeTable, load_outcomes
 from transfer_meta.predictors import make_predictor
+from transfer_meta.predictors.new_sources import expectation
 from transfer_meta.records import ID_COLUMNS, FloatArray
 from transfer_meta.tasks import Task
 
@@ -171,6 +173,9 @@ def main() -> None:
 
         return rank
 
+    def expected(_: IntArray, test: IntArray) -> FloatArray:
+        return expectation(data.X.iloc[test], columns)
+
     choices = {"all": GROUPS}
     choices |= {f"without {g}": tuple(o for o in GROUPS if o != g) for g in GROUPS}
     choices |= {f"{g} alone": (g,) for g in GROUPS}
@@ -180,6 +185,7 @@ def main() -> None:
             similarity = data.X[column].to_numpy()
             figure = correlations(data, folds, lambda _, test, s=similarity: s[test])
             rows.append([f"{label} cosine", *[figure] * len(PREDICTORS)])
+        rows.append(["expected beforehand", *[correlations(data, folds, expected)] * len(PREDICTORS)])
         for label, groups in choices.items():
             rows.append([label, *(correlations(data, folds, learned(n, groups)) for n in PREDICTORS)])
     width = max(len(str(row[0])) for row in rows)

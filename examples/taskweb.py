@@ -29,7 +29,7 @@ from transfer_meta.features.vectors import example_text, hashed_text_vector
 from transfer_meta.metadataset import with_similarities
 from transfer_meta.outcomes.importers import import_taskweb
 from transfer_meta.outcomes.tables import OutcomeTable, load_outcomes
-from transfer_meta.outcomes.truth import TRUTHS, with_truth
+from transfer_meta.outcomes.truth import TRUTHS
 from transfer_meta.records import Answer, Example, FloatArray, TaskType
 from transfer_meta.tasks import Task
 
@@ -170,7 +170,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     encoder = None if options.encoder == "none" else options.encoder
-    table = with_truth(prepare(options.folder, options.out, encoder, options.examples), options.truth)
+    table = prepare(options.folder, options.out, encoder, options.examples)
     at_hand = {f"pair.{f}" for f in table.pair_features}
     names = [
         name
@@ -183,6 +183,7 @@ def main() -> None:
             predictors=tuple(names),
             features=("all",),
             metrics=METRICS,
+            truth=options.truth,
             n_jobs=options.jobs,
         )
         print_benchmark(benchmark(table, settings), METRICS)

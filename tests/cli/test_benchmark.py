@@ -53,6 +53,15 @@ def test_everything_is_in_the_json(with_seeds: str, capsys: pytest.CaptureFixtur
     for frame in ("calibration", "reliability", "coverage"):
         assert {row["predictor"] for row in document[frame]} == {"random", "source-popularity"}
     assert document["comparisons"][0]["verdict"] == "worse"
+    assert document["truth"] == "mean-gain"
+
+
+def test_taskshops_mixture_as_the_truth(with_seeds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = ["benchmark", with_seeds, "--predictors", "source-popularity", "--n-jobs", "1"]
+    assert main([*chosen, "--truth", "taskshop"]) == 0
+    assert ", truth taskshop" in capsys.readouterr().out
+    assert main([*chosen, "--truth", "taskshpo"]) == 2
+    assert "did you mean 'taskshop'?" in capsys.readouterr().err
 
 
 def test_no_winner_is_named_where_there_is_none(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -18,6 +19,7 @@ from transfer_meta.evaluation.metrics import METRICS
 from transfer_meta.evaluation.rows import target_values
 from transfer_meta.metadataset import build_metadataset
 from transfer_meta.outcomes.tables import OutcomeTable, build_table, load_outcomes
+from transfer_meta.outcomes.truth import with_truth
 from transfer_meta.predictors import UNTUNED
 
 TABLE = load_outcomes("bingel-soegaard-2017")
@@ -256,6 +258,7 @@ def test_one_target_only() -> None:
         ({"repeats": 0}, "repeats must be"),
         ({"seed": -1}, "seed must"),
         ({"n_jobs": 0}, "n_jobs must"),
+        ({"truth": "taskshpo"}, "did you mean 'taskshop'"),
     ],
 )
 def test_bad_settings(settings: dict, message: str) -> None:
@@ -274,6 +277,21 @@ def several_settings() -> OutcomeTable:
         for seed in (1, 2)
     ]
     return build_table(pd.DataFrame(rows, columns=["model", "source", "target", "seed", "gain"]))
+
+
+def test_another_truth_is_learned_and_scored() -> None:
+    settings = BenchmarkSettings(predictors=("source-popularity",), truth="taskshop")
+    by_option = benchmark(several_settings(), settings)
+    by_hand = benchmark(
+        with_truth(several_settings(), "taskshop"), BenchmarkSettings(predictors=("source-popularity",))
+    )
+    pd.testing.assert_frame_equal(by_option.rows, by_hand.rows)
+    pd.testing.assert_frame_equal(by_option.ceiling, by_hand.ceiling)
+    assert not by_option.rows.equals(
+        benchmark(several_settings(), replace(settings, truth="mean-gain")).rows
+    )
+    with pytest.raises(InputError, match="needs gains"):
+        benchmark(load_outcomes("talmor-berant-2019"), settings)
 
 
 def test_settings_of_a_target_are_no_independent_draws() -> None:

@@ -13,7 +13,7 @@ from transfer_meta.predictors import PREDICTORS, make_predictor
 from transfer_meta.predictors.registry import SIMILARITIES
 from transfer_meta.records import ID_COLUMNS
 
-CHEAP = {"n_trials": 3}
+CHEAP = {"n_trials": 2, "n_splits": 2}
 
 
 TAKE_ARRAYS = [

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from many_tasks import by_target, grouped_tasks
 from scipy.stats import norm, rankdata
 from sklearn.linear_model import LogisticRegression
 
@@ -74,6 +75,18 @@ def test_inner_folds_hold_out_whole_targets() -> None:
     for train, test in folds:
         assert not set(X["target"].iloc[train]) & set(X["target"].iloc[test])
     assert target_folds(X.iloc[:3], 3) == []
+
+
+@pytest.mark.parametrize("name", ["ridge", "default", "lambdarank"])
+def test_rankings_alone_are_those_of_the_whole_prediction(name: str) -> None:
+    X, y = grouped_tasks(7)
+    weight = np.random.default_rng(5).uniform(0.2, 1, len(y))
+    folds = by_target(X)[:3]
+    whole = make_predictor(name).predict_folds(X, y, folds, weight)
+    for ranking, prediction in zip(
+        make_predictor(name).rank_folds(X, y, folds, weight), whole, strict=True
+    ):
+        np.testing.assert_array_equal(ranking, prediction.ranking)
 
 
 def test_platt_is_the_logistic_fit_of_scikit_learn_on_smoothed_targets() -> None:

@@ -15,13 +15,13 @@ from transfer_meta.predictors.tuning import SPACES, TunedPredictor, mean_spearma
 def test_the_ranking_figure_is_scipys_within_each_target_and_setting() -> None:
     X, y = grouped_tasks(6, settings=("a", "b"))
     folds = by_target(X)
-    predictions = make_predictor("knn-targets").predict_folds(X, y, folds)
+    rankings = make_predictor("knn-targets").rank_folds(X, y, folds)
     expected = []
-    for prediction, (_, test) in zip(predictions, folds, strict=True):
+    for ranking, (_, test) in zip(rankings, folds, strict=True):
         for setting in ("a", "b"):
             rows = (X["setting"].iloc[test] == setting).to_numpy()
-            expected.append(spearmanr(prediction.ranking[rows], y[test][rows]).statistic)
-    assert mean_spearman_of(predictions, X, y, folds) == pytest.approx(np.mean(expected))
+            expected.append(spearmanr(ranking[rows], y[test][rows]).statistic)
+    assert mean_spearman_of(rankings, X, y, folds) == pytest.approx(np.mean(expected))
 
 
 @pytest.mark.parametrize("predictor", [LambdaRankPredictor(), RelativeLogisticPredictor()])

@@ -65,6 +65,12 @@ def benchmark(
             show_default=False,
         ),
     ] = None,
+    truth: Annotated[
+        str,
+        typer.Option(
+            help="What a pair's gain is: its mean-gain, or taskshop, half the mean and half how often it is one."
+        ),
+    ] = "mean-gain",
     seed: Seed = 0,
     n_jobs: Jobs = None,
     as_json: AsJson = False,
@@ -94,6 +100,7 @@ def benchmark(
         seed=seed,
         n_jobs=cores(n_jobs),
         compare=compare,
+        truth=truth,
     )
     with progress(protocol) as on_progress:
         result = run(table, settings, on_progress=on_progress)

@@ -48,6 +48,8 @@ def print_metrics(result: BenchmarkResult, metrics: tuple[str, ...]) -> None:
     title += f", {result.n_targets} targets"
     if not math.isnan(result.positive_rate):
         title += f", {result.positive_rate:.0%} gains"
+    if result.settings.truth != "mean-gain":
+        title += f", truth {result.settings.truth}"
     rows = [(p, f, *(_cell(cells.get((p, f, m))) for m in metrics)) for p, f in keys]
     print_table(("predictor", "features", *metrics), [*rows, *_ceilings(result, metrics)], title=title)
     spreads = "± standard deviation over repeats; [95 % bootstrap interval over targets]; – undefined"

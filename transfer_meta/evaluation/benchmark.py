@@ -23,6 +23,7 @@ from transfer_meta.evaluation.trust import calibration_rows, coverage_rows
 from transfer_meta.evaluation.truth import pair_truth, seed_weights, training_truth
 from transfer_meta.metadataset import MetaDataset, build_metadataset
 from transfer_meta.outcomes.tables import OutcomeTable
+from transfer_meta.outcomes.truth import TRUTHS, with_truth
 from transfer_meta.predictors import BY_TARGET, PREDICTORS, UNTUNED, Prediction, make_predictor
 
 DEFAULT_PROTOCOL = "leave-one-target-out"
@@ -56,6 +57,8 @@ class BenchmarkSettings:
     compare : str or None
         Metric, scored within targets, by which predictors are compared with each other; None: Spearman's
         correlation, or the first such metric there is, and nothing under a shuffled protocol.
+    truth : str
+        One of `outcomes.truth.TRUTHS`: what stands for the gain, in training and in every figure.
     """
 
     protocol: str = DEFAULT_PROTOCOL
@@ -66,12 +69,14 @@ class BenchmarkSettings:
     seed: int = 0
     n_jobs: int = 1
     compare: str | None = None
+    truth: str = "mean-gain"
 
     def __post_init__(self) -> None:
         for kind, given, valid in (
             ("protocol", (self.protocol,), PROTOCOLS),
             ("predictor", self.predictors, PREDICTORS),
             ("metric", (*self.metrics, *filter(None, [self.compare])), METRICS),
+            ("truth", (self.truth,), TRUTHS),
         ):
             for name in given:
                 if name not in valid:
@@ -172,6 +177,7 @@ class BenchmarkResult:
             "protocol": self.settings.protocol,
             "repeats": self.settings.draws,
             "seed": self.settings.seed,
+            "truth": self.settings.truth,
             "compared_by": self.settings.compared,
             "n_pairs": self.n_pairs,
             "n_targets": self.n_targets,
@@ -208,10 +214,12 @@ def benchmark(
     Raises
     ------
     InputError
-        The table does not suffice for the protocol, or a predictor asked for by name does not apply to it.
+        The table does not suffice for the protocol or the truth, or a predictor asked for by name does not apply
+        to it.
     """
     settings = settings or BenchmarkSettings()
     begin = time.perf_counter()
+    table = with_truth(table, settings.truth)
     whole = build_metadataset(table)
     _check(whole, settings)
     for features in settings.features:

@@ -8,10 +8,11 @@ import numpy as np
 from scipy.special import expit, ndtr
 
 from transfer_meta.predictors.base import Prediction, TransferPredictor, class_means, expected_gain
+from transfer_meta.predictors.trees import TreeSettings, raw_scores, train_trees
 from transfer_meta.records import FloatArray
 
 
-class LightGBMPredictor(TransferPredictor):
+class LightGBMPredictor(TreeSettings, TransferPredictor):
     """Gradient-boosted trees on the sign or the size of the gain.
 
     Parameters
@@ -19,11 +20,8 @@ class LightGBMPredictor(TransferPredictor):
     objective : {"binary", "regression"}
         ``binary``: probability of gain.  ``regression``: expected gain; its probability of gain is that of a normal
         distribution about it with the spread of the training residuals.
-    n_estimators, learning_rate, num_leaves, min_child_samples, colsample, reg_lambda
-        As in LightGBM.  The defaults are for small tables: few leaves, strong shrinkage, half of the features
-        a tree.
-    random_state : int
-        Seed of the feature sampling.
+    n_estimators, learning_rate, num_leaves, min_child_samples, colsample, reg_lambda, random_state
+        See `TreeSettings`.
 
     Attributes
     ----------
@@ -73,29 +71,10 @@ class LightGBMPredictor(TransferPredictor):
         return Prediction(probability, raw, raw)
 
     def _train(self, matrix: FloatArray, y: FloatArray) -> Any:
-        import lightgbm
-
         if np.ptp(y) == 0:
             return None
-        settings = {
-            "objective": self.objective,
-            "learning_rate": self.learning_rate,
-            "num_leaves": self.num_leaves,
-            "min_data_in_leaf": self.min_child_samples,
-            "min_data_in_bin": 1,
-            "feature_fraction": self.colsample,
-            "lambda_l2": self.reg_lambda,
-            "seed": self.random_state,
-            # One thread and a fixed layout: the same numbers on every machine, and folds run side by side.
-            "num_threads": 1,
-            "deterministic": True,
-            "force_row_wise": True,
-            "verbosity": -1,
-        }
-        data = lightgbm.Dataset(matrix, y, params=settings)
-        return lightgbm.train(settings, data, num_boost_round=self.n_estimators)
+        settings = self.lightgbm_settings() | {"objective": self.objective}
+        return train_trees(matrix, y, settings, self.n_estimators)
 
     def _raw(self, matrix: FloatArray) -> FloatArray:
-        if self.booster_ is None:
-            return np.full(len(matrix), self.constant_)
-        return np.asarray(self.booster_.predict(matrix, raw_score=True, num_threads=1))
+        return raw_scores(self.booster_, matrix, otherwise=self.constant_)

@@ -10,6 +10,8 @@ import pandas as pd
 from transfer_meta.predictors.base import names
 from transfer_meta.predictors.ensemble import stack_weights
 from transfer_meta.predictors.gp import GaussianProcessPredictor
+from transfer_meta.predictors.grid import find
+from transfer_meta.predictors.new_sources import expectation
 from transfer_meta.predictors.relative import RelativePredictor
 from transfer_meta.predictors.ridge import RidgePredictor
 from transfer_meta.records import FloatArray
@@ -32,6 +34,9 @@ class DefaultPredictor(RelativePredictor):
     (`stack_weights`), which the probabilities need anyway; scores without baselines have none, and there both count
     the same.  Boosted trees and LambdaRank as further members cost
     ten times as much and add nothing to the rank correlation at tens of targets.
+
+    A source that no training target has tried gets, beside what the members say of it, what is expected beforehand:
+    `new_sources.expectation`.
 
     Attributes
     ----------
@@ -58,7 +63,9 @@ class DefaultPredictor(RelativePredictor):
             self._inner = inner @ self.weights_
 
     def ranking(self, X: pd.DataFrame) -> FloatArray:
-        return np.column_stack([m.ranking(X) for m in self._members()]) @ self.weights_
+        learned = np.column_stack([m.ranking(X) for m in self._members()]) @ self.weights_
+        untried = find(self.gp_.sources_, names(X, "source")) < 0
+        return learned + np.where(untried, expectation(X, self.feature_names_in_), 0.0)
 
     def inner_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> FloatArray:
         return self._inner

@@ -20,21 +20,14 @@ from transfer_meta.predictors.relative import (
     settings_of,
 )
 from transfer_meta.predictors.task_space import TaskSpace, space_state
+from transfer_meta.predictors.trees import REPRODUCIBLE, TreeSettings, raw_scores, train_trees
 from transfer_meta.records import FloatArray
 
-COMMON = {
-    # One thread and a fixed layout: the same numbers on every machine, and folds run side by side.
-    "num_threads": 1,
-    "deterministic": True,
-    "force_row_wise": True,
-    "verbosity": -1,
-    "min_data_in_bin": 1,
-}
 TOP_RANKS = 31
 """Ranks below this one have no relevance."""
 
 
-class LambdaRankPredictor(RelativePredictor):
+class LambdaRankPredictor(TreeSettings, RelativePredictor):
     """Small gradient-boosted trees that order the sources of each target and setting.
 
     The features are the transfer history, and every feature of the table three times: as it is, relative to the
@@ -45,10 +38,10 @@ class LambdaRankPredictor(RelativePredictor):
     objective : {"lambdarank", "regression"}
         ``lambdarank``: relevance exp(−(rank − 1) / 5) of the ranks within a target and setting.
         ``regression``: the standardised gain itself.
-    n_estimators, learning_rate, num_leaves, min_child_samples, colsample, subsample, reg_lambda
-        As in LightGBM.
-    random_state : int
-        Seed of the sampling of rows and features.
+    subsample : float
+        Share of the rows that a tree is made of, drawn anew for each.
+    n_estimators, learning_rate, num_leaves, min_child_samples, colsample, reg_lambda, random_state
+        See `TreeSettings`.
 
     Attributes
     ----------
@@ -90,29 +83,22 @@ class LambdaRankPredictor(RelativePredictor):
         within = WithinTarget.fitted(self._raw(X, TaskSpace(**self.space_)))
         self.centre_, self.scale_ = within.centre, within.scale
         matrix = self._matrix(X, TaskSpace(**self.space_))
-        settings: dict[str, Any] = COMMON | {
-            "learning_rate": self.learning_rate,
-            "num_leaves": self.num_leaves,
-            "min_data_in_leaf": self.min_child_samples,
-            "feature_fraction": self.colsample,
-            "bagging_fraction": self.subsample,
-            "bagging_freq": 1,
-            "lambda_l2": self.reg_lambda,
-            "seed": self.random_state,
-        }
+        settings = self.lightgbm_settings() | {"bagging_fraction": self.subsample, "bagging_freq": 1}
         groups = group_codes(X)
         if self.objective == "lambdarank":
             labels = rank_labels(z, groups, TOP_RANKS)
             gains = np.exp(-np.arange(TOP_RANKS)[::-1] / 5)
             settings |= {
-                "objective": "lambdarank",
                 "lambdarank_norm": False,
                 "label_gain": [0.0, *gains.tolist()],
                 "lambdarank_truncation_level": TOP_RANKS,
             }
             self.booster_ = train_ranker(matrix, labels, groups, weight, settings, self.n_estimators)
+        elif np.ptp(z) == 0:
+            self.booster_ = None
         else:
-            self.booster_ = train_regression(matrix, z, weight, settings, self.n_estimators)
+            settings |= {"objective": "regression"}
+            self.booster_ = train_trees(matrix, z, settings, self.n_estimators, weight=weight)
         raw = self._scores(matrix)
         self.unit_ = _unit(raw, groups)
 
@@ -129,7 +115,7 @@ class LambdaRankPredictor(RelativePredictor):
         return np.hstack([raw, relative, within_ranks(raw, groups), setting.astype(float)])
 
     def _scores(self, matrix: FloatArray) -> FloatArray:
-        return predict(self.booster_, matrix)
+        return raw_scores(self.booster_, matrix)
 
 
 class LangRankPredictor(RelativePredictor):
@@ -147,8 +133,7 @@ class LangRankPredictor(RelativePredictor):
     def fit_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> None:
         if not len(self.feature_names_in_):
             raise InputError("lambdarank-langrank needs features, and the table has none")
-        settings = COMMON | {
-            "objective": "lambdarank",
+        settings = REPRODUCIBLE | {
             "learning_rate": 0.1,
             "num_leaves": 16,
             "min_data_in_leaf": 5,
@@ -158,10 +143,10 @@ class LangRankPredictor(RelativePredictor):
         self.booster_ = train_ranker(
             self.values(X), rank_labels(z, groups, 10), groups, None, settings, 100
         )
-        self.unit_ = _unit(predict(self.booster_, self.values(X)), groups)
+        self.unit_ = _unit(raw_scores(self.booster_, self.values(X)), groups)
 
     def ranking(self, X: pd.DataFrame) -> FloatArray:
-        return predict(self.booster_, self.values(X)) / self.unit_
+        return raw_scores(self.booster_, self.values(X)) / self.unit_
 
 
 def rank_labels(z: FloatArray, groups: Codes, top: int) -> Codes:
@@ -197,43 +182,18 @@ def train_ranker(
     n_estimators: int,
 ) -> Any:
     """A LambdaRank booster, or None where no group has two different labels."""
-    import lightgbm
-
     parts = group_rows(groups)
     if not any(np.ptp(labels[rows]) for rows in parts) or not matrix.shape[1]:
         return None
     order = np.concatenate(parts)
-    data = lightgbm.Dataset(
+    return train_trees(
         matrix[order],
         labels[order],
-        group=[len(rows) for rows in parts],
+        settings | {"objective": "lambdarank"},
+        n_estimators,
         weight=None if weight is None else weight[order],
-        params=settings,
+        group=[len(rows) for rows in parts],
     )
-    return lightgbm.train(settings, data, num_boost_round=n_estimators)
-
-
-def train_regression(
-    matrix: FloatArray, z: FloatArray, weight: FloatArray, settings: dict[str, Any], n_estimators: int
-) -> Any:
-    """A regression booster, or None where all gains are equal."""
-    import lightgbm
-
-    if np.ptp(z) == 0:
-        return None
-    settings = settings | {"objective": "regression"}
-    return lightgbm.train(
-        settings,
-        lightgbm.Dataset(matrix, z, weight=weight, params=settings),
-        num_boost_round=n_estimators,
-    )
-
-
-def predict(booster: Any, matrix: FloatArray) -> FloatArray:
-    """Raw scores; 0 without a booster."""
-    if booster is None:
-        return np.zeros(len(matrix))
-    return np.asarray(booster.predict(matrix, raw_score=True, num_threads=1))
 
 
 def _unit(scores: FloatArray, groups: Codes) -> float:

@@ -20,7 +20,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.utils.validation import check_is_fitted
 
 from transfer_meta.errors import InputError
-from transfer_meta.predictors.base import Prediction, TransferPredictor, names
+from transfer_meta.predictors.base import Fold, Prediction, TransferPredictor, names
 from transfer_meta.predictors.calibrators import calibrated, choose_calibrator, fit_calibrator
 from transfer_meta.predictors.platt import fit_line
 from transfer_meta.records import ID_COLUMNS, FloatArray
@@ -173,15 +173,7 @@ class RelativePredictor(TransferPredictor):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn from pairs, their gains and, optionally, how far each gain is to be trusted (0-1], shape (n,)."""
         y = np.asarray(y, dtype=float)
-        X = _table(X)
-        if len(X) != len(y) or not len(y) or not np.isfinite(y).all():
-            raise InputError(f"expected as many finite gains as pairs, got {len(y)} for {len(X)} pairs")
-        self.feature_names_in_ = np.array([c for c in X if c not in ID_COLUMNS], dtype=object)
-        z = relative_truth(y, group_codes(X))
-        weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
-        # Gains that are centred within every target have no level to learn: scores without baselines.
-        self.levels_known_ = levels_known(y, group_codes(X))
-        self.fit_ranking(X, z, weight)
+        z, weight = self._fit_uncalibrated(X, y, sample_weight)
         if not self.levels_known_:
             self.line_ = np.array([float(y.std()), 0.0])
             self.calibrator_, self.calibration_ = "platt", np.array([1.0, 0.0])
@@ -196,11 +188,44 @@ class RelativePredictor(TransferPredictor):
     def fit_weighted(self, X: Any, y: Any, sample_weight: FloatArray | None) -> Self:
         return self.fit(X, y, sample_weight)
 
+    def _fit_uncalibrated(
+        self, X: Any, y: FloatArray, sample_weight: Any
+    ) -> tuple[FloatArray, FloatArray]:
+        """Learn the ranking alone; returns the standardised gains and the weights, both of shape (n,)."""
+        X = _table(X)
+        if len(X) != len(y) or not len(y) or not np.isfinite(y).all():
+            raise InputError(f"expected as many finite gains as pairs, got {len(y)} for {len(X)} pairs")
+        self.feature_names_in_ = np.array([c for c in X if c not in ID_COLUMNS], dtype=object)
+        z = relative_truth(y, group_codes(X))
+        weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+        # Gains that are centred within every target have no level to learn: scores without baselines.
+        self.levels_known_ = levels_known(y, group_codes(X))
+        self.fit_ranking(X, z, weight)
+        return z, weight
+
     def predict_pairs(self, X: Any) -> Prediction:
         check_is_fitted(self)
         ranking = self.ranking(self.checked(X))
         probability = calibrated(self.calibrator_, ranking, self.calibration_)
         return Prediction(probability, self.line_[0] * ranking + self.line_[1], ranking)
+
+    def rank_folds(
+        self,
+        X: pd.DataFrame,
+        y: FloatArray,
+        folds: Sequence[Fold],
+        sample_weight: FloatArray | None = None,
+    ) -> list[FloatArray]:
+        """The rankings of `predict_folds`, without the inner folds that gains and probabilities take."""
+
+        def ranked(train: Codes, test: Codes) -> FloatArray:
+            fitted = clone(self)
+            fitted._fit_uncalibrated(
+                X.iloc[train], y[train], None if sample_weight is None else sample_weight[train]
+            )
+            return fitted.ranking(X.iloc[test])
+
+        return [ranked(train, test) for train, test in folds]
 
     def fit_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> None:
         """Learn from pairs, their standardised gains and weights, both of shape (n,)."""

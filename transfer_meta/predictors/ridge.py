@@ -56,7 +56,7 @@ class RidgePredictor(RelativePredictor):
         grid = OutcomeGrid.fitted(X, z, weight)
         self.space_ = space_state(TaskSpace.fitted(X, list(self.feature_names_in_), grid, z))
         self.grid_ = dict(vars(grid))
-        raw = self._raw(X, TaskSpace(**self.space_))
+        raw = self.raw_features(X)
         within = WithinTarget.fitted(raw)
         self.centre_, self.scale_ = within.centre, within.scale
         return within.transform(raw, group_codes(X))
@@ -69,17 +69,31 @@ class RidgePredictor(RelativePredictor):
         return np.where(np.arange(len(self.scale_)) < n_history, 1.0, of_table)
 
     def ranking(self, X: pd.DataFrame) -> FloatArray:
-        raw = self._raw(X, TaskSpace(**self.space_).located(X))
+        raw = self.raw_features(X)
         within = WithinTarget(self.centre_, self.scale_)
         return within.transform(raw, group_codes(X)) @ self.coef_
 
     def inner_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> FloatArray:
         return self._left_out
 
-    def _raw(self, X: pd.DataFrame, space: TaskSpace) -> FloatArray:
+    def raw_features(self, X: pd.DataFrame) -> FloatArray:
+        """What `coef_` weighs, before it is made relative to the target's other sources.
+
+        Parameters
+        ----------
+        X : DataFrame
+            n pairs, with the columns seen in `fit`.
+
+        Returns
+        -------
+        array of shape (n, p)
+            The transfer history (`history.FEATURES`), then the table's features but those of the target, each as
+            sign(x)·ln(1 + |x|), NaN where unknown.
+        """
         columns = [c for c in self.feature_names_in_ if not c.startswith("target.")]
         values = X[columns].to_numpy(dtype=float)
         values = np.sign(values) * np.log1p(np.abs(values))
+        space = TaskSpace(**self.space_).located(X)
         return np.hstack([history_features(OutcomeGrid(**self.grid_), X, space), values])
 
 

@@ -12,7 +12,7 @@ from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils.validation import check_is_fitted
 
 from transfer_meta.predictors.base import Fold, Prediction, TransferPredictor
-from transfer_meta.predictors.relative import group_codes, group_rows
+from transfer_meta.predictors.relative import RelativePredictor, group_codes, group_rows
 from transfer_meta.records import FloatArray
 
 # For each tunable parameter of each family: kind, low, high; "log" spreads trials over orders of magnitude.
@@ -88,10 +88,9 @@ class TunedPredictor(TransferPredictor):
             candidate = clone(self.predictor).set_params(
                 **{n: _suggest(trial, n, *s) for n, s in space.items()}
             )
-            predictions = candidate.predict_folds(X, y, folds, sample_weight)
-            if self.predictor.uses_names:
-                return -mean_spearman_of(predictions, X, y, folds)
-            return log_loss_of(predictions, y, folds)
+            if isinstance(candidate, RelativePredictor):
+                return -mean_spearman_of(candidate.rank_folds(X, y, folds, sample_weight), X, y, folds)
+            return log_loss_of(candidate.predict_folds(X, y, folds, sample_weight), y, folds)
 
         if not folds:
             self.best_params_ = {name: getattr(self.predictor, name) for name in space}
@@ -139,13 +138,13 @@ def log_loss_of(predictions: list[Prediction], y: FloatArray, folds: list[Fold])
 
 
 def mean_spearman_of(
-    predictions: list[Prediction], X: pd.DataFrame, y: FloatArray, folds: list[Fold]
+    rankings: list[FloatArray], X: pd.DataFrame, y: FloatArray, folds: list[Fold]
 ) -> float:
     """Mean rank correlation of out-of-fold rankings within targets and settings; 0 where none is defined."""
     found = []
-    for prediction, (_, test) in zip(predictions, folds, strict=True):
+    for ranking, (_, test) in zip(rankings, folds, strict=True):
         for rows in group_rows(group_codes(X.iloc[test])):
-            ranks = rankdata(y[test][rows]), rankdata(prediction.ranking[rows])
+            ranks = rankdata(y[test][rows]), rankdata(ranking[rows])
             if all(np.ptp(r) > 0 for r in ranks):
                 found.append(float(np.corrcoef(*ranks)[0, 1]))
     return float(np.mean(found)) if found else 0.0

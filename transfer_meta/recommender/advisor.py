@@ -21,7 +21,6 @@ from transfer_meta.predictors.history import FEATURES as HISTORY
 from transfer_meta.predictors.platt import fit_platt, platt_probability
 from transfer_meta.predictors.relative import group_codes, group_means, relative_truth
 from transfer_meta.predictors.ridge import RidgePredictor
-from transfer_meta.predictors.task_space import TaskSpace
 from transfer_meta.records import FloatArray
 
 PENALTIES = (10.0, 30.0, 100.0, np.inf)
@@ -140,7 +139,7 @@ class Advisor:
         DataFrame
             A row a pair; columns ``history.popularity``, … and those of `X`.
         """
-        raw = self.ridge._raw(X, TaskSpace(**self.ridge.space_).located(X))
+        raw = self.ridge.raw_features(X)
         relative = relative_to(raw, reference, self.ridge.centre_, self.ridge.scale_)
         return pd.DataFrame(self.slope * relative * self.ridge.coef_, columns=self.columns)
 
