@@ -7,6 +7,7 @@ from sklearn.linear_model import Ridge
 
 from transfer_meta.predictors import make_predictor
 from transfer_meta.predictors.ridge import leave_group_out_ridge
+from transfer_meta.records import ID_COLUMNS
 
 
 def test_left_out_groups_equal_refits() -> None:
@@ -35,3 +36,11 @@ def test_they_find_that_a_kind_helps_its_own(name: str) -> None:
     X, y = grouped_tasks(10, noise=0.1)
     popular = mean_spearman(make_predictor("source-popularity"), X, y)
     assert mean_spearman(make_predictor(name), X, y) > popular + 0.1
+
+
+def test_without_history_outcomes_of_other_targets_are_no_feature() -> None:
+    X, y = grouped_tasks(8)
+    ridge = make_predictor("ridge-without-history").fit(X, y)
+    own = [c for c in X if c not in ID_COLUMNS and not c.startswith("target.")]
+    assert ridge.raw_features(X).shape == (len(X), len(own))
+    assert len(ridge.coef_) == len(own)

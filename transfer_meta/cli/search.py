@@ -228,6 +228,9 @@ def _print(found: Search, looks: Looks, rungs: list[str], budget: str, as_json: 
         )
         return
     verdict = f"{best.source} is the best source" if helps else "no source is expected to help"
+    on_test = next(record["test_gain"] for record in records if record["source"] == best.source)
+    if helps and on_test is not None and on_test <= 0:
+        verdict = f"{best.source} did best on the dev split, but on the test split it gains nothing"
     if not any(c.gains for c in found.candidates):
         verdict = "no source was run; the same command goes on"
     print(f"{looks.target}: {verdict}; {found.spent:g} runs spent ({budget})\n")

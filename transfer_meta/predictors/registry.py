@@ -68,6 +68,7 @@ PREDICTORS: dict[str, Callable[[], TransferPredictor]] = {
     "lightgbm-tuned": lambda: TunedPredictor(LightGBMPredictor()),
     "knn-targets": NearestTargetsPredictor,
     "ridge": RidgePredictor,
+    "ridge-without-history": lambda: RidgePredictor(history=False),
     "logistic-relative": RelativeLogisticPredictor,
     "gp": GaussianProcessPredictor,
     "lambdarank": LambdaRankPredictor,

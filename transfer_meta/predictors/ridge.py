@@ -28,6 +28,11 @@ class RidgePredictor(RelativePredictor):
     history.  The penalty is the one of `PENALTIES` with the least squared error over left-out training targets, in
     closed form.
 
+    Parameters
+    ----------
+    history : bool
+        Whether the outcomes of other targets count as features; without them, only the table's own do.
+
     Attributes
     ----------
     coef_ : array of shape (p,)
@@ -36,6 +41,9 @@ class RidgePredictor(RelativePredictor):
     """
 
     uses_features: ClassVar[bool] = True
+
+    def __init__(self, history: bool = True) -> None:
+        self.history = history
 
     def fit_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> None:
         matrix = self._fit_features(X, z, weight)
@@ -63,9 +71,9 @@ class RidgePredictor(RelativePredictor):
 
     def _share(self) -> FloatArray:
         """Scale of each column, so that a hundred features of the table do not drown the history."""
-        n_history = len(HISTORY)
+        n_history = len(HISTORY) if self.history else 0
         varied = int((self.scale_[n_history:] > 0).sum())
-        of_table = np.sqrt(min(1.0, n_history / max(1, varied)))
+        of_table = np.sqrt(min(1.0, len(HISTORY) / max(1, varied)))
         return np.where(np.arange(len(self.scale_)) < n_history, 1.0, of_table)
 
     def ranking(self, X: pd.DataFrame) -> FloatArray:
@@ -87,12 +95,14 @@ class RidgePredictor(RelativePredictor):
         Returns
         -------
         array of shape (n, p)
-            The transfer history (`history.FEATURES`), then the table's features but those of the target, each as
-            sign(x)·ln(1 + |x|), NaN where unknown.
+            The transfer history (`history.FEATURES`, where it counts), then the table's features but those of the
+            target, each as sign(x)·ln(1 + |x|), NaN where unknown.
         """
         columns = [c for c in self.feature_names_in_ if not c.startswith("target.")]
         values = X[columns].to_numpy(dtype=float)
         values = np.sign(values) * np.log1p(np.abs(values))
+        if not self.history:
+            return values
         space = TaskSpace(**self.space_).located(X)
         return np.hstack([history_features(OutcomeGrid(**self.grid_), X, space), values])
 
