@@ -79,6 +79,9 @@ def test_with_an_encoder_a_store_and_a_file(
         (["--encoder", "random:0x32"], "expected at least 1 layer"),
         (["--encoder", "random:1x32", "--start", "none.safetensors"], "cannot read the checkpoint"),
         (["--out", "vectors.csv"], "expected .npz or .safetensors"),
+        (["--engine", "loca"], "did you mean 'local'"),
+        (["--address", "auto"], "--address is an option of --engine ray"),
+        (["--jobs", "0"], "--jobs 0 (expected at least 1)"),
         (
             ["--encoder", "random:1x32", "--kinds", "descemb"],
             "no vectors: task 'films' has no description",
@@ -94,5 +97,62 @@ def test_mistakes_are_told_in_one_line(
     code, out, err = run(capsys, *tasks, *options)
     assert code == 2
     assert out == ""
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_two_jobs_embed_as_one(
+    tasks: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = (
+        *tasks,
+        "--encoder",
+        "random:1x16",
+        "--kinds",
+        "tfidf,textemb,taskemb,descemb",
+        "--json",
+    )
+    outputs, vectors = [], []
+    for jobs in ("1", "2"):
+        places = ("--store", str(tmp_path / f"{jobs}.sqlite"), "--out", str(tmp_path / f"{jobs}.npz"))
+        code, out, err = run(capsys, *arguments, *places, "--jobs", jobs)
+        assert (code, err) == (0, "")
+        outputs.append(out)
+        vectors.append(load_vectors(tmp_path / f"{jobs}.npz")[0])
+    assert outputs[0] == outputs[1]
+    assert list(vectors[0]) == list(vectors[1]) == ["films", "tweets", "reviews"]
+    for task, of_task in vectors[0].items():
+        assert list(of_task) == list(vectors[1][task])
+        for name, values in of_task.items():
+            assert np.array_equal(values, vectors[1][task][name])
+    # What the workers left in the store is what this process looks for.
+    _, out, _ = run(capsys, *arguments, "--store", str(tmp_path / "2.sqlite"))
+    rows = json.loads(out)["vectors"]
+    assert sum(row["stored"] for row in rows) == 2 * len(tasks)
+
+
+def test_a_mistake_in_a_worker_is_told_as_one_in_this_process(
+    tasks: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(tasks[1]).write_text("text,label\na,b\nlonely\n")
+    code, out, err = run(capsys, *tasks, "--jobs", "2")
+    assert (code, out, err) == run(capsys, *tasks)
+    assert code == 2
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("store", "message"),
+    [
+        ("runs.sqlite", "only the processes of one machine"),
+        ("postgresql://a:b@h/d", "holds a password"),
+    ],
+)
+def test_a_store_that_a_cluster_cannot_share(
+    tasks: list[str], store: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    code, _, err = run(capsys, *tasks, "--encoder", "random:1x16", "--engine", "ray", "--store", store)
+    assert code == 2
     assert message in err
     assert err.count("\n") == 1

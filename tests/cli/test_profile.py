@@ -164,3 +164,44 @@ def test_all_real_tasks_in_one_call(shared: Path, capsys: pytest.CaptureFixture[
     assert len(profiles) == 26
     for profile in profiles:
         assert profile["missing"] == {"subword_fertility": "no tokenizer given"}
+
+
+@pytest.mark.parametrize("options", [[], ["--no-cache"]])
+def test_two_jobs_profile_as_one(
+    folder: Path, cache: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "broken.train.jsonl").write_text('{"text": "a", "label": "y"}\n{"text": \n')
+    shown = []
+    for jobs in ("1", "2", "2"):
+        assert main(["profile", str(folder), "--json", "--jobs", jobs, *options]) == 2
+        shown.append(capsys.readouterr())
+        if jobs == "1" and not options:
+            assert len(list(cache.rglob("*.profile"))) == 2
+            for entry in cache.rglob("*.profile"):
+                entry.unlink()
+    assert len(list(cache.rglob("*.profile"))) == (0 if options else 2)
+    assert shown[0] == shown[1] == shown[2]
+
+
+def test_what_workers_have_to_say_is_told(
+    folder: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_json(capsys, folder)
+    next(cache.rglob("*.profile")).write_bytes(b"broken")
+    run = ["profile", str(folder), "--jobs", "2"]
+    assert main(run) == 0
+    assert "warning: broken cache entry" in capsys.readouterr().err
+
+
+def test_two_tasks_of_one_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = folder.parent / "films.train.jsonl"
+    other.write_bytes((folder / "films.train.jsonl").read_bytes())
+    for jobs in ("1", "2"):
+        said = error_of(capsys, folder, other, "--jobs", jobs)
+        assert "two tasks are named 'films'" in said
+
+
+def test_mistakes_about_workers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "did you mean 'ray'" in error_of(capsys, folder, "--engine", "rayy")
+    assert "an option of --engine ray" in error_of(capsys, folder, "--address", "local")
+    assert "--jobs 0 (expected at least 1)" in error_of(capsys, folder, "--jobs", "0")

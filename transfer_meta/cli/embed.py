@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from transfer_meta.cli.options import split_list
+from transfer_meta.cli.options import split_list, takes_workers
 from transfer_meta.cli.tasks import takes_tasks
 from transfer_meta.errors import InputError, unknown
+from transfer_meta.parallel import Workers, each
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
-    from transfer_meta.harness.embed import Embedder
-    from transfer_meta.outcomes.store import Store
+    from transfer_meta.harness.embed import Embedder, EmbedSettings
     from transfer_meta.records import FloatArray
     from transfer_meta.tasks import Task
 
@@ -27,6 +29,7 @@ DEFAULT_KINDS = "textemb,taskemb"
 
 
 @takes_tasks
+@takes_workers
 def embed(
     names: Annotated[
         list[str],
@@ -93,11 +96,14 @@ def embed(
         typer.Option("--out", help="Write the vectors: .npz or .safetensors.", show_default=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of tables.")] = False,
+    workers: Any,
     settings: Any,
 ) -> None:
     """Embed tasks as vectors; with several, also how near they are to each other.
 
     For example: transfer-meta embed data/ --encoder offline --kinds textemb,taskemb --out vectors.npz
+
+    Several at once: transfer-meta embed data/ --encoder offline --jobs 4, or on a cluster with --engine ray
     """
     from transfer_meta.cli.console import print_json, progress
     from transfer_meta.features.vector_files import check_suffix, save_vectors
@@ -107,9 +113,10 @@ def embed(
     if out is not None:
         check_suffix(out)
     tasks = resolve_tasks(names, settings)
-    embedder, vector_settings = None, {"encoder": "", "kinds": {CORE: {"examples": examples}}}
+    recipe, revision = None, ""
+    vector_settings: dict[str, Any] = {"encoder": "", "kinds": {CORE: {"examples": examples}}}
     if encoder is not None and set(wanted) != {CORE}:
-        embedder = _embedder(
+        recipe = _recipe(
             encoder,
             examples=examples,
             max_length=max_length,
@@ -121,16 +128,19 @@ def embed(
             seed=seed,
             start=start,
             device=device,
-            store=_open(store),
+            store=_checked(store, workers),
         )
-        vector_settings = _settings_of(embedder, wanted)
+        _embedder.cache_clear()  # files may have changed since an earlier call in this process
+        embedder = _embedder(recipe)
+        revision, vector_settings = embedder.revision, _settings_of(embedder, wanted)
+    work = functools.partial(_embed, kinds=wanted, recipe=recipe, revision=revision, examples=examples)
     vectors: dict[str, dict[str, FloatArray]] = {}
     rows = []
     with progress("tasks") as on_progress:
-        for done, task in enumerate(tasks):
-            on_progress(done, len(tasks))
-            vectors[task.name], of_task = _embed(task, wanted, embedder, examples)
-            rows += of_task
+        done = each(work, tasks, workers, on_progress=on_progress)
+        for task, (of_task, shown) in zip(tasks, done, strict=True):
+            vectors[task.name] = of_task
+            rows += shown
     if not any(vectors.values()):
         raise InputError(f"no vectors: {rows[0]['missing']}")
     if out is not None:
@@ -156,15 +166,38 @@ def _kinds(kinds: str | None, encoder: str | None) -> tuple[str, ...]:
     return wanted
 
 
-def _open(address: str | None) -> Store | None:
-    if address is None:
-        return None
-    from transfer_meta.outcomes.store import Store
+def _checked(store: str | None, workers: Workers) -> str | None:
+    """The store's address, if every worker can open it."""
+    if store is None or workers.engine == "local":
+        return store
+    from transfer_meta.outcomes.connect import parse_url
 
-    return Store(address, create=True)
+    url = parse_url(store)
+    if url.drivername == "sqlite":
+        raise InputError(
+            f"--store {store} is a SQLite file, which only the processes of one machine can share "
+            "(expected with --engine ray: --store postgresql://HOST/DATABASE)"
+        )
+    if url.password:
+        raise InputError(
+            "--store holds a password, and Ray shows the command line to whoever reaches the cluster "
+            "(expected the password in ~/.pgpass)"
+        )
+    return store
 
 
-def _embedder(
+@dataclass(frozen=True)
+class _Recipe:
+    """What an `Embedder` is made of, for every worker to make the same one."""
+
+    encoder: str
+    settings: EmbedSettings
+    start: Path | None
+    device: str
+    store: str | None
+
+
+def _recipe(
     encoder: str,
     *,
     examples: int,
@@ -177,29 +210,39 @@ def _embedder(
     seed: int,
     start: Path | None,
     device: str,
-    store: Store | None,
-) -> Embedder:
+    store: str | None,
+) -> _Recipe:
     """The encoder and its settings."""
     try:
-        from transfer_meta.harness.embed import Embedder, EmbedSettings
+        from transfer_meta.harness.embed import EmbedSettings
         from transfer_meta.harness.frozen import Reading
         from transfer_meta.harness.taskemb import FisherSettings
     except ModuleNotFoundError as error:
         raise InputError(
             f"an encoder needs '{error.name}', which is not installed (pip install 'transfer-meta[harness]')"
         ) from error
+    settings = EmbedSettings(
+        max_examples=examples,
+        reading=Reading(max_length, max_tokens),
+        fisher=FisherSettings(fisher, draws=draws, embeddings=with_embeddings, seed=seed),
+        dimension=dimension,
+        projection_seed=seed,
+    )
+    return _Recipe(encoder, settings, start, device, store)
+
+
+@functools.lru_cache(maxsize=1)
+def _embedder(recipe: _Recipe) -> Embedder:
+    """The embedder of this process: its encoder is loaded once, its store opened once."""
+    from transfer_meta.harness.embed import Embedder
+
+    store = None
+    if recipe.store is not None:
+        from transfer_meta.outcomes.store import Store
+
+        store = Store(recipe.store, create=True)
     return Embedder(
-        encoder,
-        EmbedSettings(
-            max_examples=examples,
-            reading=Reading(max_length, max_tokens),
-            fisher=FisherSettings(fisher, draws=draws, embeddings=with_embeddings, seed=seed),
-            dimension=dimension,
-            projection_seed=seed,
-        ),
-        start=start,
-        device=device,
-        store=store,
+        recipe.encoder, recipe.settings, start=recipe.start, device=recipe.device, store=store
     )
 
 
@@ -218,7 +261,12 @@ def _settings_of(embedder: Embedder, kinds: Sequence[str]) -> dict[str, Any]:
 
 
 def _embed(
-    task: Task, kinds: Sequence[str], embedder: Embedder | None, examples: int
+    task: Task,
+    *,
+    kinds: Sequence[str],
+    recipe: _Recipe | None,
+    revision: str,
+    examples: int,
 ) -> tuple[dict[str, FloatArray], list[dict[str, Any]]]:
     """The vectors of one task, and a row a kind to show."""
     from transfer_meta.features.vectors import example_text, hashed_text_vector
@@ -229,7 +277,13 @@ def _embed(
     if CORE in kinds:
         texts = (example_text(example) for example in task.examples())
         vectors[CORE] = hashed_text_vector(texts, max_texts=examples)
-    if embedder is not None:
+    if recipe is not None:
+        embedder = _embedder(recipe)
+        if embedder.revision != revision:
+            raise InputError(
+                f"a worker has encoder '{recipe.encoder}' of revision {embedder.revision[:12]} "
+                f"(expected {revision[:12]}, as where the command is run)"
+            )
         result = embedder.embed(task, [kind for kind in kinds if kind != CORE])
         vectors |= result.vectors
         missing, stored = dict(result.missing), result.stored

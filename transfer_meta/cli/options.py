@@ -115,6 +115,36 @@ def gathers(
     return decorate
 
 
+def _workers(
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            help="Tasks at once, each in a process; default: 1, or with Ray one a CPU of the cluster.",
+            show_default=False,
+        ),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option("--engine", help="Where tasks are worked on: local, or ray: a cluster.")
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            help="Ray: auto, local, or HOST:PORT of the cluster's head; default: auto.",
+            show_default=False,
+        ),
+    ] = None,
+) -> Any:
+    from transfer_meta.parallel import Workers
+
+    return Workers(jobs=jobs, engine=engine, address=address)
+
+
+takes_workers = gathers("workers", _workers)
+"""Give a command the options of working on tasks in parallel; it gets them as ``workers``, a `Workers`."""
+
+
 def load(
     dataset: str, tasks: Path | None, columns: str | None, vectors: Path | None = None
 ) -> OutcomeTable:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from transfer_meta.cli.options import AsJson, OutFile
+from transfer_meta.cli.options import AsJson, OutFile, takes_workers
 from transfer_meta.cli.output import check_out, tell, write_json, write_table
 from transfer_meta.cli.profiling import profile_all, raise_failures, takes_profiling
 from transfer_meta.cli.tasks import takes_tasks
@@ -25,6 +25,7 @@ _CURVE = ("slope_30", "log_fit_b", "loss_done_30")
 
 @takes_tasks
 @takes_profiling
+@takes_workers
 def profile(
     names: Annotated[
         list[str],
@@ -34,6 +35,7 @@ def profile(
     ],
     *,
     profiling: Any,
+    workers: Any,
     out: OutFile = None,
     as_json: AsJson = False,
     settings: Any,
@@ -44,9 +46,11 @@ def profile(
     the exit code is 2.
 
     For example: transfer-meta profile reviews.train.csv --curve trainer_state.json --json
+
+    Several at once: transfer-meta profile tasks/ --jobs 8, or on a cluster with --engine ray
     """
     check_out(out)
-    profiles, failures = profile_all(names, settings, profiling)
+    profiles, failures = profile_all(names, settings, profiling, workers)
     if profiles:
         _show(profiles, out, as_json)
     raise_failures(failures)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from transfer_meta.cli.options import gathers
 from transfer_meta.cli.output import tell
 from transfer_meta.errors import InputError
+from transfer_meta.parallel import Workers, each
 
 if TYPE_CHECKING:
     from transfer_meta.features.curve_log import CurveLog
+    from transfer_meta.features.vocabulary import Vocabulary
     from transfer_meta.records import TaskProfile
     from transfer_meta.tasks.settings import ReadSettings
 
@@ -77,15 +79,15 @@ takes_profiling = gathers("profiling", Profiling)
 
 
 def profile_all(
-    names: Iterable[str], settings: ReadSettings, profiling: Profiling
+    names: Iterable[str], settings: ReadSettings, profiling: Profiling, workers: Workers | None = None
 ) -> tuple[list[TaskProfile], list[str]]:
     """The profiles of the tasks that the user names, and one line for each task that failed."""
     from transfer_meta.cli.console import progress
-    from transfer_meta.features.cache import ProfileCache
-    from transfer_meta.features.profile import profile_task
+    from transfer_meta.features.cache import cache_folder
     from transfer_meta.features.vocabulary import Vocabulary, load_tokenizer
-    from transfer_meta.tasks.resolve import find_tasks, load_named
+    from transfer_meta.tasks.resolve import find_tasks
 
+    workers = workers or Workers()
     known = Vocabulary.from_file(profiling.vocabulary) if profiling.vocabulary else None
     subwords = load_tokenizer(profiling.tokenizer) if profiling.tokenizer else None
     if subwords is None and known is not None and known.tokenizer_file is not None:
@@ -93,37 +95,79 @@ def profile_all(
             subwords = load_tokenizer(known.tokenizer_file)
         except InputError as error:  # its words are known without the library that cuts with them
             tell(f"warning: no subword_fertility: {error}")
-    cache = None if profiling.no_cache else ProfileCache(tell=lambda line: tell(f"warning: {line}"))
     found = find_tasks(names)
     logs = _read_curves(profiling.curve or (), profiling.dev_score)
+    profile = _Profiler(
+        settings=settings,
+        vocabulary=known,
+        tokenizer=subwords,
+        logs=logs,
+        alone=len(found) == 1,
+        processes=profiling.processes,
+        cache=None if profiling.no_cache else cache_folder() / "profiles",
+        tell=tell if workers.stay_here(len(found)) else None,
+    )
 
     profiles: dict[str, TaskProfile] = {}
     failures: list[str] = []
     with progress("profiling tasks") as on_progress:
-        for done, name in enumerate(found):
-            on_progress(done, len(found))
-            try:
-                task = load_named(name, settings)
-                if task.name in profiles:
-                    raise InputError(f"two tasks are named '{task.name}'; name one of them in a card")
-                if task.notes:
-                    tell(f"{task.name}: {'; '.join(task.notes)}")
-                profiles[task.name] = profile_task(
-                    task,
-                    vocabulary=known,
-                    tokenizer=subwords,
-                    curve=_curve_of(task.name, logs, alone=len(found) == 1),
-                    processes=profiling.processes,
-                    cache=cache,
-                    on_examples=_Counted(task.name),
-                )
-            except InputError as error:
-                failures.append(str(error))
+        for lines, result in each(profile, found, workers, on_progress=on_progress):
+            for line in lines:
+                tell(line)
+            if not isinstance(result, InputError) and result.name in profiles:
+                result = InputError(f"two tasks are named '{result.name}'; name one of them in a card")
+            if isinstance(result, InputError):
+                failures.append(str(result))
                 if len(found) > 1:
-                    tell(f"error: {error}")
+                    tell(f"error: {result}")
+            else:
+                profiles[result.name] = result
     _check_curves(logs, profiles, complete=not failures)
     _tell_missing(list(profiles.values()))
     return list(profiles.values()), failures
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Profiler:
+    """Profiles a task by its name, in whatever process; an error is a result, so that the others go on.
+
+    What it has to say, it says by `tell`, or without one beside the profile.
+    """
+
+    settings: ReadSettings
+    vocabulary: Vocabulary | None
+    tokenizer: Any
+    logs: dict[str, CurveLog]
+    alone: bool
+    processes: int
+    cache: Path | None
+    tell: Callable[[str], None] | None
+
+    def __call__(self, name: str) -> tuple[list[str], TaskProfile | InputError]:
+        from transfer_meta.features.cache import ProfileCache
+        from transfer_meta.features.profile import profile_task
+        from transfer_meta.tasks.resolve import load_named
+
+        lines: list[str] = []
+        say = self.tell or lines.append
+        try:
+            task = load_named(name, self.settings)
+            if task.notes:
+                say(f"{task.name}: {'; '.join(task.notes)}")
+            profile = profile_task(
+                task,
+                vocabulary=self.vocabulary,
+                tokenizer=self.tokenizer,
+                curve=_curve_of(task.name, self.logs, alone=self.alone),
+                processes=self.processes,
+                cache=ProfileCache(self.cache, tell=lambda line: say(f"warning: {line}"))
+                if self.cache
+                else None,
+                on_examples=_Counted(task.name),
+            )
+        except InputError as error:
+            return lines, error
+        return lines, profile
 
 
 def raise_failures(failures: Sequence[str]) -> None:
