@@ -54,7 +54,8 @@ class _Mode(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        if func is functional.linear and not kwargs and not torch.is_autocast_enabled("cpu"):
+        plain = not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
+        if func is functional.linear and not kwargs and plain:
             inputs, weight = args[:2]
             work = inputs.numel() * weight.shape[0]
             if inputs.dtype == weight.dtype == torch.float32 and work >= WORTHWHILE:

@@ -33,6 +33,7 @@ class RelativeLogisticPredictor(RidgePredictor):
     uses_features: ClassVar[bool] = True
 
     def __init__(self, C: float = 0.03) -> None:
+        super().__init__()
         self.C = C
 
     def fit_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> None:

@@ -77,6 +77,13 @@ def main() -> None:
         lambda out: script("harness.py", *common, "--encoder", base, "--tasks", *fast, *size,
                            "--variants", "ours", "--out", str(out)),
     )  # fmt: skip
+    for name, encoder, how in (("graphs", options.encoder, "graphs"), ("base_compiled", base, "true")):
+        step(
+            options.out / f"speed_{name}.jsonl",
+            lambda out, encoder=encoder, how=how: script(
+                "harness.py", *common, "--encoder", encoder, "--tasks", fast[0], *size,
+                "--variants", "ours", "--compile", how, "--out", str(out)),
+        )  # fmt: skip
     step(
         options.out / "taskemb.txt",
         lambda out: script("taskemb.py", "--tasks", str(options.tasks), "--device", options.device,
