@@ -145,21 +145,13 @@ def test_an_address_that_does_not_answer() -> None:
 
 
 @needs_ray
-def test_a_node_with_other_versions() -> None:
-    from transfer_meta.harness.machine import package_versions
-    from transfer_meta.parallel import _Worker
-
-    assert _Worker().faults(package_versions()) == ""
-    (line,) = _Worker().faults({**package_versions(), "torch": "0.1"}).splitlines()
-    assert line.startswith("node ")
-    assert "(expected 0.1, as where the command is run)" in line
-
-
-@needs_ray
-def test_on_a_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_on_a_cluster(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     import ray_cluster
 
     from transfer_meta.cli.app import main
+    from transfer_meta.harness.machine import package_versions
 
     for name, words in (("films", "a fine film"), ("rain", "rain at noon"), ("sun", "sun at last")):
         rows = "".join(f"{words} {i},{'yn'[i % 2]}\n" for i in range(8))
@@ -188,3 +180,9 @@ def test_on_a_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
         with pytest.raises(InputError, match="--jobs 9: the cluster has 2 CPUs"):
             list(each(abs, [1], Workers(engine="ray", address=cluster.address, jobs=9)))
+
+        there = package_versions()
+        here = {**there, "torch": "0.1"}
+        monkeypatch.setattr("transfer_meta.harness.machine.package_versions", lambda: here)
+        with pytest.raises(InputError, match=r"node .*: torch .* \(expected 0.1, as where the command"):
+            list(each(abs, [1], Workers(engine="ray", address=cluster.address)))

@@ -153,20 +153,19 @@ def _ray(
     from ray.util import ActorPool
 
     from transfer_meta.harness.machine import package_versions
-    from transfer_meta.harness.ray_nodes import alive_nodes, connect
+    from transfer_meta.harness.ray_nodes import Expected, alive_nodes, check_nodes, connect
 
     connect(address)
     try:
-        cpus = int(sum(node["Resources"].get("CPU", 0) for node in alive_nodes()))
+        nodes = alive_nodes()
+        check_nodes(nodes, Expected(tuple(package_versions().items())))
+        cpus = int(sum(node["Resources"].get("CPU", 0) for node in nodes))
         if (jobs or 1) > cpus:
             raise InputError(f"--jobs {jobs or 1}: the cluster has {cpus} CPUs")
         make: Any = ray.remote(
             num_cpus=1, max_restarts=RESTARTS, max_task_retries=RESTARTS, scheduling_strategy="SPREAD"
         )(_Worker)
         actors = [make.remote() for _ in range(min(jobs or cpus, len(items)))]
-        faults = ray.get([actor.faults.remote(package_versions()) for actor in actors])
-        if any(faults):
-            raise InputError("; ".join(sorted(set(filter(None, faults)))))
         shared = ray.put(function)
         # `ActorPool.map` would leave an actor idle until all items before its own are done.
         arriving = ActorPool(actors).map_unordered(
@@ -179,21 +178,6 @@ def _ray(
 
 class _Worker:
     """A process of a node."""
-
-    def faults(self, expected: dict[str, str]) -> str:
-        """What differs here from the driver's versions, in one line."""
-        import socket
-
-        from transfer_meta.harness.machine import package_versions
-        from transfer_meta.harness.ray_nodes import of_node
-
-        here = package_versions()
-        lines = [
-            f"{name} {here[name] or 'is not installed'} (expected {version}, as where the command is run)"
-            for name, version in expected.items()
-            if here[name] != version
-        ]
-        return of_node(socket.gethostname(), lines) if lines else ""
 
     def work(
         self, function: Callable[[Item], Result], index: int, item: Item

@@ -103,7 +103,7 @@ class Expected:
     versions
         Names and versions of Python and of the packages that decide a result.
     checkpoints, mark
-        Address of the checkpoints, and what the probe file there holds.
+        Address of the checkpoints, and what the probe file there holds; empty: there are none.
     tasks
         Where the tasks are read from: files, or the beginnings of their names.
     encoder
@@ -111,8 +111,8 @@ class Expected:
     """
 
     versions: tuple[tuple[str, str], ...]
-    checkpoints: str
-    mark: str
+    checkpoints: str = ""
+    mark: str = ""
     tasks: tuple[str, ...] = ()
     encoder: tuple[str, str] | None = None
 
@@ -120,11 +120,12 @@ class Expected:
         """What is wrong with the node of this process, a line each."""
         here = package_versions()
         found = [
-            f"{name} {here[name] or 'is not installed'} (expected {wanted}, as where the plan is run)"
+            f"{name} {here[name] or 'is not installed'} (expected {wanted}, as where the command is run)"
             for name, wanted in self.versions
             if here[name] != wanted
         ]
-        found += faults_of(self.checkpoints, self.mark)
+        if self.checkpoints:
+            found += faults_of(self.checkpoints, self.mark)
         found += [f"it does not see '{name}'" for name in self.tasks if not _is_there(name)]
         if self.encoder and not found:
             found += _encoder_faults(*self.encoder)
