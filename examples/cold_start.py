@@ -25,15 +25,13 @@ from numpy.typing import NDArray
 from taskweb import read_task, write_features
 from threadpoolctl import threadpool_limits
 
+from transfer_meta.encoding.embedder import Embedder, EmbedSettings
+from transfer_meta.errors import RunFailed
 from transfer_meta.evaluation.bootstrap import bootstrap_over_targets
+from transfer_meta.evaluation.pair_values import ranking_groups, seed_weights, training_truth
 from transfer_meta.evaluation.ranking import spearman
-from transfer_meta.evaluation.truth import ranking_groups, seed_weights, training_truth
-from transfer_meta.features.curves import curve_features
-from transfer_meta.features.vector_files import load_vectors, save_vectors
-from transfer_meta.harness.config import Stage, TrainingSettings
-from transfer_meta.harness.embed import Embedder, EmbedSettings
-from transfer_meta.harness.failures import RunFailed
-from transfer_meta.harness.finetune import finetune
+from transfer_meta.features.curves.curve_features import curve_features
+from transfer_meta.features.vectors.vector_files import load_vectors, save_vectors
 from transfer_meta.metadataset import MetaDataset, build_metadataset, with_similarities
 from transfer_meta.outcomes.importers import import_taskweb
 from transfer_meta.outcomes.tables import OutcomeTable, load_outcomes
@@ -41,6 +39,8 @@ from transfer_meta.predictors import make_predictor
 from transfer_meta.predictors.new_sources import expectation
 from transfer_meta.records import ID_COLUMNS, FloatArray
 from transfer_meta.tasks import Task
+from transfer_meta.training.finetune import finetune
+from transfer_meta.training.stage import Stage, TrainingSettings
 
 EXAMPLES = 200
 FISHER_EXAMPLES = 32

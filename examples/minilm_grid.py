@@ -22,27 +22,27 @@ from typing import Any
 
 import pandas as pd
 
-from transfer_meta.features.curves import curve_features
-from transfer_meta.features.pairs import pair_features
-from transfer_meta.features.profile import profile_task
+from transfer_meta.encoding.embedder import Embedder, EmbedSettings
+from transfer_meta.encoding.fewshot import FewShot
+from transfer_meta.encoding.score_sources import SCORES, ScoreSettings, score_sources
+from transfer_meta.features.curves.curve_features import curve_features
+from transfer_meta.features.pair_features import pair_features
 from transfer_meta.features.profile_files import load_profile, save_profile
-from transfer_meta.features.similarity import Vectors
-from transfer_meta.features.sketches import Sketch
-from transfer_meta.features.vector_files import load_vectors, save_vectors
-from transfer_meta.features.vectors import example_text, hashed_text_vector
+from transfer_meta.features.task_profile import profile_task
+from transfer_meta.features.text.text_hashes import Sketch
+from transfer_meta.features.vectors.hashed_tfidf import example_text, hashed_text_vector
+from transfer_meta.features.vectors.similarities import Vectors
+from transfer_meta.features.vectors.vector_files import load_vectors, save_vectors
 from transfer_meta.files import atomic_file
-from transfer_meta.harness.embed import Embedder, EmbedSettings
-from transfer_meta.harness.fewshot import FewShot
-from transfer_meta.harness.subsets import choose
 from transfer_meta.metadataset import similarity_table
-from transfer_meta.outcomes.export import export_curves, export_outcomes
-from transfer_meta.outcomes.schema import Run
-from transfer_meta.outcomes.store import Store
-from transfer_meta.recommender.features import pair_share
+from transfer_meta.recommender.inputs import pair_share
 from transfer_meta.records import Example, TaskProfile
+from transfer_meta.runs.export import export_curves, export_outcomes
+from transfer_meta.runs.store.run_store import Store
+from transfer_meta.runs.store.schema import Run
 from transfer_meta.tasks import Task
 from transfer_meta.tasks.resolve import resolve_tasks
-from transfer_meta.transferability import SCORES, ScoreSettings, score_sources
+from transfer_meta.tasks.subsets import choose
 
 ENCODER = "offline"
 EXAMPLES = 200  # of a task, for all of its features: what a target of the grid has

@@ -16,11 +16,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from transfer_meta.cli.console import print_table
-from transfer_meta.harness.cost import EVALUATION_SHARE, learn_cost
-from transfer_meta.harness.plan import load_plan
-from transfer_meta.harness.simulate import simulate
-from transfer_meta.outcomes.store import Store
+from transfer_meta.cli.shared.console import print_table
+from transfer_meta.runs.cost import EVALUATION_SHARE, learn_cost
+from transfer_meta.runs.plan import load_plan
+from transfer_meta.runs.simulate import simulate
+from transfer_meta.runs.store.run_store import Store
 
 # Training examples in thousands and tokens of a mean input, both rounded.
 CLASSIFICATION = {

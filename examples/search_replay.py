@@ -22,15 +22,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from transfer_meta.cli.console import print_table
-from transfer_meta.cli.options import load
+from transfer_meta.cli.shared.console import print_table
+from transfer_meta.cli.shared.options import load
 from transfer_meta.evaluation.bootstrap import bootstrap_over_targets
 from transfer_meta.evaluation.splits import leave_one_target_out
 from transfer_meta.metadataset import build_metadataset
 from transfer_meta.outcomes.tables import OutcomeTable
 from transfer_meta.predictors import make_predictor
 from transfer_meta.records import FloatArray
-from transfer_meta.search import PRIOR_RUNS, REDUCTION, Rung, search_sources
+from transfer_meta.runs.search import PRIOR_RUNS, REDUCTION, Rung, search_sources
 
 Prior = Mapping[str, float]
 Gains = Mapping[str, FloatArray]

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from transfer_meta.features.similarity import similarity_features
-from transfer_meta.features.vector_files import load_vectors, save_vectors
-from transfer_meta.features.vectors import example_text, hashed_text_vector
+from transfer_meta.features.vectors.hashed_tfidf import example_text, hashed_text_vector
+from transfer_meta.features.vectors.similarities import similarity_features
+from transfer_meta.features.vectors.vector_files import load_vectors, save_vectors
 from transfer_meta.records import FloatArray
 from transfer_meta.tasks import Task
 from transfer_meta.tasks.resolve import resolve_tasks
@@ -48,7 +48,7 @@ def halves(task: Task, examples: int) -> list[Task]:
 
 def embed(tasks: list[Task], encoder: str, examples: int) -> dict[str, dict[str, FloatArray]]:
     """All vectors of all halves."""
-    from transfer_meta.harness.embed import Embedder, EmbedSettings
+    from transfer_meta.encoding.embedder import Embedder, EmbedSettings
 
     embedder = Embedder(encoder, EmbedSettings(max_examples=examples))
     found: dict[str, dict[str, FloatArray]] = {}

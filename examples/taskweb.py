@@ -20,16 +20,16 @@ from typing import Any
 
 import pandas as pd
 
-from transfer_meta.cli.benchmark import print_benchmark
+from transfer_meta.cli.commands.benchmark_command import print_benchmark
 from transfer_meta.evaluation.benchmark import BenchmarkSettings, benchmark
-from transfer_meta.features.pairs import pair_features
-from transfer_meta.features.profile import profile_task
-from transfer_meta.features.vector_files import load_vectors, save_vectors
-from transfer_meta.features.vectors import example_text, hashed_text_vector
+from transfer_meta.features.pair_features import pair_features
+from transfer_meta.features.task_profile import profile_task
+from transfer_meta.features.vectors.hashed_tfidf import example_text, hashed_text_vector
+from transfer_meta.features.vectors.vector_files import load_vectors, save_vectors
 from transfer_meta.metadataset import with_similarities
+from transfer_meta.outcomes.gain_definition import TRUTHS
 from transfer_meta.outcomes.importers import import_taskweb
 from transfer_meta.outcomes.tables import OutcomeTable, load_outcomes
-from transfer_meta.outcomes.truth import TRUTHS
 from transfer_meta.records import Answer, Example, FloatArray, TaskType
 from transfer_meta.tasks import Task
 
@@ -131,7 +131,7 @@ def task_vectors(
     """TextEmb and DescEmb of every task, or, without an encoder, its hashed TF-IDF vector."""
     embedder = None
     if encoder:
-        from transfer_meta.harness.embed import Embedder, EmbedSettings
+        from transfer_meta.encoding.embedder import Embedder, EmbedSettings
 
         embedder = Embedder(encoder, EmbedSettings(max_examples=examples))
     found: dict[str, dict[str, FloatArray]] = {}

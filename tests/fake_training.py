@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from transfer_meta.errors import RunFailed, Stopped
 from transfer_meta.files import atomic_file
-from transfer_meta.harness.config import Stage
-from transfer_meta.harness.failures import RunFailed, Stopped
-from transfer_meta.harness.plan import EncoderFacts
 from transfer_meta.records import LearningCurve
+from transfer_meta.runs.plan import EncoderFacts
 from transfer_meta.tasks import Task
+from transfer_meta.training.stage import Stage
 
 STEPS = 8
 GB = 1_000_000_000

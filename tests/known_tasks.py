@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from transfer_meta.cli.app import main
-from transfer_meta.features.curves import curve_features
-from transfer_meta.features.profile import profile_task
+from transfer_meta.features.curves.curve_features import curve_features
 from transfer_meta.features.profile_files import save_profile
-from transfer_meta.features.vector_files import save_vectors
-from transfer_meta.features.vectors import example_text, hashed_text_vector
+from transfer_meta.features.task_profile import profile_task
+from transfer_meta.features.vectors.hashed_tfidf import example_text, hashed_text_vector
+from transfer_meta.features.vectors.vector_files import save_vectors
 from transfer_meta.records import Example, LearningCurve, TaskType
 from transfer_meta.tasks import Task
 

@@ -26,12 +26,13 @@ _PUBLIC = {
     "load_outcomes": "transfer_meta.outcomes.tables",
     "make_predictor": "transfer_meta.predictors",
     "recommend": "transfer_meta.recommender.recommend",
-    "score_sources": "transfer_meta.transferability",
+    "score_sources": "transfer_meta.encoding.score_sources",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]
 
 if TYPE_CHECKING:
+    from transfer_meta.encoding.score_sources import score_sources as score_sources
     from transfer_meta.errors import InputError as InputError
     from transfer_meta.evaluation.benchmark import BenchmarkSettings as BenchmarkSettings
     from transfer_meta.evaluation.benchmark import benchmark as benchmark
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from transfer_meta.records import TaskProfile as TaskProfile
     from transfer_meta.records import TaskType as TaskType
     from transfer_meta.tasks import Task as Task
-    from transfer_meta.transferability import score_sources as score_sources
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The one exception for mistakes in what a user handed over, and the hint that goes with it."""
+"""Exceptions: mistakes in a user's input, and how a fine-tuning run ends without a score."""
 
 from __future__ import annotations
 
@@ -64,3 +64,11 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> InputError:
     return InputError(
         f"unknown {kind} '{name}' (expected one of: {', '.join(names)}){nearest(name, names)}"
     )
+
+
+class RunFailed(Exception):  # noqa: N818 - a state of a run as much as an error
+    """A run that cannot give a score; the message is the reason, in one line."""
+
+
+class Stopped(Exception):  # noqa: N818 - a state of a run as much as an error
+    """A run that was asked to stop and did so after a whole step."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from transfer_meta.errors import InputError, nearest
 from transfer_meta.features.ratios import safe_ratio
-from transfer_meta.features.similarity import (
+from transfer_meta.features.vectors.similarities import (
     Vectors,
     reciprocal_rank_fusion,
     similarity_features,

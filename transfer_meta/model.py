@@ -17,7 +17,7 @@ import pandas as pd
 from transfer_meta import __version__
 from transfer_meta.errors import InputError
 from transfer_meta.evaluation.benchmark import DEFAULT_PROTOCOL, BenchmarkSettings, benchmark
-from transfer_meta.evaluation.truth import ranking_groups, seed_weights, training_truth
+from transfer_meta.evaluation.pair_values import ranking_groups, seed_weights, training_truth
 from transfer_meta.files import atomic_folder, digest
 from transfer_meta.metadataset import build_metadataset, pair_features
 from transfer_meta.outcomes.tables import OutcomeTable

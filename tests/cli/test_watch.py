@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from transfer_meta.cli import runs
 from transfer_meta.cli.app import main
-from transfer_meta.outcomes.store import NewRun, Store
+from transfer_meta.cli.commands import runs_command
+from transfer_meta.runs.store.run_store import NewRun, Store
 
 
 def new_run(name: str) -> NewRun:
@@ -32,7 +32,7 @@ def test_a_line_at_every_change_until_nothing_is_left(
         elif step == "fail":
             store.fail(claims.pop(), "reason")
 
-    monkeypatch.setattr(runs.time, "sleep", meanwhile)
+    monkeypatch.setattr(runs_command.time, "sleep", meanwhile)
     assert main(["runs", "status", "--watch", "--store", address]) == 0
     lines = [line.split("  ", 1)[1] for line in capsys.readouterr().out.splitlines()]
     assert [line.split(";")[0] for line in lines] == [

@@ -10,16 +10,16 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.model_selection import KFold
 
-from transfer_meta.cli.console import _plain
+from transfer_meta.cli.shared.console import _plain
 from transfer_meta.errors import InputError
 from transfer_meta.evaluation.benchmark import BenchmarkResult, BenchmarkSettings, benchmark
 from transfer_meta.evaluation.bootstrap import bootstrap_over_targets
 from transfer_meta.evaluation.comparisons import compare
+from transfer_meta.evaluation.metric_rows import target_values
 from transfer_meta.evaluation.metrics import METRICS
-from transfer_meta.evaluation.rows import target_values
 from transfer_meta.metadataset import build_metadataset
+from transfer_meta.outcomes.gain_definition import with_truth
 from transfer_meta.outcomes.tables import OutcomeTable, build_table, load_outcomes
-from transfer_meta.outcomes.truth import with_truth
 from transfer_meta.predictors import UNTUNED
 
 TABLE = load_outcomes("bingel-soegaard-2017")

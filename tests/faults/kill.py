@@ -193,7 +193,7 @@ class Grid:
 
     def content(self) -> dict[tuple[object, ...], object]:
         """Every run with all that must not depend on kills."""
-        from transfer_meta.outcomes.store import Store
+        from transfer_meta.runs.store.run_store import Store
 
         store = Store(self.address)
         found: dict[tuple[object, ...], object] = {}
@@ -261,7 +261,7 @@ def work() -> int:
     """Do what ``transfer-meta run`` does, with sleep in place of training."""
     from fake_training import fake_finetune
 
-    from transfer_meta.harness.local import LocalEngine
+    from transfer_meta.runs.local_engine import LocalEngine
 
     def engine(arguments: argparse.Namespace, plan: Any) -> LocalEngine:
         return LocalEngine(["cpu"] * arguments.workers, plan.task_sources, finetune=fake_finetune)
@@ -273,10 +273,10 @@ def work_on_plan(make_engine: Callable[[argparse.Namespace, Any], Any]) -> int:
     """The command that the victims run; its engine is made from its options and the plan."""
     from fake_training import fake_facts
 
-    from transfer_meta.harness.checkpoints import open_checkpoints
-    from transfer_meta.harness.engines import Work
-    from transfer_meta.harness.plan import load_plan
-    from transfer_meta.outcomes.store import Store
+    from transfer_meta.runs.checkpoints.folder import open_checkpoints
+    from transfer_meta.runs.driver import Work
+    from transfer_meta.runs.plan import load_plan
+    from transfer_meta.runs.store.run_store import Store
 
     parser = argparse.ArgumentParser()
     parser.add_argument("plan", type=Path)

@@ -139,7 +139,7 @@ class RayGrid(kill.Grid):
 
     def attempts(self) -> int:
         """Claims in all."""
-        from transfer_meta.outcomes.store import Store
+        from transfer_meta.runs.store.run_store import Store
 
         store = Store(self.address)
         found = sum(run.attempts for run in store.runs())
@@ -151,9 +151,9 @@ def work() -> int:
     """Do what ``transfer-meta run --engine ray`` does, with sleep in place of training."""
     from fake_training import fake_finetune
 
-    from transfer_meta.harness.checkpoints import open_checkpoints
-    from transfer_meta.harness.ray_engine import RayEngine
-    from transfer_meta.harness.ray_nodes import connect
+    from transfer_meta.runs.checkpoints.folder import open_checkpoints
+    from transfer_meta.runs.ray_engine import RayEngine
+    from transfer_meta.runs.ray_nodes import connect
 
     def engine(arguments: argparse.Namespace, plan: Any) -> RayEngine:
         connect(arguments.address)

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from transfer_meta.errors import InputError
-from transfer_meta.features.pairs import pair_features
-from transfer_meta.features.profile import profile_task
+from transfer_meta.features.pair_features import pair_features
 from transfer_meta.features.profile_files import load_profile, save_profile
+from transfer_meta.features.task_profile import profile_task
 from transfer_meta.records import Example, TaskProfile
 from transfer_meta.tasks import Task
 

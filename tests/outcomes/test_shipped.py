@@ -11,9 +11,9 @@ import pytest
 
 from transfer_meta.cli.app import main
 from transfer_meta.errors import InputError
-from transfer_meta.features.pairs import pair_features
+from transfer_meta.features.pair_features import pair_features
 from transfer_meta.features.profile_files import load_profile
-from transfer_meta.features.vector_files import load_vectors
+from transfer_meta.features.vectors.vector_files import load_vectors
 from transfer_meta.metadataset import build_metadataset, similarity_table
 from transfer_meta.outcomes.shipped import find_shipped, shipped_tables
 from transfer_meta.outcomes.tables import load_outcomes

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from transfer_meta.cli.console import print_table
-from transfer_meta.harness.cost import fit_cost, work_of
-from transfer_meta.harness.plan import load_plan
-from transfer_meta.outcomes.store import Store
+from transfer_meta.cli.shared.console import print_table
+from transfer_meta.runs.cost import fit_cost, work_of
+from transfer_meta.runs.plan import load_plan
+from transfer_meta.runs.store.run_store import Store
 
 SAME_SPEED = 0.15
 

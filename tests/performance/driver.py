@@ -25,12 +25,12 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE.parents[2])]
 import numpy as np  # noqa: E402
 from fake_training import fake_facts, fake_finetune, make_tasks  # noqa: E402
 
-from transfer_meta.cli.console import print_table  # noqa: E402
-from transfer_meta.harness.checkpoints import open_checkpoints  # noqa: E402
-from transfer_meta.harness.engines import Work  # noqa: E402
-from transfer_meta.harness.jobs import Event, Job, do_job  # noqa: E402
-from transfer_meta.harness.plan import Plan, load_plan  # noqa: E402
-from transfer_meta.outcomes.store import Store  # noqa: E402
+from transfer_meta.cli.shared.console import print_table  # noqa: E402
+from transfer_meta.runs.checkpoints.folder import open_checkpoints  # noqa: E402
+from transfer_meta.runs.driver import Work  # noqa: E402
+from transfer_meta.runs.engine import Event, Job, do_job  # noqa: E402
+from transfer_meta.runs.plan import Plan, load_plan  # noqa: E402
+from transfer_meta.runs.store.run_store import Store  # noqa: E402
 
 PLAN = """
 tasks_folder = "tasks"
@@ -154,8 +154,8 @@ def measure(plan: Plan, folder: Path, address: str, options: argparse.Namespace)
             import ray_cluster
 
             cluster = stack.enter_context(ray_cluster.running_cluster(nodes=0, cpus_of_head=2))
-            from transfer_meta.harness.ray_engine import RayEngine
-            from transfer_meta.harness.ray_nodes import connect
+            from transfer_meta.runs.ray_engine import RayEngine
+            from transfer_meta.runs.ray_nodes import connect
 
             connect(cluster.address)
             engine = RayEngine(plan.task_sources, places, finetune=at_once)

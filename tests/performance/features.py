@@ -23,10 +23,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from transfer_meta.features.counts import count_split
-from transfer_meta.features.profile import profile_counts
-from transfer_meta.features.statistics import Corpus
-from transfer_meta.features.tokenize import tokenize
+from transfer_meta.features.task_profile import profile_counts
+from transfer_meta.features.text.counts import count_split
+from transfer_meta.features.text.statistics import Corpus
+from transfer_meta.features.text.tokenize import tokenize
 from transfer_meta.records import Example, TaskProfile, TaskType
 from transfer_meta.tasks.resolve import resolve_tasks
 
@@ -116,9 +116,9 @@ def measure_memory(folder: Path, megabytes: float, processes: int) -> None:
 
 
 def pairs(folder: Path) -> None:
-    from transfer_meta.features.cache import ProfileCache
-    from transfer_meta.features.pairs import pair_features
-    from transfer_meta.features.profile import profile_task
+    from transfer_meta.features.pair_features import pair_features
+    from transfer_meta.features.profile_cache import ProfileCache
+    from transfer_meta.features.task_profile import profile_task
 
     profiles = [profile_task(task) for task in resolve_tasks([str(folder)])]
     with tempfile.TemporaryDirectory() as temporary:

@@ -37,17 +37,17 @@ from transformers import (
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils import logging
 
-from transfer_meta.harness.config import Stage, TrainingSettings
-from transfer_meta.harness.data import Split, TaskData, select
-from transfer_meta.harness.encoders import Encoder, _offline_folder, load_encoder
-from transfer_meta.harness.evaluate import predict, score
-from transfer_meta.harness.finetune import finetune
-from transfer_meta.harness.heads import DROPOUT, NEVER
-from transfer_meta.harness.loop import Loop, compile_encoder
-from transfer_meta.harness.metrics import main_metric
-from transfer_meta.harness.vocabulary import compact
+from transfer_meta.encoding.encoders import Encoder, _offline_folder, load_encoder
+from transfer_meta.encoding.heads import DROPOUT, NEVER
 from transfer_meta.records import TaskType
 from transfer_meta.tasks import Task
+from transfer_meta.training.finetune import finetune
+from transfer_meta.training.loop import Loop, compile_encoder
+from transfer_meta.training.predictions import predict, score
+from transfer_meta.training.seen_embedding import compact
+from transfer_meta.training.stage import Stage, TrainingSettings
+from transfer_meta.training.task_data import Split, TaskData, select
+from transfer_meta.training.task_metrics import main_metric
 
 EXAMPLES = {"sst2": 640, "rte": 384, "ewt_upos": 640, "squad": 192}
 MAX_LENGTH = {"squad": 256}

@@ -26,8 +26,8 @@ from transfer_meta.evaluation.benchmark import BenchmarkSettings, benchmark
 from transfer_meta.metadataset import with_similarities
 from transfer_meta.predictors import BY_TARGET, make_predictor
 from transfer_meta.predictors.gp import GaussianProcessPredictor
-from transfer_meta.predictors.relative import group_codes, relative_truth
 from transfer_meta.predictors.ridge import PENALTIES, leave_group_out_ridge
+from transfer_meta.predictors.within_target import group_codes, relative_truth
 
 
 def timed(call: Callable[[], Any]) -> tuple[float, Any]:
@@ -126,7 +126,7 @@ def large_table() -> None:
 
 def taskweb(folder: Path) -> None:
     """Leave-one-target-out on TaskWeb."""
-    from transfer_meta.features.vector_files import load_vectors
+    from transfer_meta.features.vectors.vector_files import load_vectors
     from transfer_meta.outcomes.tables import load_outcomes
 
     table = load_outcomes(folder / "outcomes.csv", tasks=folder / "tasks.csv")

@@ -71,10 +71,10 @@ def main() -> None:
                 flush=True,
             )
 
-        from transfer_meta.recommender.features import MODES
+        from transfer_meta.recommender.describe_target import look_at
+        from transfer_meta.recommender.inputs import MODES
         from transfer_meta.recommender.library import open_library
-        from transfer_meta.recommender.looking import look_at
-        from transfer_meta.recommender.models import shipped_recommender
+        from transfer_meta.recommender.persistence import shipped_recommender
         from transfer_meta.recommender.recommend import advise
         from transfer_meta.tasks import Task
 

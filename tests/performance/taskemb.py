@@ -21,12 +21,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transfer_meta.harness.encoders import Encoder, load_encoder
-from transfer_meta.harness.fisher import Forward, diagonal_fisher
-from transfer_meta.harness.frozen import Reading, text_vectors
-from transfer_meta.harness.likelihood import log_likelihood
-from transfer_meta.harness.parts import find_parts
-from transfer_meta.harness.taskemb import FittedHead, new_head
+from transfer_meta.encoding.encoder_parts import find_parts
+from transfer_meta.encoding.encoders import Encoder, load_encoder
+from transfer_meta.encoding.fisher import Forward, diagonal_fisher
+from transfer_meta.encoding.frozen_features import Reading, text_vectors
+from transfer_meta.encoding.likelihood import log_likelihood
+from transfer_meta.encoding.taskemb import FittedHead, new_head
 from transfer_meta.tasks import Task
 from transfer_meta.tasks.resolve import resolve_tasks
 

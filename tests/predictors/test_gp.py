@@ -7,8 +7,8 @@ from many_tasks import by_target, grouped_tasks
 
 from transfer_meta.predictors import gp
 from transfer_meta.predictors.gp import NOISE, GaussianProcessPredictor, conjugate_gradients
-from transfer_meta.predictors.relative import group_codes, relative_truth
-from transfer_meta.predictors.task_space import TaskSpace
+from transfer_meta.predictors.task_kernel import TaskSpace
+from transfer_meta.predictors.within_target import group_codes, relative_truth
 
 
 def fit(X, z, weight=None):

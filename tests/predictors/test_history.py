@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from many_tasks import grouped_tasks
 
-from transfer_meta.predictors.grid import TYPICAL_LIKENESS, OutcomeGrid, find
 from transfer_meta.predictors.history import FEATURES, history_features
-from transfer_meta.predictors.task_space import TaskSpace
+from transfer_meta.predictors.outcome_tensor import TYPICAL_LIKENESS, OutcomeGrid, find
+from transfer_meta.predictors.task_kernel import TaskSpace
 
 
 def fitted(X: pd.DataFrame, z: np.ndarray, weight: np.ndarray | None = None):

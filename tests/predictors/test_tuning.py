@@ -8,8 +8,8 @@ from scipy.stats import spearmanr
 
 from transfer_meta.predictors import make_predictor
 from transfer_meta.predictors.lambdarank import LambdaRankPredictor
-from transfer_meta.predictors.relative_logistic import RelativeLogisticPredictor
 from transfer_meta.predictors.tuning import SPACES, TunedPredictor, mean_spearman_of
+from transfer_meta.predictors.within_target_logistic import RelativeLogisticPredictor
 
 
 def test_the_ranking_figure_is_scipys_within_each_target_and_setting() -> None:

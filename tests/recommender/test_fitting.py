@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from transfer_meta.evaluation.conformal import fit_conformal
-from transfer_meta.recommender.features import MODES
+from transfer_meta.recommender.inputs import MODES
 from transfer_meta.recommender.library import Library
-from transfer_meta.recommender.models import shipped_recommender
-from transfer_meta.recommender.training import Training
+from transfer_meta.recommender.persistence import shipped_recommender
+from transfer_meta.recommender.training_pairs import Training
 
 
 @pytest.mark.parametrize("mode", MODES)

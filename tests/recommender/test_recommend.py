@@ -9,12 +9,12 @@ from known_tasks import FILM, HARMFUL, HELPFUL, NAMES, RAIN, make_task, task_nam
 
 import transfer_meta
 from transfer_meta.errors import InputError
-from transfer_meta.recommender.answer import Recommendation
 from transfer_meta.recommender.candidates import known_as
+from transfer_meta.recommender.describe_target import Look, look_at
 from transfer_meta.recommender.library import Library
-from transfer_meta.recommender.looking import Look, look_at
-from transfer_meta.recommender.models import shipped_recommender
+from transfer_meta.recommender.persistence import shipped_recommender
 from transfer_meta.recommender.recommend import advise, recommend
+from transfer_meta.recommender.recommendation import Recommendation
 from transfer_meta.records import Example, TaskType
 from transfer_meta.tasks import Task
 

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from transfer_meta.errors import InputError
+from transfer_meta.readers.data_frame import FrameRows
 from transfer_meta.records import TaskType
 from transfer_meta.tasks.detect import detect
-from transfer_meta.tasks.frame import FrameRows
 
 
 def told(*rows: dict[str, Any], **options: Any) -> tuple[TaskType, dict[str, str]]:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from transfer_meta.errors import InputError
+from transfer_meta.readers.jsonl import JsonLines
 from transfer_meta.records import Answer, TaskType
 from transfer_meta.tasks import Task
-from transfer_meta.tasks.jsonl import JsonLines
 from transfer_meta.tasks.squad import open_json
 
 

@@ -6,16 +6,24 @@ import sys
 
 import typer
 
-from transfer_meta.cli import benchmark, importance, model, outcomes, quickstart, report, runs
-from transfer_meta.cli.embed import embed
-from transfer_meta.cli.import_ import import_outcomes
-from transfer_meta.cli.pairs import pairs
-from transfer_meta.cli.profile import profile
-from transfer_meta.cli.recommend import recommend
-from transfer_meta.cli.run import run as run_plan
-from transfer_meta.cli.search import search
-from transfer_meta.cli.tasks import tasks_app
-from transfer_meta.cli.transferability import transferability
+from transfer_meta.cli.commands import (
+    benchmark_command,
+    importance_command,
+    model_command,
+    outcomes_command,
+    quickstart_command,
+    report_command,
+    runs_command,
+)
+from transfer_meta.cli.commands.embed_command import embed
+from transfer_meta.cli.commands.import_command import import_outcomes
+from transfer_meta.cli.commands.pairs_command import pairs
+from transfer_meta.cli.commands.profile_command import profile
+from transfer_meta.cli.commands.recommend_command import recommend
+from transfer_meta.cli.commands.run_command import run as run_plan
+from transfer_meta.cli.commands.search_command import search
+from transfer_meta.cli.commands.tasks_command import tasks_app
+from transfer_meta.cli.commands.transferability_command import transferability
 from transfer_meta.errors import GatheredInputError, InputError
 
 app = typer.Typer(
@@ -26,18 +34,18 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command()(quickstart.quickstart)
-app.command()(benchmark.benchmark)
-app.command()(importance.importance)
-app.command()(report.report)
-app.command()(model.fit)
-app.command()(model.predict)
-app.add_typer(outcomes.app, name="outcomes")
+app.command()(quickstart_command.quickstart)
+app.command()(benchmark_command.benchmark)
+app.command()(importance_command.importance)
+app.command()(report_command.report)
+app.command()(model_command.fit)
+app.command()(model_command.predict)
+app.add_typer(outcomes_command.app, name="outcomes")
 app.add_typer(tasks_app, name="tasks")
 app.command()(profile)
 app.command()(pairs)
 app.command("run")(run_plan)
-app.add_typer(runs.app, name="runs")
+app.add_typer(runs_command.app, name="runs")
 app.command()(search)
 app.command()(embed)
 app.command()(transferability)

@@ -15,15 +15,15 @@ from transfer_meta.errors import InputError, unknown
 from transfer_meta.evaluation.ceiling import noise_ceiling
 from transfer_meta.evaluation.comparisons import compare
 from transfer_meta.evaluation.decisions import judge_decisions
-from transfer_meta.evaluation.jobs import Key, make_jobs, run_jobs
+from transfer_meta.evaluation.fold_jobs import Key, make_jobs, run_jobs
+from transfer_meta.evaluation.metric_rows import metric_rows, target_values
 from transfer_meta.evaluation.metrics import METRICS, PairTruth
-from transfer_meta.evaluation.rows import metric_rows, target_values
+from transfer_meta.evaluation.pair_values import pair_truth, seed_weights, training_truth
+from transfer_meta.evaluation.reliability_rows import calibration_rows, coverage_rows
 from transfer_meta.evaluation.splits import PROTOCOLS
-from transfer_meta.evaluation.trust import calibration_rows, coverage_rows
-from transfer_meta.evaluation.truth import pair_truth, seed_weights, training_truth
 from transfer_meta.metadataset import MetaDataset, build_metadataset
+from transfer_meta.outcomes.gain_definition import TRUTHS, with_truth
 from transfer_meta.outcomes.tables import OutcomeTable
-from transfer_meta.outcomes.truth import TRUTHS, with_truth
 from transfer_meta.predictors import BY_TARGET, PREDICTORS, UNTUNED, Prediction, make_predictor
 
 DEFAULT_PROTOCOL = "leave-one-target-out"

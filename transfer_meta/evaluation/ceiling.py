@@ -15,8 +15,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from transfer_meta.evaluation.bootstrap import bootstrap_over_targets
+from transfer_meta.evaluation.metric_rows import group_targets
 from transfer_meta.evaluation.metrics import METRICS, PairTruth, within_groups
-from transfer_meta.evaluation.rows import group_targets
 from transfer_meta.outcomes.tables import OutcomeTable
 from transfer_meta.records import FloatArray
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from transfer_meta.evaluation.bootstrap import target_draws
-from transfer_meta.evaluation.jobs import Key
+from transfer_meta.evaluation.fold_jobs import Key
 from transfer_meta.records import FloatArray
 
 LEVEL = 0.05

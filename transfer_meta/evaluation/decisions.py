@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from transfer_meta.evaluation.bootstrap import bootstrap_over_targets
-from transfer_meta.evaluation.jobs import Key
+from transfer_meta.evaluation.fold_jobs import Key
+from transfer_meta.evaluation.metric_rows import group_targets
 from transfer_meta.evaluation.metrics import within_groups
-from transfer_meta.evaluation.rows import group_targets
 from transfer_meta.predictors import Prediction
 from transfer_meta.records import FloatArray
 

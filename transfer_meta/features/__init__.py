@@ -1,1 +1,1 @@
-"""Tasks and learning curves to named numbers: statistics, curve features, vectors, features of pairs."""
+"""Features of tasks and of pairs of tasks."""

@@ -1,1 +1,1 @@
-"""Outcome tables of any origin, and the store of our own runs."""
+"""Tables of transfer outcomes: reading, checks, gain definitions, importers, and the tables that ship."""

@@ -36,7 +36,7 @@ import numpy as np
 import pandas as pd
 
 from transfer_meta.errors import InputError, unknown
-from transfer_meta.outcomes.reading import read_table
+from transfer_meta.readers.whole_table import read_table
 
 COLUMNS = ("model", "adaptation", "source", "target", "seed", "score", "baseline")
 TASKWEB_FILE = ("model", "adaptation", "target", "source", "seed", "score", "baseline")

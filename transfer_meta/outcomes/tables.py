@@ -15,7 +15,8 @@ from pathlib import Path
 import pandas as pd
 
 from transfer_meta.files import digest
-from transfer_meta.outcomes.checks import (
+from transfer_meta.outcomes.shipped import find_shipped
+from transfer_meta.outcomes.table_checks import (
     KNOWN,
     MARKS,
     MEASURED,
@@ -29,8 +30,7 @@ from transfer_meta.outcomes.checks import (
     with_names,
     with_numbers,
 )
-from transfer_meta.outcomes.reading import read_table
-from transfer_meta.outcomes.shipped import find_shipped
+from transfer_meta.readers.whole_table import read_table
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
+from transfer_meta.predictors.logistic_solver import BoolArray
 from transfer_meta.predictors.platt import fit_platt, platt_probability
-from transfer_meta.predictors.solver import BoolArray
 from transfer_meta.records import FloatArray
 
 CALIBRATORS = ("platt", "isotonic", "beta")

@@ -10,10 +10,10 @@ import pandas as pd
 from transfer_meta.predictors.base import names
 from transfer_meta.predictors.ensemble import stack_weights
 from transfer_meta.predictors.gp import GaussianProcessPredictor
-from transfer_meta.predictors.grid import find
 from transfer_meta.predictors.new_sources import expectation
-from transfer_meta.predictors.relative import RelativePredictor
+from transfer_meta.predictors.outcome_tensor import find
 from transfer_meta.predictors.ridge import RidgePredictor
+from transfer_meta.predictors.within_target import RelativePredictor
 from transfer_meta.records import FloatArray
 
 FEW_TARGETS = 6

@@ -10,7 +10,13 @@ import pandas as pd
 
 from transfer_meta.predictors.base import Fold, Prediction
 from transfer_meta.predictors.logistic import LogisticPredictor
-from transfer_meta.predictors.solver import BoolArray, eliminate, scale_and_fill, solve, with_intercept
+from transfer_meta.predictors.logistic_solver import (
+    BoolArray,
+    eliminate,
+    scale_and_fill,
+    solve,
+    with_intercept,
+)
 from transfer_meta.records import FloatArray
 
 

@@ -12,8 +12,8 @@ from sklearn.base import clone
 from transfer_meta.errors import unknown
 from transfer_meta.predictors.gp import GaussianProcessPredictor
 from transfer_meta.predictors.lambdarank import LambdaRankPredictor
-from transfer_meta.predictors.relative import RelativePredictor
 from transfer_meta.predictors.ridge import RidgePredictor
+from transfer_meta.predictors.within_target import RelativePredictor
 from transfer_meta.records import FloatArray
 
 MEMBERS = ("gp", "ridge", "trees", "lambdarank")

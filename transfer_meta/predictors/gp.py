@@ -10,14 +10,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from transfer_meta.predictors.base import names
-from transfer_meta.predictors.grid import TYPICAL_LIKENESS, OutcomeGrid, find
-from transfer_meta.predictors.relative import (
+from transfer_meta.predictors.outcome_tensor import TYPICAL_LIKENESS, OutcomeGrid, find
+from transfer_meta.predictors.task_kernel import TaskSpace, space_state
+from transfer_meta.predictors.within_target import (
     RelativePredictor,
     WithinTarget,
     settings_of,
     target_folds,
 )
-from transfer_meta.predictors.task_space import TaskSpace, space_state
 from transfer_meta.records import FloatArray
 
 # Shares of the variance of a standardised gain.  Not tuned: a source's effect on everybody, on targets near to

@@ -12,9 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from transfer_meta.predictors.base import names
-from transfer_meta.predictors.grid import OutcomeGrid, find
-from transfer_meta.predictors.relative import Codes, settings_of
-from transfer_meta.predictors.task_space import TaskSpace
+from transfer_meta.predictors.outcome_tensor import OutcomeGrid, find
+from transfer_meta.predictors.task_kernel import TaskSpace
+from transfer_meta.predictors.within_target import Codes, settings_of
 from transfer_meta.records import FloatArray
 
 Names = NDArray[np.object_]

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import pandas as pd
 
-from transfer_meta.predictors.grid import OutcomeGrid
 from transfer_meta.predictors.history import FEATURES, history_features
-from transfer_meta.predictors.relative import RelativePredictor
-from transfer_meta.predictors.task_space import TaskSpace, space_state
+from transfer_meta.predictors.outcome_tensor import OutcomeGrid
+from transfer_meta.predictors.task_kernel import TaskSpace, space_state
+from transfer_meta.predictors.within_target import RelativePredictor
 from transfer_meta.records import FloatArray
 
 

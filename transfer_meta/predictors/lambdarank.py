@@ -9,9 +9,11 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from transfer_meta.errors import InputError
-from transfer_meta.predictors.grid import OutcomeGrid
 from transfer_meta.predictors.history import history_features
-from transfer_meta.predictors.relative import (
+from transfer_meta.predictors.outcome_tensor import OutcomeGrid
+from transfer_meta.predictors.task_kernel import TaskSpace, space_state
+from transfer_meta.predictors.trees import REPRODUCIBLE, TreeSettings, raw_scores, train_trees
+from transfer_meta.predictors.within_target import (
     Codes,
     RelativePredictor,
     WithinTarget,
@@ -19,8 +21,6 @@ from transfer_meta.predictors.relative import (
     group_rows,
     settings_of,
 )
-from transfer_meta.predictors.task_space import TaskSpace, space_state
-from transfer_meta.predictors.trees import REPRODUCIBLE, TreeSettings, raw_scores, train_trees
 from transfer_meta.records import FloatArray
 
 TOP_RANKS = 31

@@ -16,7 +16,7 @@ from transfer_meta.predictors.base import (
     class_means,
     expected_gain,
 )
-from transfer_meta.predictors.solver import BoolArray, scale_and_fill, solve, with_intercept
+from transfer_meta.predictors.logistic_solver import BoolArray, scale_and_fill, solve, with_intercept
 from transfer_meta.records import FloatArray
 
 # Folds are solved together in stacks of about this many numbers: a stack that fits the cache is fastest.

@@ -16,7 +16,7 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 
-from transfer_meta.predictors.relative import group_codes, group_means
+from transfer_meta.predictors.within_target import group_codes, group_means
 from transfer_meta.records import FloatArray
 
 EXPECTED: tuple[dict[str, float], ...] = (

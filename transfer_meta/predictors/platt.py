@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import expit
 
-from transfer_meta.predictors.solver import BoolArray
+from transfer_meta.predictors.logistic_solver import BoolArray
 from transfer_meta.records import FloatArray
 
 

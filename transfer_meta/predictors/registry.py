@@ -22,12 +22,12 @@ from transfer_meta.predictors.gp import GaussianProcessPredictor
 from transfer_meta.predictors.knn_targets import NearestTargetsPredictor
 from transfer_meta.predictors.lambdarank import LambdaRankPredictor, LangRankPredictor
 from transfer_meta.predictors.logistic import LogisticPredictor
-from transfer_meta.predictors.relative_logistic import RelativeLogisticPredictor
 from transfer_meta.predictors.ridge import RidgePredictor
 from transfer_meta.predictors.rules import RulePredictor
-from transfer_meta.predictors.similarity import SimilarityPredictor
+from transfer_meta.predictors.single_feature import SimilarityPredictor
 from transfer_meta.predictors.source_popularity import SourcePopularityPredictor
 from transfer_meta.predictors.tuning import TunedPredictor
+from transfer_meta.predictors.within_target_logistic import RelativeLogisticPredictor
 
 GRADIENT_FEATURES = ("grad_30", "slope_30")
 

@@ -10,11 +10,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from transfer_meta.predictors.base import names
-from transfer_meta.predictors.grid import OutcomeGrid
 from transfer_meta.predictors.history import FEATURES as HISTORY
 from transfer_meta.predictors.history import history_features
-from transfer_meta.predictors.relative import RelativePredictor, WithinTarget, group_codes, group_rows
-from transfer_meta.predictors.task_space import TaskSpace, space_state
+from transfer_meta.predictors.outcome_tensor import OutcomeGrid
+from transfer_meta.predictors.task_kernel import TaskSpace, space_state
+from transfer_meta.predictors.within_target import (
+    RelativePredictor,
+    WithinTarget,
+    group_codes,
+    group_rows,
+)
 from transfer_meta.records import FloatArray
 
 PENALTIES = tuple(float(10.0**e) for e in np.arange(0.0, 5.1, 0.5))

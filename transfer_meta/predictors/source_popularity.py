@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from transfer_meta.predictors.base import Prediction, TransferPredictor, names
-from transfer_meta.predictors.relative import settings_of
+from transfer_meta.predictors.within_target import settings_of
 
 
 class SourcePopularityPredictor(TransferPredictor):

@@ -12,7 +12,7 @@ from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils.validation import check_is_fitted
 
 from transfer_meta.predictors.base import Fold, Prediction, TransferPredictor
-from transfer_meta.predictors.relative import RelativePredictor, group_codes, group_rows
+from transfer_meta.predictors.within_target import RelativePredictor, group_codes, group_rows
 from transfer_meta.records import FloatArray
 
 # For each tunable parameter of each family: kind, low, high; "log" spreads trials over orders of magnitude.

@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from transfer_meta.features.pairs import pair_features
-from transfer_meta.features.similarity import Vectors
-from transfer_meta.recommender.features import pair_table, task_features
+from transfer_meta.features.pair_features import pair_features
+from transfer_meta.features.vectors.similarities import Vectors
+from transfer_meta.recommender.describe_target import Look
+from transfer_meta.recommender.inputs import pair_table, task_features
 from transfer_meta.recommender.library import Library
-from transfer_meta.recommender.looking import Look
-from transfer_meta.recommender.training import level_features, used_columns
+from transfer_meta.recommender.training_pairs import level_features, used_columns
 from transfer_meta.records import TaskProfile
 
 SAME = 0.9

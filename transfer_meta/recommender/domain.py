@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transfer_meta.features.similarity import Vectors
-from transfer_meta.predictors.relative import group_means
-from transfer_meta.recommender.features import KINDS, STATISTICS, pair_table
+from transfer_meta.features.vectors.similarities import Vectors
+from transfer_meta.predictors.within_target import group_means
+from transfer_meta.recommender.inputs import KINDS, STATISTICS, pair_table
 from transfer_meta.recommender.library import Library
 from transfer_meta.records import FloatArray, TaskProfile
 

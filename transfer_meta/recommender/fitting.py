@@ -11,10 +11,10 @@ import numpy as np
 from transfer_meta.evaluation.calibration import expected_calibration_error, reliability
 from transfer_meta.evaluation.conformal import COVERAGE, Conformal, fit_conformal, interval_coverage
 from transfer_meta.evaluation.metrics import PairPredictions, PairTruth, evaluate
-from transfer_meta.recommender.advisor import Advisor
 from transfer_meta.recommender.domain import Domain
+from transfer_meta.recommender.gain_model import Advisor
 from transfer_meta.recommender.library import Library
-from transfer_meta.recommender.training import Training
+from transfer_meta.recommender.training_pairs import Training
 
 OnProgress = Callable[[int, int], None]
 METRICS = ("spearman", "regret@1", "regret@3", "auroc_within_target", "brier")

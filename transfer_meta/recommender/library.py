@@ -12,11 +12,11 @@ import pandas as pd
 
 from transfer_meta.errors import InputError
 from transfer_meta.features.profile_files import load_profile
-from transfer_meta.features.similarity import Vectors
-from transfer_meta.features.vector_files import load_vectors
-from transfer_meta.outcomes.reading import read_table
+from transfer_meta.features.vectors.similarities import Vectors
+from transfer_meta.features.vectors.vector_files import load_vectors
 from transfer_meta.outcomes.shipped import Shipped, find_shipped
 from transfer_meta.outcomes.tables import OutcomeTable, build_table
+from transfer_meta.readers.whole_table import read_table
 from transfer_meta.records import TaskProfile
 
 DATASET = "minilm-grid"
@@ -40,13 +40,13 @@ class Library:
     profiles : mapping of str to TaskProfile
         Of every task in the outcomes, with sketches and features of the learning curve.
     vectors : mapping of str to Vectors
-        The same, by the names that `transfer_meta.features.similarity` knows.
+        The same, by the names that `transfer_meta.features.vectors.similarities` knows.
     profile_examples : int or None
         So many training examples at most were profiled and embedded of each.
     embedding : mapping
-        How the vectors were made, see `transfer_meta.features.vector_files`.
+        How the vectors were made, see `transfer_meta.features.vectors.vector_files`.
     training : mapping
-        Fields of `transfer_meta.harness.config.TrainingSettings` that the outcomes were made with.
+        Fields of `transfer_meta.training.stage.TrainingSettings` that the outcomes were made with.
     encoder : str
         What was fine-tuned.
     """

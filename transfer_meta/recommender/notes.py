@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 from transfer_meta.outcomes.shipped import find_shipped
-from transfer_meta.recommender.answer import SourceAdvice
-from transfer_meta.recommender.features import MODES
+from transfer_meta.recommender.describe_target import Look
+from transfer_meta.recommender.inputs import MODES
 from transfer_meta.recommender.library import Library
-from transfer_meta.recommender.looking import Look
-from transfer_meta.recommender.models import model_name
+from transfer_meta.recommender.persistence import model_name
+from transfer_meta.recommender.recommendation import SourceAdvice
 
 
 def notes_on(advice: list[SourceAdvice], target: Look, library: Library) -> list[str]:

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from transfer_meta.predictors.task_space import TaskSpace
-from transfer_meta.recommender.advisor import Advisor
-from transfer_meta.recommender.answer import Reason, percent
-from transfer_meta.recommender.features import TYPE_PREFIX
+from transfer_meta.predictors.task_kernel import TaskSpace
+from transfer_meta.recommender.gain_model import Advisor
+from transfer_meta.recommender.inputs import TYPE_PREFIX
 from transfer_meta.recommender.library import Library
+from transfer_meta.recommender.recommendation import Reason, percent
 from transfer_meta.records import TaskProfile
 
 SHOWN = 3

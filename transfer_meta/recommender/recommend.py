@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from transfer_meta.errors import InputError, nearest, unknown
-from transfer_meta.recommender.answer import Recommendation, SourceAdvice, verdict_of
 from transfer_meta.recommender.candidates import Pairs, known_as, shared_examples
-from transfer_meta.recommender.features import MODES
+from transfer_meta.recommender.describe_target import Look, Tell, best_mode, look_at
 from transfer_meta.recommender.fitting import Recommender
+from transfer_meta.recommender.inputs import MODES
 from transfer_meta.recommender.library import DATASET, METHODS, Library, open_library
-from transfer_meta.recommender.looking import Look, Tell, best_mode, look_at
-from transfer_meta.recommender.models import shipped_recommender
 from transfer_meta.recommender.notes import notes_on, what_more
+from transfer_meta.recommender.persistence import shipped_recommender
 from transfer_meta.recommender.reasons import Explainer
-from transfer_meta.recommender.training import Training
+from transfer_meta.recommender.recommendation import Recommendation, SourceAdvice, verdict_of
+from transfer_meta.recommender.training_pairs import Training
 from transfer_meta.tasks import Task
 from transfer_meta.tasks.resolve import find_tasks, load_named
 from transfer_meta.tasks.settings import ReadSettings

@@ -13,12 +13,12 @@ from transfer_meta.errors import InputError
 from transfer_meta.evaluation.benchmark import SHUFFLES, BenchmarkResult, BenchmarkSettings, benchmark
 from transfer_meta.evaluation.calibration import reliability
 from transfer_meta.evaluation.splits import PROTOCOLS
-from transfer_meta.features.similarity import Vectors
+from transfer_meta.features.vectors.similarities import Vectors
 from transfer_meta.importance import COLUMNS, OnProgress, feature_importance
 from transfer_meta.metadataset import MetaDataset, build_metadataset
 from transfer_meta.outcomes.tables import OutcomeTable
 from transfer_meta.predictors import BY_TARGET, UNTUNED, make_predictor
-from transfer_meta.report.published import PUBLISHED
+from transfer_meta.report.published_figures import PUBLISHED
 
 # What explains the predictions: (method, level) and the predictor that it explains.
 EXPLANATIONS = {

@@ -13,11 +13,13 @@ from transfer_meta.evaluation.splits import PROTOCOLS
 from transfer_meta.files import atomic_file
 from transfer_meta.metadataset import build_metadataset
 from transfer_meta.outcomes.tables import OutcomeTable
-from transfer_meta.report import figures
 from transfer_meta.report.build import METRICS_SHOWN, Report
-from transfer_meta.report.explained import coefficient_section, importance_tables
-from transfer_meta.report.learning_curves import learning_curves
-from transfer_meta.report.protocols import (
+from transfer_meta.report.figures import charts
+from transfer_meta.report.figures.learning_curves import learning_curves
+from transfer_meta.report.figures.task_map import task_map
+from transfer_meta.report.figures.violins import MOST_TARGETS, score_violins, target_scores
+from transfer_meta.report.importance_section import coefficient_section, importance_tables
+from transfer_meta.report.protocol_section import (
     CONTROLS,
     beside_the_paper,
     ceiling_section,
@@ -25,11 +27,9 @@ from transfer_meta.report.protocols import (
     protocol_dots,
     protocol_section,
 )
-from transfer_meta.report.published import PUBLISHED
-from transfer_meta.report.task_map import task_map
+from transfer_meta.report.published_figures import PUBLISHED
+from transfer_meta.report.reliability_section import decision_section, reliability_section
 from transfer_meta.report.templates import number, render_template
-from transfer_meta.report.trust import decision_section, reliability_section
-from transfer_meta.report.violins import MOST_TARGETS, score_violins, target_scores
 
 __all__ = ["number", "render", "write_report"]
 
@@ -90,7 +90,7 @@ def _heatmap(table: OutcomeTable) -> str | None:
     gains = table.pairs.pivot_table(index="target", columns="source", values="gain", aggfunc="mean")
     if max(gains.shape) > LARGEST_HEATMAP:
         return None
-    return figures.gain_heatmap(gains)
+    return charts.gain_heatmap(gains)
 
 
 def _violins(table: OutcomeTable, result: BenchmarkResult) -> dict[str, Any] | None:

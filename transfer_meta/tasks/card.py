@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from transfer_meta.errors import InputError, nearest
-from transfer_meta.tasks.opening import open_bytes, shown
+from transfer_meta.readers.opening import open_bytes, shown
 from transfer_meta.tasks.settings import ReadSettings
 
 _MAX_CARD = 2**20

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from transfer_meta.errors import InputError
+from transfer_meta.readers.opening import shown
 from transfer_meta.records import Example, Label, TaskType
-from transfer_meta.tasks.load import RowSplit
-from transfer_meta.tasks.opening import shown
+from transfer_meta.tasks.build import RowSplit
 from transfer_meta.tasks.task import Task
 
 #: More classes than this are no classes: the wrong column, most likely.  Also bounds the memory.

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transfer_meta.errors import InputError
+from transfer_meta.readers.opening import MAX_LINE, find_encoding, first_lines, text_lines
+from transfer_meta.readers.rows import FileRows, Row
 from transfer_meta.tasks.iob import PLAIN, detect_scheme
-from transfer_meta.tasks.opening import MAX_LINE, find_encoding, first_lines, text_lines
-from transfer_meta.tasks.rows import FileRows, Row
 
 #: Tokens of one sentence; more means that the empty lines are missing.
 MAX_TOKENS = 100_000

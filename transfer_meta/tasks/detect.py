@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from transfer_meta.errors import InputError, unknown
+from transfer_meta.readers.opening import shown
+from transfer_meta.readers.rows import Row, Rows, sample
 from transfer_meta.records import TaskType
 from transfer_meta.tasks.examples import as_number, is_missing
-from transfer_meta.tasks.opening import shown
-from transfer_meta.tasks.rows import Row, Rows, sample
 
 #: What a column is for, by task type; a question mark: may be absent.
 ROLES: dict[TaskType, tuple[str, ...]] = {

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from transfer_meta.errors import InputError
+from transfer_meta.readers.jsonl import kind
+from transfer_meta.readers.rows import Row, Rows
 from transfer_meta.records import Answer, Example, TaskType
 from transfer_meta.tasks.conll import ConllSentences
 from transfer_meta.tasks.iob import PLAIN, find_illegal, repair
-from transfer_meta.tasks.jsonl import kind
-from transfer_meta.tasks.rows import Row, Rows
 
 Columns = Mapping[str, str]
 Numbered = Iterator[tuple[int, Example]]

@@ -10,10 +10,10 @@ from types import ModuleType
 from typing import Any
 
 from transfer_meta.errors import InputError, unknown
+from transfer_meta.readers.rows import Row
 from transfer_meta.records import TaskType
+from transfer_meta.tasks.build import build_task
 from transfer_meta.tasks.detect import detect
-from transfer_meta.tasks.load import build_task
-from transfer_meta.tasks.rows import Row
 from transfer_meta.tasks.settings import ReadSettings
 from transfer_meta.tasks.task import Task
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from transfer_meta.errors import InputError, nearest
+from transfer_meta.tasks.build import PACKED, build_task, file_format, open_rows
 from transfer_meta.tasks.card import is_card, read_card
-from transfer_meta.tasks.load import PACKED, build_task, file_format, open_rows
 from transfer_meta.tasks.settings import ReadSettings
 from transfer_meta.tasks.task import Task
 

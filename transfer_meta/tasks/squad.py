@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from transfer_meta.errors import InputError
-from transfer_meta.tasks.json_stream import JsonStream
-from transfer_meta.tasks.jsonl import JsonLines, kind, open_jsonl
-from transfer_meta.tasks.opening import find_encoding
-from transfer_meta.tasks.rows import FileRows, Row
+from transfer_meta.readers.json_stream import JsonStream
+from transfer_meta.readers.jsonl import JsonLines, kind, open_jsonl
+from transfer_meta.readers.opening import find_encoding
+from transfer_meta.readers.rows import FileRows, Row
 
 
 @dataclass(frozen=True)

@@ -214,8 +214,8 @@ class Task:
         InputError
             As `from_file`, with the row's position from 0.
         """
-        from transfer_meta.tasks.frame import FrameRows
-        from transfer_meta.tasks.load import build_task
+        from transfer_meta.readers.data_frame import FrameRows
+        from transfer_meta.tasks.build import build_task
         from transfer_meta.tasks.settings import ReadSettings
 
         by_split = frames if isinstance(frames, Mapping) else {"train": frames}

@@ -135,10 +135,10 @@ def correctness(options: argparse.Namespace, name: str, out: Path) -> None:
     """The same run without dropout, whose masks differ: on the CPU, on the device in float32 and in bf16."""
     import numpy as np
 
-    from transfer_meta.harness import heads
-    from transfer_meta.harness.config import Stage, TrainingSettings
-    from transfer_meta.harness.finetune import finetune
+    from transfer_meta.encoding import heads
     from transfer_meta.tasks import Task
+    from transfer_meta.training.finetune import finetune
+    from transfer_meta.training.stage import Stage, TrainingSettings
 
     task = Task.from_file(next(options.tasks.glob(f"{name}.train.*")), name=name)
     settings = TrainingSettings(
@@ -180,7 +180,7 @@ def without_dropout(encoder: Path, copy: Path) -> str:
 
 def side_by_side(options: argparse.Namespace, names: list[str], out: Path) -> None:
     """Runs per hour of single-task runs with so many of them on the card at a time."""
-    from transfer_meta.outcomes.store import Store
+    from transfer_meta.runs.store.run_store import Store
 
     counts = (1, 2) if options.tiny else SIDE_BY_SIDE
     rows: list[dict[str, Any]] = []

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from transfer_meta.errors import InputError
+from transfer_meta.recommender.recommendation import Reason, Recommendation, SourceAdvice, verdict_of
+from transfer_meta.report.recommendation_page import interval_plot, render_advice, write_advice
+
+FIGURES = {
+    "spearman": 0.5, "regret@1": 0.01, "regret@3": 0.0, "coverage": 0.91, "coverage_promised": 0.9,
+    "calibration_error": 0.05, "share_gaining": 0.4,
+}  # fmt: skip
+NASTY = "<script>alert('$x$')</script>"
+
+
+def advice(
+    rank: int, name: str, gain: float, *, p: float = 0.7, duplicate: bool = False
+) -> SourceAdvice:
+    reasons = (Reason("task type", "classification", gain / 2, "classification, as the target"),)
+    return SourceAdvice(
+        name, rank, p, gain, gain - 0.1, gain + 0.1, reasons, 3, duplicate, 0.25 if duplicate else 0.0
+    )
+
+
+@pytest.fixture
+def answer() -> Recommendation:
+    sources = (advice(1, NASTY, 0.05, duplicate=True), advice(2, "trec", -0.02, p=0.3))
+    model = {
+        "dataset": "toy", "method": "intermediate", "regime": "1-1", "n_targets": 4, "n_outcomes": 12,
+        "figures": FIGURES, "reliability": [{"predicted": 0.7, "observed": 0.6, "n": 5}],
+    }  # fmt: skip
+    return Recommendation(
+        NASTY,
+        "text",
+        verdict_of(sources, coverage=0.9, skill=0.5),
+        sources,
+        2,
+        ("a note",),
+        widened=2.0,
+        model=model,
+    )
+
+
+def test_page_says_it_all_and_escapes_names(answer: Recommendation) -> None:
+    text = render_advice(answer)
+    assert "<script>" not in text
+    assert "&lt;script&gt;" in text
+    for said in (
+        "+5.0 %",
+        "−2.0 %",
+        "70 %",
+        "shares 25 % of the texts",
+        "a note",
+        "2.0 times as wide",
+        "91 %; 90 %",
+    ):
+        assert said in text
+    assert text.count("classification, as the target") == 2
+
+
+def test_plot_is_an_image_with_a_text(answer: Recommendation) -> None:
+    svg = interval_plot(answer.sources)
+    assert svg.startswith("<svg")
+    assert 'role="img"' in svg
+    assert "Expected gain of 2 sources" in svg
+
+
+def test_it_is_written_whole_or_not_at_all(answer: Recommendation, tmp_path: Path) -> None:
+    path = write_advice(answer, tmp_path / "a.html")
+    assert path.read_text(encoding="utf-8") == render_advice(answer)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError):
+        write_advice(answer, tmp_path / "file" / "a.html")
+
+
+def test_verdicts() -> None:
+    good, bad = advice(1, "a", 0.05), advice(1, "b", 0.05, p=0.4)
+    assert verdict_of((good, advice(2, "c", 0.01)), coverage=0.9, skill=0.5).startswith("Try a first")
+    assert "then c" in verdict_of((good, advice(2, "c", 0.01)), coverage=0.9, skill=0.5)
+    assert "A loss is possible" in verdict_of((good,), coverage=0.9, skill=0.5)
+    assert verdict_of((bad,), coverage=0.9, skill=0.5).startswith("No source is likely to help")
+    assert verdict_of((advice(1, "a", -0.01),), coverage=0.9, skill=0.5).startswith(
+        "No source is likely to help"
+    )
+    sure = SourceAdvice("a", 1, 0.99, 0.3, 0.1, 0.5, (), 3, False)
+    assert "no better than chance" in verdict_of((good,), coverage=0.9, skill=-0.02)
+    assert "loss" not in verdict_of((sure,), coverage=0.9, skill=0.5)

@@ -1,0 +1,51 @@
+"""Opening by format, and building tasks of tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from transfer_meta.errors import InputError
+from transfer_meta.records import TaskType
+from transfer_meta.tasks import Task
+from transfer_meta.tasks.build import file_format
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [("a.csv", "csv"), ("a.CSV.GZ", "csv"), ("a.tsv.zst", "tsv"), ("a.ndjson", "jsonl"), ("a.conllu", "conll"),
+     ("a.txt", None), ("a", None), ("a.gz", None), ("a.csv.txt", None)],
+)  # fmt: skip
+def test_formats_by_suffix(name: str, format: str | None) -> None:
+    assert file_format(Path(name)) == format
+
+
+def write(folder: Path, **splits: str) -> Path:
+    for split, text in splits.items():
+        (folder / f"t.{split}.csv").write_text(text)
+    return folder / "t"
+
+
+def test_all_splits_are_read_as_train_is(tmp_path: Path) -> None:
+    # Alone, the test split's whole numbers would be asked for.
+    path = write(tmp_path, train="text,score\na,1.5\nb,2\n", test="score,text\n3,c\n")
+    task = Task.from_file(path)
+    assert task.type is TaskType.REGRESSION
+    assert next(task.examples("test")).label == 3.0
+
+
+def test_every_split_is_looked_at_before_the_first_use(tmp_path: Path) -> None:
+    good = "text,label\na,x\n"
+    with pytest.raises(InputError, match=r"t\.test\.csv:2: there is no 'label'"):
+        Task.from_file(write(tmp_path, train=good, test="text,other\na,x\n"))
+    with pytest.raises(InputError, match=r"t\.test\.csv: the file is empty"):
+        Task.from_file(write(tmp_path, train=good, test=""))
+
+
+def test_what_was_detected_is_noted(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("text;label\né;x\n".encode("utf-16"))
+    assert Task.from_file(path).notes == (
+        "classification", "text = text, label = label", "separated by ';', quoted", "utf-16",
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Encoders and what is computed with them without a full fine-tuning run: vectors, Fisher information, scores."""

@@ -1,0 +1,269 @@
+"""The diagonal of the Fisher information of an encoder's parts, exact per example.
+
+F = (1/n) Σₙ (∇θ ln p(yₙ | xₙ))²: the gradient of every single example is squared.  Automatic
+differentiation gives only the gradient of a batch's sum, and squaring that is another quantity, one
+that depends on the batch size.  Here a batch is run forward and backward once, through the activations
+alone. For a linear layer the gradient of one example is the product δᵀa of what flows back to its
+outputs, (tokens, out), and what went into it, (tokens, in); it is formed, squared and added up while it
+is in the processor's cache.  That costs the multiplications of the ordinary backward pass, and memory
+for one such product whatever the batch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from transfer_meta.encoding.encoder_parts import Part, find_parts
+from transfer_meta.encoding.onednn import fast_linear
+from transfer_meta.errors import InputError
+
+Batch = TypeVar("Batch")
+
+
+@dataclass(frozen=True)
+class Forward:
+    """What one forward pass of a batch gives.
+
+    Parameters
+    ----------
+    log_likelihood : tensor of shape (draws, examples)
+        ln p(y | x) in nats: one row for the gold labels, or one a draw of labels from the model.
+    example_of_input : tensor of shape (inputs,)
+        Which example each row of the encoder's input belongs to, ascending: a question with several
+        windows or choices is one example of several inputs.
+    mask : bool tensor of shape (inputs, tokens) or None
+        True at tokens, False at padding; None where nothing is padded.
+    """
+
+    log_likelihood: Tensor
+    example_of_input: Tensor
+    mask: Tensor | None
+
+
+def diagonal_fisher(
+    encoder: nn.Module,
+    batches: Iterable[Batch],
+    forward: Callable[[Batch], Forward],
+    *,
+    squared: bool = True,
+    per_example: bool = True,
+    embeddings: bool = False,
+    temporary_bytes: int = 256 * 2**20,
+) -> dict[str, NDArray[np.float32]]:
+    """Mean squared gradient of the log-likelihood, for every part of the encoder.
+
+    Parameters
+    ----------
+    encoder : module
+        BERT-like (see `parts.find_parts`); called within `forward`, once a batch.  Dropout is off
+        meanwhile.
+    batches : iterable
+        The result does not depend on how the examples are cut into batches, nor on padding.
+    forward : callable
+        Runs encoder and head on a batch.
+    squared : bool
+        False: the mean gradient itself, with its sign.
+    per_example : bool
+        False: the gradient is summed over a batch and then squared, (1/n) Σ_batches (Σₙ ∇)², as public
+        code does it; depends on the batches, offered for comparison.
+    embeddings : bool
+        Also the word embeddings and their layer norm.
+    temporary_bytes : int
+        Bound on the temporary products on CUDA, where several examples are multiplied at once.
+
+    Returns
+    -------
+    dict of str to float32 array
+        ``layer.I.query``, ``.key``, ``.value``, ``.attention_output``, ``.attention_norm``,
+        ``.feed_forward_in``, ``.feed_forward_out``, ``.output_norm``: weights, flattened, then biases.
+        ``layer.I.output``: the layer's output activations (width,), the mean over an example's tokens
+        of the squared gradient of its log-likelihood, averaged over examples.
+        ``pooled_output`` (width,): the squared gradient for a shift of all tokens of the last layer,
+        which is the gradient for their mean where the head reads that.
+
+    Raises
+    ------
+    InputError
+        An encoder whose parts are not known, or that uses one part several times; no examples.
+
+    References
+    ----------
+    Vu et al. 2020, "Exploring and predicting transferability across NLP tasks"; Achille et al. 2019,
+    "Task2Vec: task embedding for meta-learning".
+    """
+    parts = find_parts(encoder, embeddings=embeddings)
+    tap = _Tap(squared=squared, per_example=per_example, temporary_bytes=temporary_bytes)
+    examples = draws = 0
+    device = next(encoder.parameters()).device
+    with _frozen(encoder), tap.attached(encoder, parts), fast_linear(device):
+        for batch in batches:
+            tap.calls.clear()
+            result = forward(batch)
+            tap.start(result)
+            draws = len(result.log_likelihood)
+            for draw in range(draws):
+                # The gradient itself is not wanted: the hooks read what flows by.
+                torch.autograd.grad(
+                    result.log_likelihood[draw].sum(), tap.entry, retain_graph=draw + 1 < draws
+                )
+            examples += result.log_likelihood.shape[1]
+    if not examples:
+        raise InputError("no examples to compute the Fisher information of")
+    return {name: tap.vector(name) / np.float32(examples * draws) for name in parts}
+
+
+class _Tap:
+    """Hooks on an encoder's parts, and the sums that they add to."""
+
+    def __init__(self, *, squared: bool, per_example: bool, temporary_bytes: int) -> None:
+        self.totals: dict[str, list[Tensor]] = {}
+        self.calls: set[str] = set()
+        self._squared = squared
+        self._per_example = per_example
+        self._temporary_bytes = temporary_bytes
+
+    @contextlib.contextmanager
+    def attached(self, encoder: nn.Module, parts: Mapping[str, Part]) -> Iterator[None]:
+        """Hooks on while the block runs."""
+        # With all weights frozen, a graph begins where something is made to need a gradient.
+        words: Any = encoder.get_input_embeddings()  # type: ignore[operator]
+        handles = [words.register_forward_hook(self._enter)]
+        for name, part in parts.items():
+            handles.append(part.module.register_forward_hook(self._listener(name, part)))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def start(self, result: Forward) -> None:
+        """Note which inputs and tokens belong to which example of the batch."""
+        owner = result.example_of_input
+        mask = torch.ones_like(self._ids) if result.mask is None else result.mask.long()
+        tokens = torch.zeros(int(owner[-1]) + 1, device=owner.device)
+        self._tokens_of_input = tokens.index_add_(0, owner, mask.sum(1).float())[owner]
+        self._example = owner if self._per_example else torch.zeros_like(owner)
+        self._count = int(self._example[-1]) + 1
+        last = (mask * torch.arange(1, mask.shape[1] + 1, device=mask.device)).amax(1).tolist()
+        inputs = torch.bincount(self._example, minlength=self._count).cumsum(0).tolist()
+        # First input, the one after the last, and the longest one's tokens, for every example.
+        self._spans = [
+            (first, stop, max(last[first:stop]))
+            for first, stop in zip([0, *inputs], inputs, strict=False)
+        ]
+
+    def vector(self, name: str) -> NDArray[np.float32]:
+        """The sums of one part as one vector."""
+        return torch.cat([total.flatten() for total in self.totals[name]]).cpu().numpy()
+
+    def _enter(self, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        self._ids = inputs[0]
+        self.entry = output.detach().requires_grad_()
+        return self.entry
+
+    def _listener(self, name: str, part: Part) -> Callable[..., None]:
+        """A forward hook that waits for the gradient of the part's output."""
+        add = getattr(self, f"_add_{part.kind}")
+
+        def forward_hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
+            if name in self.calls:
+                raise InputError(
+                    f"the encoder uses its part '{name}' more than once in a pass (shared layers): the "
+                    "per-example Fisher information is not supported for it"
+                )
+            self.calls.add(name)
+            result = output[0] if isinstance(output, tuple) else output
+            given = inputs[0].detach() if inputs else None
+            result.register_hook(lambda delta: add(name, module, given, delta))
+
+        return forward_hook
+
+    def _add_linear(self, name: str, module: nn.Linear, given: Tensor, delta: Tensor) -> None:
+        if name not in self.totals:
+            self.totals[name] = [torch.zeros_like(module.weight)]
+            if module.bias is not None:
+                self.totals[name].append(torch.zeros_like(module.bias))
+        total, *bias = self.totals[name]
+        if bias:
+            self._add_sums(bias[0], delta.sum(1))
+        if not self._squared:
+            total.addmm_(delta.flatten(0, 1).t(), given.flatten(0, 1))
+        elif delta.is_cuda and self._count == len(delta):
+            size = max(1, self._temporary_bytes // (2 * total.numel() * total.element_size()))
+            for some_delta, some_given in zip(delta.split(size), given.split(size), strict=True):
+                total.add_(torch.bmm(some_delta.transpose(1, 2), some_given).square_().sum(0))
+        else:
+            for first, stop, tokens in self._spans:
+                # δᵀa, written as a linear layer of inputs δᵀ and weights aᵀ, which `fast_linear` knows.
+                product = functional.linear(
+                    delta[first:stop, :tokens].flatten(0, 1).t(),
+                    given[first:stop, :tokens].flatten(0, 1).t(),
+                )
+                total.addcmul_(product, product)
+
+    def _add_norm(self, name: str, module: nn.LayerNorm, given: Tensor, delta: Tensor) -> None:
+        if name not in self.totals:
+            self.totals[name] = [torch.zeros_like(module.weight), torch.zeros_like(module.bias)]
+        weight, bias = self.totals[name]
+        normalised = functional.layer_norm(given, module.normalized_shape, eps=module.eps)
+        self._add_sums(weight, (delta * normalised).sum(1))
+        self._add_sums(bias, delta.sum(1))
+
+    def _add_activation(self, name: str, _: nn.Module, __: Tensor | None, delta: Tensor) -> None:
+        values = delta.square() if self._squared else delta
+        self._add(name, (values.sum(1) / self._tokens_of_input[:, None]).sum(0))
+
+    def _add_pooled(self, name: str, _: nn.Module, __: Tensor | None, delta: Tensor) -> None:
+        shift = delta.sum(1)
+        self._add(name, (shift.square() if self._squared else shift).sum(0))
+
+    def _add_embedding(self, name: str, module: nn.Embedding, _: Tensor, delta: Tensor) -> None:
+        if name not in self.totals:
+            self.totals[name] = [torch.zeros_like(module.weight)]
+        total = self.totals[name][0]
+        if not self._squared:
+            total.index_add_(0, self._ids.flatten(), delta.flatten(0, 1))
+            return
+        for first, stop, tokens in self._spans:
+            ids, slot = self._ids[first:stop, :tokens].flatten().unique(return_inverse=True)
+            summed = delta.new_zeros(len(ids), delta.shape[-1])
+            summed.index_add_(0, slot, delta[first:stop, :tokens].flatten(0, 1))
+            total.index_add_(0, ids, summed.square_())
+
+    def _add_sums(self, total: Tensor, of_inputs: Tensor) -> None:
+        """Add gradients given for each input, shape (inputs, width): summed by example, then squared."""
+        if self._squared:
+            sums = of_inputs.new_zeros(self._count, of_inputs.shape[1])
+            of_inputs = sums.index_add_(0, self._example, of_inputs).square_()
+        total.add_(of_inputs.sum(0))
+
+    def _add(self, name: str, value: Tensor) -> None:
+        if name in self.totals:
+            self.totals[name][0].add_(value)
+        else:
+            self.totals[name] = [value.clone()]
+
+
+@contextlib.contextmanager
+def _frozen(module: nn.Module) -> Iterator[None]:
+    """Weights without gradients and dropout off, put back as they were afterwards."""
+    wanted = [(weight, weight.requires_grad) for weight in module.parameters()]
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    module.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight, flag in wanted:
+            weight.requires_grad_(flag)
+        for part, mode in modes:
+            part.training = mode

@@ -1,0 +1,237 @@
+"""Examples as flat arrays of token ids, made once and read from disk afterwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfer_meta.files import atomic_folder, digest
+from transfer_meta.records import Example, TaskType
+from transfer_meta.tasks.label_kinds import answers
+
+# Targets with this value count neither in the loss nor in a score.
+IGNORED = -100
+# Changes when the arrays change: older caches are then not read.
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Tokenised examples.  An *item* is one input of the model: an example, a window, or a choice.
+
+    Parameters
+    ----------
+    ids, types : array of shape (tokens,), int32 and uint8
+        Token ids of all items one after the other, and which text of a pair each belongs to.
+    offsets : array of shape (items + 1,), int64
+        Item i is ``ids[offsets[i]:offsets[i + 1]]``.
+    examples : array of shape (items,), int32
+        The example that an item belongs to, ascending.
+    target : array
+        Classification, multiple choice: int32 of shape (examples,), the class or choice, `IGNORED` for a
+        class that training does not know.  Regression: float32 of shape (examples,).  Token
+        classification: int32 of shape (tokens,), the tag of a word at its first token, else `IGNORED`.
+        Question answering: int32 of shape (items, 2), first and last token of the answer, both 0 (the
+        first special token) where the window does not hold it.
+    spans : array of shape (tokens, 2), int32
+        Question answering: the characters of the context that a token stands for, else -1.  Token
+        classification: (word, word), at a word's first token, else -1.  Empty for the other types.
+    """
+
+    ids: NDArray[np.int32]
+    types: NDArray[np.uint8]
+    offsets: NDArray[np.int64]
+    examples: NDArray[np.int32]
+    target: NDArray[Any]
+    spans: NDArray[np.int32]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each item."""
+        return np.diff(self.offsets)
+
+
+def encode_cached(
+    type: TaskType,
+    examples: Sequence[Example],
+    tokenizer: Any,
+    *,
+    labels: Sequence[str],
+    max_length: int,
+    stride: int,
+    cache: Path | None,
+) -> Encoded:
+    """`encode`, or its memory-mapped arrays where they were written before."""
+    if cache is None:
+        return encode(type, examples, tokenizer, labels=labels, max_length=max_length, stride=stride)
+    content = json.dumps([type, labels, max_length, stride, FORMAT, examples], ensure_ascii=False)
+    folder = cache / digest(content, tokenizer.backend_tokenizer.to_str())[:32]
+    if not (folder / "card.json").is_file():
+        encoded = encode(type, examples, tokenizer, labels=labels, max_length=max_length, stride=stride)
+        with atomic_folder(folder) as temporary:
+            for field in fields(Encoded):
+                np.save(temporary / f"{field.name}.npy", getattr(encoded, field.name))
+            (temporary / "card.json").write_text(json.dumps({"format": FORMAT, "type": type}))
+    return Encoded(
+        **{
+            field.name: np.load(folder / f"{field.name}.npy", mmap_mode="r")
+            for field in fields(Encoded)
+        }
+    )
+
+
+def encode(
+    type: TaskType,
+    examples: Sequence[Example],
+    tokenizer: Any,
+    *,
+    labels: Sequence[str],
+    max_length: int,
+    stride: int,
+) -> Encoded:
+    """Tokenise examples whose labels have been checked.
+
+    Parameters
+    ----------
+    type
+        Their task type.
+    examples
+        The examples; a label of None is as unknown as a class that is not in `labels`.
+    tokenizer
+        A fast tokenizer of transformers.
+    labels
+        The classes, in the order of the model's outputs.
+    max_length
+        Tokens an item.  The longer text of a pair is cut; a long context is read in windows.
+    stride
+        Tokens that neighbouring windows share.
+    """
+    if type is TaskType.QUESTION_ANSWERING:
+        return _encode_questions(examples, tokenizer, max_length=max_length, stride=stride)
+    rank = {label: index for index, label in enumerate(labels)}
+    if type is TaskType.TOKEN_CLASSIFICATION:
+        return _encode_words(examples, tokenizer, rank=rank, max_length=max_length)
+    if type is TaskType.MULTIPLE_CHOICE:
+        first = [example.text for example in examples for _ in example.choices]
+        second = [f"{e.text_pair or ''} {choice}".strip() for e in examples for choice in e.choices]
+        numbers = np.repeat(np.arange(len(examples)), [len(example.choices) for example in examples])
+    else:
+        first = [example.text for example in examples]
+        second = [example.text_pair or "" for example in examples]
+        numbers = np.arange(len(examples))
+    pairs = second if any(second) else None
+    batch = tokenizer(first, pairs, truncation=True, max_length=max_length)
+    if type is TaskType.CLASSIFICATION:
+        target = np.array([rank.get(str(e.label), IGNORED) for e in examples], dtype=np.int32)
+    else:
+        kind = np.float32 if type is TaskType.REGRESSION else np.int32
+        target = np.array([example.label for example in examples], dtype=kind)
+    return _flatten(batch, numbers, target)
+
+
+def _encode_words(
+    examples: Sequence[Example], tokenizer: Any, *, rank: dict[str, int], max_length: int
+) -> Encoded:
+    """Sentences with a tag at the first token of each word; words beyond `max_length` are lost."""
+    texts = [example.text for example in examples]
+    batch = tokenizer(texts, truncation=True, max_length=max_length, return_offsets_mapping=True)
+    words: list[int] = []
+    target: list[int] = []
+    for example, places in zip(examples, batch["offset_mapping"], strict=True):
+        tags: Any = example.label
+        found = _first_tokens(example, places)
+        words += found
+        target += [rank.get(tags[word], IGNORED) if word >= 0 else IGNORED for word in found]
+    of_words = np.array(words, dtype=np.int32)
+    return _flatten(
+        batch,
+        np.arange(len(examples)),
+        np.array(target, dtype=np.int32),
+        spans=np.stack([of_words, of_words], axis=1),
+    )
+
+
+def _encode_questions(
+    examples: Sequence[Example], tokenizer: Any, *, max_length: int, stride: int
+) -> Encoded:
+    """Windows over the contexts, each after its question, and where the answer lies in them."""
+    questions = _cut([example.text for example in examples], tokenizer, max_length // 4)
+    batch = tokenizer(
+        questions,
+        [example.text_pair or "" for example in examples],
+        truncation="only_second",
+        max_length=max_length,
+        stride=min(stride, max_length // 2),
+        return_overflowing_tokens=True,
+        return_offsets_mapping=True,
+    )
+    numbers = np.asarray(batch["overflow_to_sample_mapping"])
+    target, spans = [], []
+    for item, number in enumerate(numbers):
+        places = np.asarray(batch["offset_mapping"][item], dtype=np.int32)
+        places[[sequence != 1 for sequence in batch.sequence_ids(item)]] = -1
+        spans.append(places)
+        gold = answers(examples[number])
+        target.append(
+            _window_target(places, gold[0].start, gold[0].start + len(gold[0].text)) if gold else (0, 0)
+        )
+    return _flatten(batch, numbers, np.array(target, dtype=np.int32), spans=np.concatenate(spans))
+
+
+def _window_target(places: NDArray[np.int32], begin: int, end: int) -> tuple[int, int]:
+    """First and last token of the characters from `begin` to before `end`; (0, 0) if they are cut."""
+    inside = np.flatnonzero((places[:, 1] > begin) & (places[:, 0] < end) & (places[:, 0] >= 0))
+    if len(inside) == 0 or places[inside[0], 0] > begin or places[inside[-1], 1] < end:
+        return 0, 0
+    return int(inside[0]), int(inside[-1])
+
+
+def _cut(texts: list[str], tokenizer: Any, tokens: int) -> list[str]:
+    """Texts without what comes after so many tokens."""
+    batch = tokenizer(
+        texts, add_special_tokens=False, truncation=True, max_length=tokens, return_offsets_mapping=True
+    )
+    return [
+        t[: places[-1][1]] if places else t
+        for t, places in zip(texts, batch["offset_mapping"], strict=True)
+    ]
+
+
+def _first_tokens(example: Example, places: Sequence[tuple[int, int]]) -> list[int]:
+    """For each token the word that it begins, else -1; the text is the words joined by blanks."""
+    ends = np.cumsum([len(word) + 1 for word in example.tokens])
+    found, before = [], -1
+    for begin, end in places:
+        # The last character: some tokenizers count the blank before a word as part of its first token.
+        word = int(np.searchsorted(ends, end - 1, side="right")) if end > begin else -1
+        found.append(word if word > before else -1)
+        before = max(before, word)
+    return found
+
+
+def _flatten(
+    batch: Any,
+    numbers: NDArray[Any],
+    target: NDArray[Any],
+    spans: NDArray[np.int32] | None = None,
+) -> Encoded:
+    """A tokenizer's lists as flat arrays."""
+    lengths = np.array([len(ids) for ids in batch["input_ids"]], dtype=np.int64)
+    types = batch.get("token_type_ids")
+    return Encoded(
+        ids=np.fromiter(chain.from_iterable(batch["input_ids"]), dtype=np.int32, count=lengths.sum()),
+        types=np.fromiter(chain.from_iterable(types), dtype=np.uint8, count=lengths.sum())
+        if types
+        else np.zeros(lengths.sum(), dtype=np.uint8),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        examples=numbers.astype(np.int32),
+        target=target,
+        spans=np.empty((0, 2), dtype=np.int32) if spans is None else spans,
+    )

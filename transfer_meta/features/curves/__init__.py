@@ -1,0 +1,1 @@
+"""Learning curves: log files, fits, features."""

@@ -1,0 +1,1 @@
+"""Transferability scores of frozen features and of predicted labels."""

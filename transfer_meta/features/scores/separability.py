@@ -1,0 +1,183 @@
+"""How well frozen features separate the classes: H-score, TransRate, GBC."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from transfer_meta.errors import unknown
+from transfer_meta.features.scores.score_checks import check_features, one_hot
+from transfer_meta.records import FloatArray
+
+# Features are usually computed in float32: a direction whose share of the largest singular value is
+# below that precision is rounding, and its inverse would be noise magnified.
+_PRECISION = float(np.finfo(np.float32).eps)
+_COVARIANCES = ("spherical", "diagonal")
+
+
+def h_score(features: ArrayLike, labels: ArrayLike) -> float:
+    """H-score: trace of cov(features)⁺ · cov(class means); 0 to C - 1, the higher, the better.
+
+    The pseudo-inverse leaves out directions without variance.  With as many dimensions as examples
+    every labelling scores C - 1: use `h_score_shrunk` there.
+
+    Parameters
+    ----------
+    features : array of shape (n, d)
+    labels : array of shape (n,)
+
+    Notes
+    -----
+    With the centred features X = U S Vᵀ the score is Σ_c ‖Uᵀ 1_c‖² / n_c.
+
+    Raises
+    ------
+    InputError
+        Shapes that do not match, NaN, fewer than two classes.
+
+    References
+    ----------
+    Bao et al. 2019, "An information-theoretic approach to transferability in task transfer learning".
+    """
+    features, labels = check_features(features, labels)
+    left, singular, _ = np.linalg.svd(features - features.mean(axis=0), full_matrices=False)
+    kept = left[:, singular > max(features.shape) * _PRECISION * singular[0]]
+    members = one_hot(labels)
+    return float((np.square(kept.T @ members) / members.sum(axis=0)).sum())
+
+
+def h_score_shrunk(features: ArrayLike, labels: ArrayLike) -> float:
+    """H-score with a Ledoit-Wolf covariance: trace of Σ_α⁻¹ · (1 - α) · cov(class means).
+
+    Σ_α = (1 - α) Σ + α (tr Σ / d) I, where α is Ledoit and Wolf's optimal shrinkage.
+
+    Parameters
+    ----------
+    features : array of shape (n, d)
+    labels : array of shape (n,)
+
+    Raises
+    ------
+    InputError
+        Shapes that do not match, NaN, fewer than two classes.
+
+    References
+    ----------
+    Ibrahim, Ponomareva & Mazumder 2022, "Newer is not always better: rethinking transferability
+    metrics, their peculiarities, stability and performance"; Ledoit & Wolf 2004.
+    """
+    from sklearn.covariance import ledoit_wolf
+
+    features, labels = check_features(features, labels)
+    centred = features - features.mean(axis=0)
+    if not centred.any():
+        return 0.0
+    covariance, shrinkage = ledoit_wolf(centred, assume_centered=True)
+    members = one_hot(labels)
+    counts = members.sum(axis=0)
+    means = centred.T @ (members / counts)
+    within = (means * np.linalg.solve(covariance, means)).sum(axis=0)
+    return float((1 - shrinkage) * (within @ counts) / len(labels))
+
+
+def transrate(features: ArrayLike, labels: ArrayLike, *, epsilon: float = 1e-4) -> float:
+    """TransRate: R(Z) - R(Z | Y), an estimate of the mutual information of features and labels.
+
+    R(Z) = ½ ln det(I + ZᵀZ / (n ε)) is the rate at distortion ε of the centred features;
+    R(Z | Y) = Σ_c (n_c / n) · ½ ln det(I + Z_cᵀZ_c / (n_c ε)), Z_c the rows of class c.
+
+    Parameters
+    ----------
+    features : array of shape (n, d)
+    labels : array of shape (n,)
+    epsilon : float
+        Distortion.  It is absolute, so the centred features are first scaled to a mean squared length
+        of 1: scores of encoders with features of different size can then be compared.
+
+    Raises
+    ------
+    InputError
+        Shapes that do not match, NaN, fewer than two classes.
+
+    References
+    ----------
+    Huang et al. 2022, "Frustratingly easy transferability estimation".  The paper's listing weights
+    every class by 1 / C where its formula has n_c / n; they differ for unbalanced classes, this is the
+    formula.
+    """
+    features, labels = check_features(features, labels)
+    centred = features - features.mean(axis=0)
+    size = np.sqrt(np.mean(np.sum(centred**2, axis=1)))
+    if size == 0:
+        return 0.0
+    centred /= size
+    conditional = sum(
+        np.mean(labels == c) * _rate(centred[labels == c], epsilon) for c in range(labels.max() + 1)
+    )
+    return float(_rate(centred, epsilon) - conditional)
+
+
+def gbc(
+    features: ArrayLike,
+    labels: ArrayLike,
+    *,
+    covariance: str = "spherical",
+    dimensions: int = 64,
+) -> float:
+    """Gaussian Bhattacharyya coefficient, -Σ over pairs of classes of exp(-D).
+
+    At most 0; the higher, the better.  Each class is a Gaussian;
+    D = ⅛ (μ₁ - μ₂)ᵀ Σ⁻¹ (μ₁ - μ₂) + ½ ln(|Σ| / √(|Σ₁| |Σ₂|)), Σ = (Σ₁ + Σ₂) / 2.
+
+    Parameters
+    ----------
+    features : array of shape (n, d)
+    labels : array of shape (n,)
+    covariance : str
+        ``spherical`` (one variance a class) or ``diagonal`` (one a dimension and class).
+    dimensions : int
+        Features are first reduced to this many principal components, 64 in the paper.
+
+    Notes
+    -----
+    A class of one example or of equal ones has no variance; variances count as at least 1e-6 of the
+    mean variance of the reduced features, so that such a class is a narrow Gaussian and not an infinite
+    one. The sum grows with the number of classes: compare sources on one target, not targets.
+
+    Raises
+    ------
+    InputError
+        Shapes that do not match, NaN, fewer than two classes, an unknown covariance.
+
+    References
+    ----------
+    Pándy et al. 2022, "Transferability estimation using Bhattacharyya class separability".
+    """
+    if covariance not in _COVARIANCES:
+        raise unknown("covariance", covariance, _COVARIANCES)
+    features, labels = check_features(features, labels)
+    centred = features - features.mean(axis=0)
+    if not centred.any():
+        # All features equal: the classes coincide, every pair has a coefficient of 1.
+        classes = labels.max() + 1
+        return -classes * (classes - 1) / 2.0
+    left, singular, _ = np.linalg.svd(centred, full_matrices=False)
+    reduced = left[:, :dimensions] * singular[:dimensions]
+    groups = [reduced[labels == c] for c in range(labels.max() + 1)]
+    means = np.stack([group.mean(axis=0) for group in groups])
+    variances = np.stack([group.var(axis=0) for group in groups])
+    if covariance == "spherical":
+        variances = np.repeat(variances.mean(axis=1, keepdims=True), reduced.shape[1], axis=1)
+    variances = np.maximum(variances, 1e-6 * reduced.var(axis=0).mean())
+    first, second = np.triu_indices(len(groups), k=1)
+    pooled = (variances[first] + variances[second]) / 2
+    distance = ((means[first] - means[second]) ** 2 / pooled).sum(axis=1) / 8 + 0.5 * (
+        np.log(pooled) - 0.5 * (np.log(variances[first]) + np.log(variances[second]))
+    ).sum(axis=1)
+    return -float(np.exp(-distance).sum())
+
+
+def _rate(rows: FloatArray, epsilon: float) -> float:
+    """½ ln det(I + ZᵀZ / (n ε)) through the singular values of Z (n, d)."""
+    singular = np.linalg.svd(rows, compute_uv=False)
+    return 0.5 * float(np.log1p(singular**2 / (len(rows) * epsilon)).sum())

@@ -1,0 +1,1 @@
+"""Features of texts and labels: counts, vocabularies, hashes, statistics."""

@@ -1,0 +1,1 @@
+"""Task vectors: hashed TF-IDF, files of vectors, similarities."""

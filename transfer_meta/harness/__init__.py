@@ -1,1 +1,0 @@
-"""Fine-tuning: from a plan of runs to logged scores and curves.  The only place that imports torch."""

@@ -1,0 +1,46 @@
+"""Logistic regression on within-target features: which sources are among the better ones of their target."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+
+from transfer_meta.predictors.logistic_solver import solve, with_intercept
+from transfer_meta.predictors.ridge import RidgePredictor
+from transfer_meta.predictors.within_target import RelativePredictor
+from transfer_meta.records import FloatArray
+
+
+class RelativeLogisticPredictor(RidgePredictor):
+    """L2-regularised logistic regression on the features of `RidgePredictor`.
+
+    What is learned is whether a pair's standardised gain is above 0, its target's middle; the probability of gain
+    is Platt's, as with all predictors of whole targets.  Rows count alike whatever their seeds say.
+
+    Parameters
+    ----------
+    C : float
+        Inverse strength of the penalty on coefficients and intercept.
+
+    Attributes
+    ----------
+    coef_ : array of shape (p,)
+        History first, then the features of the table.
+    """
+
+    uses_features: ClassVar[bool] = True
+
+    def __init__(self, C: float = 0.03) -> None:
+        super().__init__()
+        self.C = C
+
+    def fit_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> None:
+        matrix, share = self._fit_features(X, z, weight), self._share()
+        everything = np.ones((1, len(z)), dtype=bool)
+        columns = with_intercept((matrix * share).T[None])
+        self.coef_ = share * solve(columns, z > 0, everything, C=self.C)[0, :-1]
+
+    def inner_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> FloatArray:
+        return RelativePredictor.inner_ranking(self, X, z, weight)

@@ -1,0 +1,141 @@
+"""What the recommender looks at: few features, the same for a known pair and for a file nobody has seen.
+
+No feature grows with the number of examples, since the outcomes come from subsets of one size while people's files
+have any.  None needs the words themselves beyond a task's vector: ten thousand sources are compared at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from transfer_meta.features.vectors.similarities import Vectors, kind_of, kinds_of, mean_cosine
+from transfer_meta.records import Example, FloatArray, TaskProfile, TaskType
+
+MODES = ("text", "encoder", "measured")
+"""What is known of a target: its text; also its text through the encoder; also a training run on it."""
+
+STATISTICS = (
+    "n_labels",
+    "label_entropy_normalised",
+    "majority_share",
+    "length_mean",
+    "length_p95",
+    "pair_share",
+)
+"""Of `TaskProfile.features`; the last one is `pair_share`."""
+CURVES = ("loss_done_10", "loss_done_30", "loss_done_50", "relative_slope_30")
+KINDS: dict[str, tuple[str, ...]] = {
+    "text": ("tfidf",),
+    "encoder": ("tfidf", "textemb", "descemb"),
+    "measured": ("tfidf", "textemb", "descemb", "taskemb"),
+}
+"""Kinds of task vectors that each mode compares."""
+TYPE_PREFIX = "type_"
+USED = rf"^(target|source)\.|^pair\.|^ratio\.(?!{TYPE_PREFIX})"
+"""Regular expression of the columns that are learned from: ratios of 0 and 1 say nothing."""
+
+
+def pair_share(examples: Iterable[Example]) -> float:
+    """The share of examples with a second text or choices, 0-1: comparing texts is helped by comparing texts.
+
+    Examples
+    --------
+    >>> pair_share([Example("a"), Example("a", text_pair="b")])
+    0.5
+    """
+    paired = [bool(example.text_pair or example.choices) for example in examples]
+    return sum(paired) / len(paired) if paired else math.nan
+
+
+def task_features(profiles: Sequence[TaskProfile], mode: str) -> pd.DataFrame:
+    """The features of tasks that a mode uses, one row a task; NaN where one is unknown."""
+    names = (*STATISTICS, *(CURVES if mode == "measured" else ()))
+    values = np.array([[p.features.get(name, np.nan) for name in names] for p in profiles])
+    frame = pd.DataFrame(values.reshape(len(profiles), len(names)), columns=list(names))
+    for type in TaskType:
+        frame[f"{TYPE_PREFIX}{type}"] = [float(p.type == type) for p in profiles]
+    return frame.set_index(pd.Index([p.name for p in profiles], name="task"))
+
+
+def pair_columns(mode: str) -> list[str]:
+    """The pair features of a mode."""
+    names = ["same_type"]
+    for kind in KINDS[mode]:
+        names.append(f"mean_{kind}")
+        if kind not in ("tfidf", "descemb"):
+            # Vectors of an encoder are alike for all texts; what they share is taken off.
+            names.append(f"centred_{kind}")
+    return names
+
+
+def pair_table(
+    *,
+    target: TaskProfile,
+    sources: Sequence[TaskProfile],
+    vectors: Mapping[str, Vectors],
+    reference: Sequence[bool],
+    mode: str,
+) -> pd.DataFrame:
+    """One row a source: ``source``, ``target`` and `pair_columns`.
+
+    Parameters
+    ----------
+    target, sources
+        Profiles.
+    vectors
+        By name, of all of them.
+    reference : sequence of bool
+        Which sources the centre of the vectors is the mean of: the known ones, so that what is said of a source
+        does not depend on which others are asked about.
+    mode : str
+        One of `MODES`.
+    """
+    wanted = {name: v for name, v in vectors[target.name].items() if kind_of(name) in KINDS[mode]}
+    frame = similarities(
+        target=wanted, sources=[vectors[s.name] for s in sources], reference=np.asarray(reference)
+    )
+    frame["same_type"] = [float(s.type == target.type) for s in sources]
+    frame = frame.reindex(columns=pair_columns(mode))
+    frame.insert(0, "source", [s.name for s in sources])
+    frame.insert(1, "target", target.name)
+    return frame
+
+
+def similarities(
+    *, target: Vectors, sources: Sequence[Vectors], reference: NDArray[np.bool_]
+) -> pd.DataFrame:
+    """``mean_KIND`` and ``centred_KIND`` of every source, defined in `features.vectors.similarities`.
+
+    The centre is the mean of the sources in `reference`, a mask of shape (n,); below three of them there is none.
+    """
+    plain: dict[str, FloatArray] = {}
+    centred: dict[str, FloatArray] = {}
+    for name, vector in target.items():
+        absent = np.full(len(vector), np.nan)
+        rows = np.array([v.get(name, absent) for v in sources], dtype=float)
+        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+        lengths = np.where(lengths > 0, lengths, np.nan)
+        one = np.asarray(vector, dtype=float)
+        unit = one / (np.linalg.norm(one) or np.nan)
+        cosine = rows @ unit / lengths
+        plain[name] = np.clip(cosine, -1.0, 1.0)
+        known = reference & np.isfinite(lengths)
+        centred[name] = np.full(len(sources), np.nan)
+        if known.sum() >= 3:
+            centre = (rows[known] / lengths[known, None]).mean(axis=0)
+            # (u - c)(t - c) and |u - c|² of unit vectors u, t from products alone: no second matrix is made.
+            along, square = rows @ centre / lengths, centre @ centre
+            inner = cosine - along - unit @ centre + square
+            norm = np.sqrt(np.maximum(1 - 2 * along + square, 0) * ((unit - centre) @ (unit - centre)))
+            centred[name] = np.clip(inner / np.where(norm > 1e-12, norm, np.nan), -1.0, 1.0)
+    columns = {}
+    for kind in kinds_of(target):
+        names = [name for name in target if kind_of(name) == kind]
+        columns[f"mean_{kind}"] = mean_cosine(np.column_stack([plain[n] for n in names]))
+        columns[f"centred_{kind}"] = mean_cosine(np.column_stack([centred[n] for n in names]))
+    return pd.DataFrame(columns, index=range(len(sources)))

@@ -1,0 +1,1 @@
+"""Figures of the reports as inline SVG.  The only place that imports matplotlib."""

@@ -1,0 +1,89 @@
+"""Learning curves of single-task runs with the logarithm fitted to them, a small picture a task."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from transfer_meta.errors import InputError, nearest
+from transfer_meta.features.curves.curve_fits import fit_log
+from transfer_meta.features.missing import MissingError
+from transfer_meta.report.figures.svg import FAINT, GAIN, INK, drawing, plain, to_svg
+
+COLUMNS = ("task", "method", "seed", "split", "step", "loss")
+A_ROW = 4
+
+
+def single_task_curves(curves: pd.DataFrame) -> pd.DataFrame:
+    """Training losses of the single-task runs: ``task``, ``regime``, ``seed``, ``step``, ``loss``, sorted.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        As `outcomes.export.export_curves` has them.  Of several regimes of a task, the one with most runs is taken.
+
+    Raises
+    ------
+    InputError
+        A column is missing.
+    """
+    for column in COLUMNS:
+        if column not in curves:
+            raise InputError(
+                f"learning curves without a column '{column}' (expected those of `runs export --curves`)"
+                f"{nearest(column, map(str, curves))}"
+            )
+    found = curves[(curves["method"] == "single") & (curves["split"] == "train")]
+    # Where a cell of a CSV file is empty, its column is text.
+    found = found.assign(**{c: pd.to_numeric(found[c], errors="coerce") for c in ("step", "loss")})
+    found = found.dropna(subset=["step", "loss"])
+    if "regime" not in found:
+        found = found.assign(regime="")
+    runs = found.groupby(["task", "regime"])["seed"].nunique().reset_index()
+    usual = runs.sort_values("seed", kind="stable").groupby("task").tail(1)
+    found = found.merge(usual[["task", "regime"]], on=["task", "regime"])
+    return found[["task", "regime", "seed", "step", "loss"]].sort_values(["task", "seed", "step"])
+
+
+def learning_curves(curves: pd.DataFrame) -> str:
+    """Losses of every seed and, dashed, L(i) = A + B · ln(i − i₀ + s) fitted to their mean.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        See `single_task_curves`; not empty.
+    """
+    tasks = list(curves.groupby("task", sort=True))
+    wide = min(A_ROW, len(tasks))
+    high = math.ceil(len(tasks) / wide)
+    said = []
+    with drawing(1.85 * wide + 0.3, 1.45 * high + 0.3) as figure:
+        panels = figure.subplots(high, wide, squeeze=False).ravel()
+        for axes, (task, rows) in zip(panels, tasks, strict=False):
+            for _, run in rows.groupby("seed"):
+                axes.plot(run["step"], run["loss"], color=FAINT, linewidth=0.8)
+            mean = rows.groupby("step")["loss"].mean()
+            steps, losses = mean.index.to_numpy(dtype=float), mean.to_numpy()
+            try:
+                fit = fit_log(steps, losses)
+            except MissingError as error:
+                said.append(f"{task}: no fit, {error}")
+            else:
+                fitted = fit.a + fit.b * np.log(steps - steps[0] + fit.theta)
+                axes.plot(steps, fitted, color=GAIN, linewidth=1.6, linestyle="--")
+                said.append(f"{task}: from {losses[0]:.2f} to {losses[-1]:.2f}, B {fit.b:+.2f}")
+            axes.set_title(plain(task), fontsize=9, color=INK)
+            axes.tick_params(length=2, labelsize=7)
+            axes.locator_params(nbins=4)
+        for axes in panels[len(tasks) :]:
+            axes.set_visible(False)
+        figure.supxlabel("update step", fontsize=9)
+        figure.supylabel("training loss, nats", fontsize=9)
+        return to_svg(
+            figure,
+            name="curves",
+            title=f"Learning curves of {len(tasks)} tasks and the logarithm A + B ln(i − i0 + s) fitted to"
+            f" each. {'; '.join(said)}.",
+        )

@@ -1,0 +1,129 @@
+"""A map of the task space: tasks that are near in vectors are near on the page (Vu et al. 2020, Figure 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from transfer_meta.features.vectors.similarities import Vectors, similarity_features
+from transfer_meta.records import FloatArray
+from transfer_meta.report.figures.svg import FAINT, INK, MARKERS, SERIES, drawing, plain, to_svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Where a name may stand, in points from its task, the first that is free being taken: right, left, above, below.
+PLACES = (
+    (6, 0, "left", "center"), (-6, 0, "right", "center"), (0, 5, "center", "bottom"), (0, -5, "center", "top"),
+    (5, 5, "left", "bottom"), (5, -5, "left", "top"), (-5, 5, "right", "bottom"), (-5, -5, "right", "top"),
+    (0, 16, "center", "bottom"), (0, -16, "center", "top"),
+)  # fmt: skip
+
+
+def similarity_matrix(vectors: Mapping[str, Vectors]) -> FloatArray:
+    """Similarity of every task with every other, 0-1, shape (n, n); 1 on the diagonal.
+
+    The mean over kinds of the mean cosine of a kind's components, each kind stretched to 0-1 over the pairs, so
+    that kinds whose cosines are all near 1 count as much as the others.
+    """
+    names = list(vectors)
+    blocks: dict[str, FloatArray] = {}
+    for row, target in enumerate(names):
+        others = {name: vectors[name] for name in names if name != target}
+        features = similarity_features(target=vectors[target], sources=others)
+        for column in features:
+            if str(column).startswith("mean_"):
+                block = blocks.setdefault(str(column), np.full((len(names), len(names)), np.nan))
+                block[row, [names.index(name) for name in others]] = features[column]
+    stack = np.stack([_stretch(block) for block in blocks.values()])
+    known = ~np.isnan(stack)
+    total = np.where(known, stack, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    total = (total + total.T) / 2
+    np.fill_diagonal(total, 1.0)
+    return total
+
+
+def _stretch(block: FloatArray) -> FloatArray:
+    low, high = np.nanmin(block), np.nanmax(block)
+    return (block - low) / (high - low if high > low else 1.0)
+
+
+def layout(similarity: FloatArray) -> FloatArray:
+    """Positions in the plane, shape (n, 2): classical multidimensional scaling of 1 - similarity.
+
+    Source: Torgerson 1952, "Multidimensional scaling: I. Theory and method".
+    """
+    n = len(similarity)
+    centring = np.eye(n) - 1 / n
+    inner = -0.5 * centring @ (1 - similarity) ** 2 @ centring
+    values, axes = np.linalg.eigh(inner)
+    positions = axes[:, ::-1][:, :2] * np.sqrt(np.clip(values[::-1][:2], 0, None))
+    # An axis may point either way; its largest entry is made positive, so that the map is always the same.
+    largest = positions[np.abs(positions).argmax(axis=0), [0, 1]]
+    return np.asarray(positions * np.where(largest < 0, -1.0, 1.0))
+
+
+def task_map(vectors: Mapping[str, Vectors], types: Mapping[str, str]) -> str:
+    """The map as inline SVG, each task joined to its nearest.
+
+    Parameters
+    ----------
+    vectors : mapping of task to mapping of name to array
+        At least three tasks.
+    types : mapping of task to str
+        What the colour says; tasks that are not in it are of type ``unknown``.
+    """
+    names = list(vectors)
+    similarity = similarity_matrix(vectors)
+    positions = layout(similarity)
+    nearest = np.argmax(np.where(np.eye(len(names), dtype=bool), -np.inf, similarity), axis=1)
+    kinds = [types.get(name, "unknown") for name in names]
+    with drawing(7.5, 5.6) as figure:
+        axes = figure.add_subplot()
+        for task, neighbour in enumerate(nearest):
+            axes.plot(*positions[[task, neighbour]].T, color=FAINT, linewidth=1, zorder=1)
+        for place, kind in enumerate(sorted(set(kinds))):
+            of_kind = positions[[k == kind for k in kinds]]
+            colour, marker = SERIES[place % len(SERIES)], MARKERS[place % len(MARKERS)]
+            axes.scatter(
+                of_kind[:, 0], of_kind[:, 1], color=colour, marker=marker, s=36, label=kind, zorder=2
+            )
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(False)
+        axes.margins(0.12)
+        figure.legend(loc="outside lower center", ncols=3, fontsize=9)
+        _name_points(axes, positions, names)
+        pairs = ", ".join(f"{a} to {names[b]}" for a, b in zip(names, nearest, strict=True))
+        return to_svg(
+            figure, name="taskmap", title=f"Map of {len(names)} tasks. Nearest neighbours: {pairs}."
+        )
+
+
+def _name_points(axes: Axes, positions: FloatArray, names: Sequence[str]) -> None:
+    """Write each task's name beside its point, where it hides no other."""
+    from matplotlib.transforms import Bbox
+
+    # Sizes are known once the layout is.
+    axes.figure.draw_without_rendering()  # type: ignore[union-attr]
+    taken = [
+        Bbox.from_extents(x - 4, y - 4, x + 4, y + 4) for x, y in axes.transData.transform(positions)
+    ]
+    for name, position in zip(names, positions, strict=True):
+        label = axes.annotate(
+            plain(name),
+            tuple(position),
+            xytext=(0, 0),
+            textcoords="offset points",
+            fontsize=8,
+            color=INK,
+        )
+        for x, y, across, up in PLACES:
+            label.xyann = (x, y)
+            label.set(ha=across, va=up)
+            box = label.get_window_extent()
+            if not any(box.overlaps(other) for other in taken):
+                break
+        taken.append(box)

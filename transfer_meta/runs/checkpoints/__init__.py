@@ -1,0 +1,1 @@
+"""Checkpoints of runs, in a folder or in a bucket."""

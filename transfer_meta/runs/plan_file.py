@@ -1,0 +1,307 @@
+"""The words of a ``plan.toml``: read, checked for what can be checked without data, problems gathered.
+
+A plan is data: nothing in it is run, imported or interpolated.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from transfer_meta.errors import InputError, nearest, unknown
+from transfer_meta.runs.methods import METHODS
+from transfer_meta.training.stage import Mixing, TrainingSettings
+
+KEYS = (
+    "tasks_folder",
+    "tasks",
+    "grid",
+    "sources",
+    "targets",
+    "exclude",
+    "methods",
+    "regimes",
+    "allow_fewer",
+    "seeds",
+    "encoder",
+    "metrics",
+    "training",
+    "mixing",
+)
+_REGIME = re.compile(r"(full|[1-9]\d*)-(full|[1-9]\d*)")
+# What an outcome's source writes between the names of several tasks.
+_RESERVED = re.compile(r"[>+|\x00-\x1f]")
+
+
+class Regime(NamedTuple):
+    """Training examples of each source and of the target; None: all.
+
+    Examples
+    --------
+    >>> str(Regime(1000, None))
+    '1000-full'
+    """
+
+    source: int | None
+    target: int | None
+
+    def __str__(self) -> str:
+        return "-".join("full" if n is None else str(n) for n in self)
+
+
+@dataclass(frozen=True)
+class PlanFile:
+    """What a plan says.
+
+    Parameters
+    ----------
+    path
+        The file.
+    tasks
+        Name to address: an absolute path or ``hf:NAME``.
+    sources
+        Each one or several tasks; several make a chain (in that order) or a multi-task mixture.
+    targets
+        The tasks whose scores are wanted.
+    exclude
+        Pairs of tasks that never meet, in neither direction.
+    methods, regimes, seeds, encoder, training, mixing
+        Every target is trained with every source in each of these ways.
+    allow_fewer
+        A task with fewer examples than a regime asks for gives all it has; else that is an error.
+    metrics
+        The metric that counts as a task's score where it is not the main one of the task's type.
+    """
+
+    path: Path
+    tasks: Mapping[str, str] = field(default_factory=dict)
+    sources: tuple[tuple[str, ...], ...] = ()
+    targets: tuple[str, ...] = ()
+    exclude: frozenset[frozenset[str]] = frozenset()
+    methods: tuple[str, ...] = ("intermediate",)
+    regimes: tuple[Regime, ...] = (Regime(None, None),)
+    seeds: tuple[int, ...] = (0,)
+    encoder: str = "offline"
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    mixing: Mixing = field(default_factory=Mixing)
+    allow_fewer: bool = False
+    metrics: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_plan_file(path: Path, problems: list[str]) -> PlanFile:
+    """Read a plan; what is wrong with it is added to `problems`, one line each, and left out.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read or is no TOML.
+    """
+    data = _read_toml(path)
+    problems += [str(unknown("key", key, KEYS)) for key in data if key not in KEYS]
+    read = _Reader(data, problems)
+    tasks = _tasks(read, path.parent)
+    sources, targets = _pairs(read, tuple(tasks))
+    default = PlanFile(path)
+    return PlanFile(
+        path=path,
+        tasks=tasks,
+        sources=sources,
+        targets=targets,
+        exclude=_exclude(read),
+        methods=_methods(read, sources) or default.methods,
+        regimes=_regimes(read) or default.regimes,
+        seeds=_seeds(read),
+        encoder=read.one("encoder", str, default.encoder),
+        training=_settings(read, "training", TrainingSettings),
+        mixing=_settings(read, "mixing", Mixing),
+        allow_fewer=read.one("allow_fewer", bool, False),
+        metrics=read.table("metrics"),
+    )
+
+
+class _Reader:
+    """Typed look-ups in the plan's tables that gather problems."""
+
+    def __init__(self, data: Mapping[str, Any], problems: list[str]) -> None:
+        self.data = data
+        self.problems = problems
+
+    def one(self, key: str, kind: type, default: Any) -> Any:
+        value = self.data.get(key, default)
+        if type(value) is not kind:
+            self.problems.append(f"{key} = {value!r} (expected {_NAMES[kind]})")
+            return default
+        return value
+
+    def names(self, key: str) -> tuple[str, ...]:
+        """A list of different strings."""
+        value = self.data.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(v, str) and v for v in value):
+            self.problems.append(f"{key} = {value!r} (expected a list of names)")
+            return ()
+        self.once(key, value)
+        return tuple(dict.fromkeys(value))
+
+    def table(self, key: str) -> dict[str, str]:
+        """A table of strings."""
+        value = self.data.get(key, {})
+        if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+            self.problems.append(f'[{key}] (expected lines NAME = "...")')
+            return {}
+        return value
+
+    def once(self, key: str, values: Sequence[Any]) -> None:
+        twice = [v for i, v in enumerate(values) if v in values[:i]]
+        if twice:
+            self.problems.append(f"{key}: {twice[0]!r} stands there twice")
+
+
+_NAMES = {str: "a name", bool: "true or false", int: "a whole number"}
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text") from error
+    except OSError as error:
+        raise InputError(f"cannot read the plan '{path}': {error.strerror}") from error
+
+
+def _tasks(read: _Reader, folder: Path) -> dict[str, str]:
+    """Addresses by name; relative ones start from ``tasks_folder``, that one from the plan's folder."""
+    value = read.data.get("tasks", {})
+    # A list of names: each is the beginning of its files' names.
+    named = (
+        dict(zip(read.names("tasks"), read.names("tasks"), strict=True))
+        if isinstance(value, list)
+        else None
+    )
+    tasks = read.table("tasks") if named is None else named
+    if not tasks:
+        read.problems.append('no tasks (expected a table [tasks] with lines NAME = "FILE")')
+    base = folder / Path(read.one("tasks_folder", str, "")).expanduser()
+    for name in [name for name in tasks if not name or _RESERVED.search(name)]:
+        read.problems.append(f"task name {name!r} (expected none of > + |)")
+    return {
+        name: address if address.startswith("hf:") else str((base / address).absolute())
+        for name, address in tasks.items()
+    }
+
+
+def _pairs(
+    read: _Reader, tasks: tuple[str, ...]
+) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
+    """Sources and targets; ``grid`` is both at once."""
+    sources: tuple[tuple[str, ...], ...]
+    if "grid" in read.data:
+        for key in ("sources", "targets"):
+            if key in read.data:
+                read.problems.append(f"both grid and {key} (expected grid, or sources and targets)")
+        names = tasks if read.data["grid"] == "all" else read.names("grid")
+        sources, targets = tuple((name,) for name in names), names
+    else:
+        sources, targets = _sources(read), read.names("targets")
+        if not targets and "targets" not in read.data:
+            read.problems.append("no targets (expected targets = [...], or grid = [...] for all pairs)")
+    used = dict.fromkeys([*targets, *(name for group in sources for name in group)])
+    for name in used:
+        if name not in tasks and tasks:
+            read.problems.append(f"task '{name}' is not in [tasks]{nearest(name, tasks)}")
+    known = set(tasks)
+    return tuple(g for g in sources if known.issuperset(g)), tuple(t for t in targets if t in known)
+
+
+def _sources(read: _Reader) -> tuple[tuple[str, ...], ...]:
+    value = read.data.get("sources", [])
+    groups: list[Any] = [None]
+    if isinstance(value, list):
+        groups = [[v] if isinstance(v, str) else v for v in value]
+    if not all(isinstance(g, list) and g and all(isinstance(n, str) and n for n in g) for g in groups):
+        read.problems.append(
+            f"sources = {value!r} (expected a list of names, or of lists of names for several sources)"
+        )
+        return ()
+    read.once("sources", groups)
+    for group in groups:
+        read.once("sources", group)
+    return tuple(dict.fromkeys(tuple(group) for group in groups))
+
+
+def _exclude(read: _Reader) -> frozenset[frozenset[str]]:
+    value = read.data.get("exclude", [])
+    if not isinstance(value, list) or not all(
+        isinstance(p, list) and len(p) == 2 and all(isinstance(n, str) for n in p) for p in value
+    ):
+        read.problems.append(f"exclude = {value!r} (expected a list of pairs of names)")
+        return frozenset()
+    known = read.data.get("tasks", {})
+    for name in dict.fromkeys(name for pair in value for name in pair):
+        if name not in known:
+            read.problems.append(f"exclude: task '{name}' is not in [tasks]{nearest(name, known)}")
+    return frozenset(frozenset(pair) for pair in value)
+
+
+def _methods(read: _Reader, sources: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    methods = read.names("methods") if "methods" in read.data else PlanFile(Path()).methods
+    if not methods and not read.data.get("methods", True):
+        read.problems.append(f"no methods (expected some of: {', '.join(METHODS)})")
+    read.problems += [str(unknown("method", m, METHODS)) for m in methods if m not in METHODS]
+    if (
+        not sources
+        and "sources" not in read.data
+        and set(methods) - {"single"}
+        and "grid" not in read.data
+    ):
+        read.problems.append('no sources (expected sources = [...], or methods = ["single"])')
+    if "chain" in methods and sources and all(len(group) == 1 for group in sources):
+        read.problems.append(
+            'method \'chain\' needs a list of several tasks among the sources: ["a", "b"]'
+        )
+    return tuple(m for m in methods if m in METHODS)
+
+
+def _regimes(read: _Reader) -> tuple[Regime, ...]:
+    found = []
+    if read.data.get("regimes") == []:
+        read.problems.append('no regimes (expected some such as "1000-200" or "full-full")')
+    for text in read.names("regimes"):
+        match = _REGIME.fullmatch(text)
+        if match is None:
+            read.problems.append(
+                f"regime '{text}' (expected SOURCE-TARGET, each a number of examples or full: 1000-200)"
+            )
+            continue
+        found.append(Regime(*(None if n == "full" else int(n) for n in match.groups())))
+    return tuple(found)
+
+
+def _seeds(read: _Reader) -> tuple[int, ...]:
+    seeds = read.data.get("seeds", [0])
+    if not isinstance(seeds, list) or not all(type(s) is int and s >= 0 for s in seeds):
+        read.problems.append(f"seeds = {seeds!r} (expected a list of whole numbers of at least 0)")
+        return (0,)
+    if not seeds:
+        read.problems.append("no seeds (expected at least one: seeds = [0])")
+    read.once("seeds", seeds)
+    return tuple(dict.fromkeys(seeds)) or (0,)
+
+
+def _settings(read: _Reader, key: str, kind: Any) -> Any:
+    """The settings of a table, or the default ones where something is wrong with them."""
+    data = read.data.get(key, {})
+    try:
+        settings = kind.from_dict(data)
+        found = settings.problems()
+    except InputError as error:
+        found = [str(error)]
+    except (TypeError, ValueError, AttributeError) as error:
+        found = [str(error)]
+    read.problems += [f"[{key}] {problem}" for problem in found]
+    return kind() if found else settings

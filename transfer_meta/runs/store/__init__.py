@@ -1,0 +1,1 @@
+"""The run store: its schema, transactions, and migrations.  The only place that imports SQLAlchemy."""

@@ -1,0 +1,195 @@
+"""From a store's address to a database of the right schema: SQLite by path, PostgreSQL by URL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from transfer_meta.errors import InputError
+from transfer_meta.runs.store.schema import SCHEMA_VERSION, VERSION_TABLE
+
+BUSY_SECONDS = 60
+MIGRATIONS = Path(__file__).parent / "migrations"
+# Any constant will do, as long as all writers of a store take the same.
+WRITER_LOCK = 7_203_145_117
+
+
+def parse_url(address: str) -> URL:
+    """The database of a path (SQLite) or of a ``sqlite://`` or ``postgresql://`` URL.
+
+    Examples
+    --------
+    >>> str(parse_url("runs.sqlite"))
+    'sqlite:///runs.sqlite'
+    >>> parse_url("postgresql://me:secret@host/runs").render_as_string()
+    'postgresql+psycopg://me:***@host/runs'
+    """
+    if "://" not in address:
+        return URL.create("sqlite", database=address)
+    try:
+        url = make_url(address)
+    except (ArgumentError, ValueError):
+        # The error's own text may quote the password.
+        raise InputError(
+            "the store's URL cannot be read (expected postgresql://USER@HOST:PORT/DATABASE)"
+        ) from None
+    if url.drivername == "sqlite":
+        if not url.database or url.database == ":memory:":
+            raise InputError("a store in memory cannot be shared (expected a file: runs.sqlite)")
+        return url
+    if url.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+        return url.set(drivername="postgresql+psycopg")
+    raise InputError(
+        f"unknown kind of store '{url.drivername}' (expected a path, sqlite:// or postgresql://)"
+    )
+
+
+def connect(url: URL, *, create: bool) -> Engine:
+    """An engine on a store of this package's schema; a new store gets its tables.
+
+    Raises
+    ------
+    InputError
+        The database cannot be reached, is no store, or is a store of another schema version.
+    """
+    if url.drivername == "sqlite":
+        _check_file(Path(str(url.database)), create=create)
+        engine = create_engine(url)
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    else:
+        try:
+            engine = create_engine(
+                url,
+                pool_pre_ping=True,
+                connect_args={
+                    "connect_timeout": 10,
+                    # A client that hangs in a transaction must not block the others for ever.
+                    "options": "-c idle_in_transaction_session_timeout=60000",
+                },
+            )
+        except ModuleNotFoundError:
+            raise InputError(
+                "a PostgreSQL store needs the extra: pip install 'transfer-meta[postgresql]'"
+            ) from None
+    try:
+        with readable_errors(url):
+            _check_schema(engine, url, create=create)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def migrate(url: URL) -> tuple[str | None, str]:
+    """Bring a store to this package's schema; returns the version before and after."""
+    engine = create_engine(url)
+    if url.drivername == "sqlite":
+        _check_file(Path(str(url.database)), create=False)
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    with readable_errors(url), engine.begin() as connection:
+        lock_writers(connection)
+        before = _version(connection)
+        if before is not None and before > SCHEMA_VERSION:
+            raise _other_version(url, before)
+        _upgrade(connection)
+    engine.dispose()
+    return before, SCHEMA_VERSION
+
+
+def lock_writers(connection: Connection) -> None:
+    """Make this transaction the only writer until it ends, on PostgreSQL as it is on SQLite."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": WRITER_LOCK})
+
+
+def show(url: URL) -> str:
+    """A store's address as it may be printed: without the password."""
+    return str(url.database) if url.drivername == "sqlite" else url.render_as_string()
+
+
+@contextmanager
+def readable_errors(url: URL) -> Iterator[None]:
+    """Database errors as one line without the password."""
+    try:
+        yield
+    except DBAPIError as error:
+        first_line = str(error.orig).strip().split("\n")[0]
+        if url.password:
+            first_line = first_line.replace(str(url.password), "***")
+        raise InputError(f"the store '{show(url)}' cannot be used: {first_line}") from None
+
+
+def _check_file(path: Path, *, create: bool) -> None:
+    """Raise where SQLite's own message would not say what is wrong."""
+    if path.is_dir():
+        raise InputError(f"the store '{path}' is a folder (expected a file)")
+    if not path.exists() and not create:
+        raise InputError(f"no store at '{path}' (`transfer-meta run` makes one)")
+    if not path.parent.is_dir():
+        raise InputError(f"cannot make the store '{path}': its folder does not exist")
+
+
+def _check_schema(engine: Engine, url: URL, *, create: bool) -> None:
+    with engine.connect() as connection:
+        version = _version(connection)
+        tables = set(inspect(connection).get_table_names())
+    if version is None:
+        if "runs" in tables:
+            raise InputError(f"the database '{show(url)}' has a table 'runs' that is no run store")
+        if not create:
+            raise InputError(f"no store in the database '{show(url)}' (`transfer-meta run` makes one)")
+        with engine.begin() as connection:
+            lock_writers(connection)
+            _upgrade(connection)
+    elif version != SCHEMA_VERSION:
+        raise _other_version(url, version)
+
+
+def _version(connection: Connection) -> str | None:
+    """The schema version that a database says it has; None where it is no store."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
+
+
+def _other_version(url: URL, version: str) -> InputError:
+    advice = (
+        "`transfer-meta runs migrate` brings it up to date"
+        if version < SCHEMA_VERSION
+        else "a newer transfer-meta wrote it"
+    )
+    return InputError(
+        f"the store '{show(url)}' has schema version {version} (expected {SCHEMA_VERSION}): {advice}"
+    )
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    # The driver must not begin transactions by itself: a read that turns into a write can only fail.
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA synchronous = FULL")
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    reads = connection.get_execution_options().get("reads", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

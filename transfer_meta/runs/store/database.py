@@ -1,0 +1,104 @@
+"""Transactions on a run store: one writer at a time, again where the server was away for a moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+from transfer_meta.runs.store.connection import connect, lock_writers, parse_url, readable_errors, show
+
+T = TypeVar("T")
+
+# A database server that restarts is back within this time; the runs in hand go on meanwhile.
+RETRY_WAITS_SECONDS = (0.1, 0.5, 1, 2, 5, 10, 20, 30)
+
+
+class Database:
+    """A database with the tables of a run store.
+
+    Parameters
+    ----------
+    address : str
+        A path (SQLite), a ``sqlite://`` or a ``postgresql://`` URL.
+    create : bool
+        Make the store where there is none.
+
+    Raises
+    ------
+    InputError
+        The database cannot be reached, is no run store, or has another schema version.
+    """
+
+    def __init__(self, address: str, *, create: bool = False) -> None:
+        self._url = parse_url(address)
+        self._engine = connect(self._url, create=create)
+        self._writer = sessionmaker(self._engine, expire_on_commit=False)
+        reads = self._engine.execution_options(reads=True)
+        self._reader = sessionmaker(reads, expire_on_commit=False)
+
+    @property
+    def name(self) -> str:
+        """The store's address without its password."""
+        return show(self._url)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is a file, which the processes of one machine share."""
+        return self._url.drivername == "sqlite"
+
+    @property
+    def folder(self) -> Path:
+        """The folder for checkpoints that belongs to this store, unless another is named."""
+        database = Path(str(self._url.database))
+        if self.is_sqlite:
+            return database.with_suffix(".checkpoints").absolute()
+        return Path(f"{database.name}.checkpoints").absolute()
+
+    def close(self) -> None:
+        """Give the database connections back."""
+        self._engine.dispose()
+
+    def read(self, work: Callable[[Session], T]) -> T:
+        """What `work` returns from a transaction that only reads."""
+        return self._transact(self._reader, work)
+
+    def write(self, work: Callable[[Session], T]) -> T:
+        """What `work` returns from a transaction that no other writer shares."""
+
+        def locked(session: Session) -> T:
+            lock_writers(session.connection())
+            return work(session)
+
+        return self._transact(self._writer, locked)
+
+    def _transact(self, sessions: sessionmaker[Session], work: Callable[[Session], T]) -> T:
+        """One transaction; again, after a while, where the database server could not be reached."""
+        waits = RETRY_WAITS_SECONDS if self._engine.dialect.name == "postgresql" else ()
+        with readable_errors(self._url):
+            for wait in waits:
+                try:
+                    with sessions.begin() as session:
+                        return work(session)
+                except OperationalError:
+                    time.sleep(wait)
+                except DBAPIError as error:
+                    if not error.connection_invalidated:
+                        raise
+                    time.sleep(wait)
+            with sessions.begin() as session:
+                return work(session)
+
+
+def database_time(session: Session) -> float:
+    """Seconds since 1970 by the database's clock."""
+    if session.get_bind().dialect.name == "sqlite":
+        return float(
+            session.execute(select((func.julianday("now") - 2440587.5) * 86400.0)).scalar_one()
+        )
+    return float(session.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())

@@ -1,0 +1,324 @@
+"""The run store: every fine-tuning run, what it is, who works on it, and what came of it.
+
+All writers of a store take turns, and every step of a run's life is one transaction.  A run belongs
+to the worker that claimed it for as long as the lease is renewed; only the claim's token may finish it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import delete, exists, select, update
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.orm import Session, aliased
+
+from transfer_meta.records import LearningCurve
+from transfer_meta.runs.store.archive import CURVE_COLUMNS, Archive, plain_json, to_bytes
+from transfer_meta.runs.store.database import database_time
+from transfer_meta.runs.store.schema import Checkpoint, Curve, Run
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """A run to be done; the fields are those of `transfer_meta.runs.store.schema.Run`."""
+
+    key: str
+    method: str
+    source: str
+    target: str
+    regime: str
+    seed: int
+    encoder: str
+    encoder_revision: str
+    settings: Mapping[str, Any]
+    task_digests: Mapping[str, str]
+    start_key: str | None = None
+    baseline_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to do one run until the lease ends.
+
+    Parameters
+    ----------
+    run_id, key
+        The run.
+    token : str
+        Unlike that of any other claim.
+    start_file : str or None
+        The checkpoint to start from, a path inside the checkpoint folder.
+    wanted : bool
+        Whether other pending runs will start from what this one leaves.
+    """
+
+    run_id: int
+    key: str
+    token: str
+    start_file: str | None
+    wanted: bool
+
+
+class Store(Archive):
+    """A run store: the archive, and the life of its runs."""
+
+    # --- the life of a run ---------------------------------------------------------------------------
+
+    def add(self, runs: Iterable[NewRun]) -> int:
+        """Add the runs that are not there yet, as pending; returns how many that were."""
+
+        def work(session: Session) -> int:
+            known = set(session.scalars(select(Run.key)))
+            new = {run.key: run for run in runs if run.key not in known}
+            now = database_time(session)
+            session.add_all(Run(**asdict(run), status="pending", created=now) for run in new.values())
+            return len(new)
+
+        runs = list(runs)
+        return self.write(work)
+
+    def claim(self, keys: Collection[str], *, worker: str, lease_seconds: float) -> Claim | None:
+        """Claim one run among `keys` that can start now; None where there is none.
+
+        Runs that start from a checkpoint come first: the sooner they are done, the sooner it goes.
+        """
+
+        def work(session: Session) -> Claim | None:
+            # To settle is to look at every run: only where it may change the answer.
+            found = None if _end_leases(session) else _ready(session, keys)
+            if found is None:
+                _settle(session)
+                found = _ready(session, keys)
+            if found is None:
+                return None
+            run_id, key, file = found
+            child = aliased(Run)
+            now = database_time(session)
+            token = uuid.uuid4().hex
+            session.execute(
+                update(Run)
+                .where(Run.id == run_id)
+                .values(
+                    status="running",
+                    reason="",
+                    worker=worker,
+                    token=token,
+                    lease_until=now + lease_seconds,
+                    attempts=Run.attempts + 1,
+                    started=now,
+                )
+            )
+            wanted = session.scalar(
+                select(exists().where(child.start_key == key, child.status == "pending"))
+            )
+            return Claim(run_id, key, token, file, bool(wanted))
+
+        return self.write(work)
+
+    def renew(self, claims: Collection[Claim], *, lease_seconds: float) -> list[Claim]:
+        """Renew the leases; returns the claims that are lost because another worker took the run."""
+
+        def work(session: Session) -> list[Claim]:
+            until = database_time(session) + lease_seconds
+            return [c for c in claims if not _set(session, c, lease_until=until)]
+
+        return self.write(work)
+
+    def finish(
+        self,
+        claim: Claim,
+        *,
+        curves: Mapping[str, LearningCurve],
+        checkpoint: tuple[str, int] | None = None,
+        keep: bool = False,
+        **result: Any,
+    ) -> bool:
+        """Record a result, its curves and its checkpoint, or nothing; False where the claim is lost.
+
+        Parameters
+        ----------
+        claim
+            What `claim` gave.
+        curves
+            The learning curve of each task that was trained on.
+        checkpoint
+            Name and size in bytes of the file in the checkpoint folder.
+        keep
+            The checkpoint stays although no run needs it.
+        result
+            Columns of `Run` from ``main_metric`` to ``notes``.
+        """
+
+        def work(session: Session) -> bool:
+            now = database_time(session)
+            values = {k: plain_json(v) for k, v in result.items()}
+            if not _set(
+                session, claim, status="done", reason="", finished=now, lease_until=None, **values
+            ):
+                # After a lost connection the first try may have been written all the same.
+                run = session.get_one(Run, claim.run_id)
+                return run.token == claim.token and run.status == "done"
+            session.execute(delete(Curve).where(Curve.run_id == claim.run_id))
+            for task, curve in curves.items():
+                arrays = {name: to_bytes(getattr(curve, name)) for name in CURVE_COLUMNS}
+                session.add(Curve(run_id=claim.run_id, task=task, **arrays))
+            if checkpoint is not None:
+                file, size = checkpoint
+                session.merge(
+                    Checkpoint(run_id=claim.run_id, file=file, size_bytes=size, kept=keep, created=now)
+                )
+            return True
+
+        return self.write(work)
+
+    def fail(self, claim: Claim, reason: str) -> bool:
+        """Record that a run failed, and skip the runs that would start from it."""
+
+        def work(session: Session) -> bool:
+            now = database_time(session)
+            mine = _set(session, claim, status="failed", reason=reason, finished=now, lease_until=None)
+            _settle(session)
+            return mine
+
+        return self.write(work)
+
+    def release(self, claim: Claim) -> bool:
+        """Give a run back undone."""
+        return self.write(lambda s: _set(s, claim, status="pending", lease_until=None))
+
+    def release_dead(self, host: str, is_alive: Callable[[int], bool]) -> int:
+        """Give back the runs whose worker on this host is no longer there, lease or not."""
+
+        def work(session: Session) -> int:
+            running = session.scalars(select(Run).where(Run.status == "running"))
+            dead = 0
+            for run in running:
+                where, _, process = run.worker.rpartition("|")
+                if where == host and not is_alive(int(process)):
+                    run.status, run.lease_until = "pending", None
+                    dead += 1
+            return dead
+
+        return self.write(work)
+
+    def retry(self, *, only: Collection[str] | None = None) -> int:
+        """Make failed runs, and those skipped because of them, pending again; returns how many."""
+
+        def work(session: Session) -> int:
+            runs = session.scalars(select(Run).where(Run.status.in_(("failed", "skipped"))))
+            chosen = [run for run in runs if only is None or run.key in only]
+            for run in chosen:
+                run.status, run.reason = "pending", ""
+            return len(chosen)
+
+        return self.write(work)
+
+    # --- checkpoints ---------------------------------------------------------------------------------
+
+    def forget_checkpoint(self, file: str) -> None:
+        """Take note that a checkpoint's file is gone: its run is done again where it is needed."""
+        self.write(lambda s: s.execute(delete(Checkpoint).where(Checkpoint.file == file)))
+
+    def drop_checkpoints(self, *, kept: bool = False) -> list[str]:
+        """Forget the checkpoints that no pending or running run starts from; returns their files.
+
+        Parameters
+        ----------
+        kept
+            Also those that were kept on request.
+        """
+
+        def work(session: Session) -> list[str]:
+            child = aliased(Run)
+            needed = exists().where(
+                child.start_key == Run.key, child.status.in_(("pending", "running"))
+            )
+            rows = select(Checkpoint).join(Run, Run.id == Checkpoint.run_id).where(~needed)
+            if not kept:
+                rows = rows.where(~Checkpoint.kept)
+            dropped = list(session.scalars(rows))
+            for row in dropped:
+                session.delete(row)
+            return [row.file for row in dropped]
+
+        return self.write(work)
+
+    def checkpoint_files(self) -> tuple[set[str], set[str]]:
+        """What must stay in the checkpoint folder: files on record, and tokens of claims in work."""
+
+        def work(session: Session) -> tuple[set[str], set[str]]:
+            files = set(session.scalars(select(Checkpoint.file)))
+            tokens = set(session.scalars(select(Run.token).where(Run.status == "running")))
+            return files, tokens
+
+        return self.read(work)
+
+
+def _set(session: Session, claim: Claim, **values: Any) -> bool:
+    """Change a running run if the claim on it still holds."""
+    result = session.execute(
+        update(Run)
+        .where(Run.id == claim.run_id, Run.token == claim.token, Run.status == "running")
+        .values(**values)
+    )
+    assert isinstance(result, CursorResult)
+    return result.rowcount == 1
+
+
+def _ready(session: Session, keys: Collection[str]) -> tuple[int, str, str | None] | None:
+    """Id, key and checkpoint to start from of the run among `keys` that is to be done next."""
+    # A subquery, not a join, which SQLite would begin at the runs: there are few checkpoints.
+    key = select(Run.key).where(Run.id == Checkpoint.run_id).scalar_subquery()
+    files = {row[0]: row.file for row in session.execute(select(key, Checkpoint.file))}
+    # The concatenation keeps SQLite from the index of the status: most runs are pending, few have such a start.
+    is_pending = Run.status.concat("") == "pending"
+    pending = select(Run.id, Run.key, Run.start_key).where(is_pending).order_by(Run.id)
+    for query in (
+        pending.where(Run.start_key.in_(files)),
+        pending.where(Run.start_key.is_(None)),
+    ):
+        for row in session.execute(query):
+            if row.key in keys:
+                return row.id, row.key, files.get(row.start_key or "")
+    return None
+
+
+def _end_leases(session: Session) -> bool:
+    """Give back the runs whose lease ended; whether there were any."""
+    ended = session.execute(
+        update(Run)
+        .where(Run.status == "running", Run.lease_until < database_time(session))
+        .values(status="pending", lease_until=None)
+    )
+    assert isinstance(ended, CursorResult)
+    return ended.rowcount > 0
+
+
+def _settle(session: Session) -> None:
+    """Bring statuses in line: leases that ended, runs that cannot start, starts to be done again."""
+    _end_leases(session)
+    start, child = aliased(Run), aliased(Run)
+    cannot_start = (
+        select(Run, start)
+        .join(start, start.key == Run.start_key)
+        .where(Run.status == "pending", start.status.in_(("failed", "skipped")))
+    )
+    # Along chains, one link a turn.
+    while rows := session.execute(cannot_start).all():
+        for run, before in rows:
+            run.status = "skipped"
+            run.reason = f"the run it starts from, {before.id}, {before.status}: {before.reason}"
+        session.flush()
+    redo = (
+        select(Run)
+        .join(child, child.start_key == Run.key)
+        .where(Run.status == "done", child.status == "pending")
+        .where(~exists().where(Checkpoint.run_id == Run.id))
+    )
+    while done := session.scalars(redo).unique().all():
+        for run in done:
+            run.status, run.reason = "pending", "again: its checkpoint is needed and no longer there"
+        session.flush()

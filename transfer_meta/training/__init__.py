@@ -1,0 +1,1 @@
+"""Fine-tuning one stage: settings, data, loop, metrics, and the state that makes a run resumable."""
