@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 from transfer_meta.encoding.embedder import Embedder, EmbedSettings
 from transfer_meta.errors import RunFailed
 from transfer_meta.evaluation.bootstrap import bootstrap_over_targets
-from transfer_meta.evaluation.pair_values import ranking_groups, seed_weights, training_truth
+from transfer_meta.evaluation.pair_values import ranking_groups, seed_weights, training_values
 from transfer_meta.evaluation.ranking import spearman
 from transfer_meta.features.curves.curve_features import curve_features
 from transfer_meta.features.vectors.vector_files import load_vectors, save_vectors
@@ -134,7 +134,7 @@ def correlations(
     rank: Callable[[IntArray, IntArray], FloatArray],
 ) -> str:
     """Mean rank correlation of the unseen sources of a target in a setting, with its interval over targets."""
-    truth, groups = training_truth(data), ranking_groups(data)
+    truth, groups = training_values(data), ranking_groups(data)
     values, owners = [], []
     for train, test in folds:
         ranking = rank(train, test)
@@ -159,7 +159,7 @@ def main() -> None:
     options = parser.parse_args()
     table, curves = prepare(options.folder, options.out)
     data = build_metadataset(table)
-    truth, weight = training_truth(data), seed_weights(table.pairs, ranking_groups(data))
+    truth, weight = training_values(data), seed_weights(table.pairs, ranking_groups(data))
     folds = list(cold_folds(data, options.repeats))
     columns = {c: group_of(c, curves) for c in data.X if c not in ID_COLUMNS}
 

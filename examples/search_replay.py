@@ -66,7 +66,7 @@ def replay(table: OutcomeTable, predictor: str, draws: int, budgets: Sequence[in
     """Regret of every way to choose, by target, setting, draw and budget."""
     data = build_metadataset(table)
     folds = list(leave_one_target_out(data.source, data.target))
-    X, y = data.X, data.truth
+    X, y = data.X, data.value
     expected = {}
     for name in (predictor, "source-popularity"):
         expected[name] = np.empty(len(y))

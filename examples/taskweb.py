@@ -1,6 +1,7 @@
 """From the TaskWeb corpus to a benchmark: outcomes, task profiles, pair features, task vectors, predictors.
 
-    python examples/taskweb.py FOLDER --out OUT [--encoder offline|none] [--truth mean-gain|taskshop] [--jobs 2]
+    python examples/taskweb.py FOLDER --out OUT [--encoder offline|none]
+        [--gain-definition mean-gain|taskshop] [--workers 2]
 
 FOLDER holds ``outcomes.csv.gz`` (one row a run) and ``text/TASK.jsonl.gz`` (prompts with labels and
 choices).  OUT gets ``outcomes.csv`` (with the pair features), ``tasks.csv`` and ``vectors.npz``, which the
@@ -27,7 +28,7 @@ from transfer_meta.features.task_profile import profile_task
 from transfer_meta.features.vectors.hashed_tfidf import example_text, hashed_text_vector
 from transfer_meta.features.vectors.vector_files import load_vectors, save_vectors
 from transfer_meta.metadataset import with_similarities
-from transfer_meta.outcomes.gain_definition import TRUTHS
+from transfer_meta.outcomes.gain_definition import GAIN_DEFINITIONS
 from transfer_meta.outcomes.importers import import_taskweb
 from transfer_meta.outcomes.tables import OutcomeTable, load_outcomes
 from transfer_meta.records import Answer, Example, FloatArray, TaskType
@@ -166,8 +167,13 @@ def main() -> None:
     parser.add_argument("--encoder", default="offline", help="or 'none': the core install alone")
     parser.add_argument("--examples", type=int, default=300, help="examples a task vector is made of")
     parser.add_argument("--predictors", default=",".join(PREDICTORS))
-    parser.add_argument("--truth", choices=TRUTHS, default="mean-gain", help="what pairs are ranked by")
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument(
+        "--gain-definition",
+        choices=GAIN_DEFINITIONS,
+        default="mean-gain",
+        help="what pairs are ranked by",
+    )
+    parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     encoder = None if options.encoder == "none" else options.encoder
     table = prepare(options.folder, options.out, encoder, options.examples)
@@ -183,8 +189,8 @@ def main() -> None:
             predictors=tuple(names),
             features=("all",),
             metrics=METRICS,
-            truth=options.truth,
-            n_jobs=options.jobs,
+            gain_definition=options.gain_definition,
+            workers=options.workers,
         )
         print_benchmark(benchmark(table, settings), METRICS)
 

@@ -12,7 +12,7 @@ from sklearn.preprocessing import MinMaxScaler
 
 from transfer_meta.errors import InputError
 from transfer_meta.evaluation.splits import pairs_5fold
-from transfer_meta.importance import COLUMNS, feature_importance
+from transfer_meta.importance import IMPORTANCE_COLUMNS, feature_importance
 from transfer_meta.metadataset import MetaDataset, build_metadataset
 from transfer_meta.outcomes.tables import build_table, load_outcomes
 from transfer_meta.predictors import make_predictor
@@ -38,7 +38,7 @@ def planted() -> MetaDataset:
 
 def test_the_papers_first_three_coefficients(published: MetaDataset) -> None:
     table = feature_importance(published, make_predictor("logistic"))
-    assert list(table.columns) == list(COLUMNS)
+    assert list(table.columns) == list(IMPORTANCE_COLUMNS)
     assert len(table) == 42
     first = table.head(3)
     assert list(zip(first["role"], first["feature"], np.sign(first["value"]), strict=True)) == [
@@ -59,7 +59,7 @@ def test_coefficients_equal_liblinear_over_the_same_splits(published: MetaDatase
         model = make_pipeline(
             MinMaxScaler(), LogisticRegression(solver="liblinear", tol=1e-10, max_iter=10_000)
         )
-        fitted.append(model.fit(X[train], published.y[train])[-1].coef_[0])
+        fitted.append(model.fit(X[train], published.helped[train])[-1].coef_[0])
     expected = published.features.assign(
         value=np.mean(fitted, axis=0), std=np.std(fitted, axis=0, ddof=1)
     )
@@ -76,15 +76,15 @@ def test_permutation_equals_a_loop(planted: MetaDataset) -> None:
     got = got.set_index(["role", "feature"])
     lost = {column: [] for column in planted.features["column"]}
     for repeat in range(2):
-        others = np.random.default_rng([1, repeat, 1]).permutation(len(planted.y))
+        others = np.random.default_rng([1, repeat, 1]).permutation(len(planted.helped))
         folds = list(pairs_5fold(planted.source, planted.target, seed=1, repeat=repeat))
 
         def area(X: pd.DataFrame, folds=folds) -> float:
             probability = np.empty(len(X))
             for train, test in folds:
-                model = make_predictor("logistic").fit(planted.X.iloc[train], planted.truth[train])
+                model = make_predictor("logistic").fit(planted.X.iloc[train], planted.value[train])
                 probability[test] = model.predict_proba(X.iloc[test])[:, 1]
-            return roc_auc_score(planted.y, probability)
+            return roc_auc_score(planted.helped, probability)
 
         intact = area(planted.X)
         for column in lost:
@@ -119,7 +119,7 @@ def test_shap_values_add_up_to_the_raw_prediction(planted: MetaDataset) -> None:
     """With all features in one block, |Σ SHAP| is |raw − expected value|, fold by fold."""
     alone = build_metadataset(
         build_table(
-            pd.DataFrame({"source": planted.source, "target": planted.target, "gain": planted.truth}),
+            pd.DataFrame({"source": planted.source, "target": planted.target, "gain": planted.value}),
             tasks=pd.DataFrame({"task": np.unique(planted.target), "size": np.arange(9.0) ** 2}),
         ),
         features="target",
@@ -129,7 +129,7 @@ def test_shap_values_add_up_to_the_raw_prediction(planted: MetaDataset) -> None:
     )
     raw = []
     for train, test in pairs_5fold(alone.source, alone.target, seed=2):
-        model = make_predictor("lightgbm").fit(alone.X.iloc[train], alone.truth[train])
+        model = make_predictor("lightgbm").fit(alone.X.iloc[train], alone.value[train])
         matrix = alone.X.iloc[test][["target.size"]].to_numpy()
         expected = model.booster_.predict(matrix, pred_contrib=True)[:, -1]
         raw.append(np.abs(model.booster_.predict(matrix, raw_score=True) - expected))

@@ -18,7 +18,7 @@ def test_the_papers_features(features: str, columns: int) -> None:
     data = build_metadataset(TABLE, features)
     assert data.X.shape == (90, 3 + columns)
     assert len(data.features) == columns
-    assert data.y.sum() == 40
+    assert data.helped.sum() == 40
 
 
 def test_a_row_is_target_source_and_their_ratio() -> None:
@@ -50,7 +50,7 @@ def test_a_selection_that_selects_nothing_offers_the_nearest() -> None:
 def test_labels_need_gains() -> None:
     frame = pd.DataFrame({"source": ["a", "b"], "target": ["b", "a"], "score": [0.1, 0.2]})
     with pytest.raises(InputError, match="only ranking is possible"):
-        _ = build_metadataset(build_table(frame)).y
+        _ = build_metadataset(build_table(frame)).helped
 
 
 VECTORS = pd.DataFrame(

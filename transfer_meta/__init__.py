@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from transfer_meta._version import __version__
 
 # Public names and where they live; each is loaded when it is first used, so that the import stays light.
 _PUBLIC = {

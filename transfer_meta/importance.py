@@ -15,16 +15,15 @@ from transfer_meta.evaluation.classification import auroc
 from transfer_meta.evaluation.splits import PROTOCOLS, Fold
 from transfer_meta.metadataset import MetaDataset
 from transfer_meta.predictors.base import TransferPredictor
-from transfer_meta.records import FloatArray
+from transfer_meta.records import FloatArray, OnProgress
 
-COLUMNS = ("feature", "role", "group", "value", "std")
+IMPORTANCE_COLUMNS = ("feature", "role", "group", "value", "std")
 LEVELS = ("feature", "role", "group")
 
 # Share of the pairs that a coefficient split leaves out, as in the paper's Table 4.
 LEFT_OUT = 0.2
 
 Level = Literal["feature", "role", "group"]
-OnProgress = Callable[[int, int], None]
 
 
 class Block(NamedTuple):
@@ -75,13 +74,13 @@ def feature_importance(
         An unknown method or level; a predictor that has no coefficients, no trees, or uses no features;
         a table without features, without gains or with one class only.
     """
-    if method not in METHODS:
-        raise unknown("method", method, METHODS)
+    if method not in IMPORTANCE_METHODS:
+        raise unknown("method", method, IMPORTANCE_METHODS)
     if by not in LEVELS:
         raise unknown("level", by, LEVELS)
-    if len(np.unique(data.y)) < 2:
+    if len(np.unique(data.helped)) < 2:
         raise InputError(
-            f"'{data.name}' has one class only ({'gain' if data.y[0] else 'no gain'}) throughout"
+            f"'{data.name}' has one class only ({'gain' if data.helped[0] else 'no gain'}) throughout"
         )
     if not predictor.uses_features:
         raise InputError(f"{type(predictor).__name__} uses no features, so none has an importance")
@@ -90,7 +89,7 @@ def feature_importance(
     if repeats is not None and repeats < 1:
         raise InputError(f"repeats must be at least 1, got {repeats}")
     blocks = _blocks(data.features, by)
-    values = METHODS[method](
+    values = IMPORTANCE_METHODS[method](
         data,
         predictor,
         blocks,
@@ -98,7 +97,7 @@ def feature_importance(
         seed=seed,
         on_progress=on_progress or (lambda *_: None),
     )
-    table = pd.DataFrame([block.label for block in blocks], columns=list(COLUMNS[:3]))
+    table = pd.DataFrame([block.label for block in blocks], columns=list(IMPORTANCE_COLUMNS[:3]))
     table["value"] = values.mean(axis=0)
     table["std"] = values.std(axis=0, ddof=1) if len(values) > 1 else np.nan
     return table.sort_values("value", key=np.abs, ascending=False, kind="stable", ignore_index=True)
@@ -123,13 +122,13 @@ def coefficients(
             f"{type(predictor).__name__} has no coefficients (method coefficients needs a logistic"
             f" regression; the others: permutation, shap)"
         )
-    n = len(data.truth)
+    n = len(data.value)
     n_left_out = max(1, round(LEFT_OUT * n))
     splits = []
     for repeat in range(repeats):
         order = np.random.default_rng([seed, repeat]).permutation(n)
         splits.append((np.sort(order[n_left_out:]), np.sort(order[:n_left_out])))
-    coefficient = predictor.fold_coefficients(data.X, data.truth, splits)
+    coefficient = predictor.fold_coefficients(data.X, data.value, splits)
     on_progress(repeats, repeats)
     return np.stack(
         [
@@ -159,10 +158,10 @@ def permutation(
     columns = data.features["column"].tolist()
     lost = np.empty((repeats, len(blocks)))
     for repeat, folds in _repeated_folds(data, repeats, seed):
-        others = np.random.default_rng([seed, repeat, 1]).permutation(len(data.truth))
-        probability = np.empty((len(blocks) + 1, len(data.truth)))
+        others = np.random.default_rng([seed, repeat, 1]).permutation(len(data.value))
+        probability = np.empty((len(blocks) + 1, len(data.value)))
         for train, test in folds:
-            model = clone(predictor).fit(data.X.iloc[train], data.truth[train])
+            model = clone(predictor).fit(data.X.iloc[train], data.value[train])
             # One call for all: the intact pairs first, then a copy of them for each block.
             copies = data.X.iloc[np.tile(test, len(blocks) + 1)].reset_index(drop=True)
             values = copies[columns].to_numpy(copy=True).reshape(len(blocks) + 1, len(test), -1)
@@ -171,7 +170,7 @@ def permutation(
                 copy[:, block.positions] = replaced[:, block.positions]
             copies[columns] = values.reshape(-1, len(columns))
             probability[:, test] = model.predict_pairs(copies).probability.reshape(-1, len(test))
-        area = auroc(data.y, probability)
+        area = auroc(data.helped, probability)
         lost[repeat] = area[0] - area[1:]
         on_progress(repeat + 1, repeats)
     return lost
@@ -195,16 +194,16 @@ def shap(
     """
     values = np.empty((repeats, len(blocks)))
     for repeat, folds in _repeated_folds(data, repeats, seed):
-        contribution = np.empty((len(data.truth), len(data.features)))
+        contribution = np.empty((len(data.value), len(data.features)))
         for train, test in folds:
-            model = clone(predictor).fit(data.X.iloc[train], data.truth[train])
+            model = clone(predictor).fit(data.X.iloc[train], data.value[train])
             contribution[test] = _contributions(model, data.X.iloc[test])
         values[repeat] = [np.abs(contribution[:, at].sum(axis=1)).mean() for _, at in blocks]
         on_progress(repeat + 1, repeats)
     return values
 
 
-METHODS: dict[str, Callable[..., FloatArray]] = {
+IMPORTANCE_METHODS: dict[str, Callable[..., FloatArray]] = {
     "coefficients": coefficients,
     "permutation": permutation,
     "shap": shap,

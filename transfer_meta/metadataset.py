@@ -20,7 +20,7 @@ from transfer_meta.features.vectors.similarities import (
 from transfer_meta.outcomes.tables import OutcomeTable
 from transfer_meta.records import ID_COLUMNS, FloatArray
 
-ROLES = ("target", "source", "ratio", "pair")
+PAIR_ROLES = ("target", "source", "ratio", "pair")
 GROUPS = ("data", "curve", "embedding", "transferability", "pair")
 ALL_BUT = "all-but-"
 """Before the name of a feature set: everything without it."""
@@ -45,12 +45,12 @@ class MetaDataset:
     X : DataFrame
         The columns ``setting``, ``source``, ``target`` (text) and one float column a feature, named
         ``role.feature``: ``target.size``, ``source.size``, ``ratio.size``, ``pair.jsd``.  NaN where unknown.
-    truth : array of shape (n,)
+    value : array of shape (n,)
         The gain (a fraction), or, where the outcomes have no baselines, the score.
     baseline : array of shape (n,) or None
         The target's score without transfer.
     has_gain : bool
-        Whether `truth` is a gain.
+        Whether `value` is a gain.
     features : DataFrame
         One row a feature column of `X`: ``column``, ``feature``, ``role``, ``group`` (one of
         `GROUPS`).
@@ -59,7 +59,7 @@ class MetaDataset:
     """
 
     X: pd.DataFrame
-    truth: FloatArray
+    value: FloatArray
     baseline: FloatArray | None
     has_gain: bool
     features: pd.DataFrame
@@ -67,13 +67,13 @@ class MetaDataset:
     feature_set: str
 
     @property
-    def y(self) -> NDArray[np.bool_]:
+    def helped(self) -> NDArray[np.bool_]:
         """Whether the source helped: gain > 0."""
         if not self.has_gain:
             raise InputError(
                 f"'{self.name}' has scores without baselines: gains are unknown, only ranking is possible"
             )
-        return self.truth > 0
+        return self.value > 0
 
     @property
     def target(self) -> NDArray[np.object_]:
@@ -104,13 +104,13 @@ def build_metadataset(table: OutcomeTable, features: str = "all") -> MetaDataset
         No feature is selected although the table has some.
     """
     pairs = table.pairs
-    X, described = pair_features(pairs, table.tasks, pair_features=table.pair_features)
+    X, described = pair_inputs(pairs, table.tasks, pair_features=table.pair_features)
     columns = select_features(described, features, table.feature_sets)
     described = described[described["column"].isin(columns)].reset_index(drop=True)
-    truth = pairs["gain" if table.has_gain else "score"].to_numpy(dtype=float)
+    value = pairs["gain" if table.has_gain else "score"].to_numpy(dtype=float)
     return MetaDataset(
         X=X[[*ID_COLUMNS, *columns]],
-        truth=truth,
+        value=value,
         baseline=pairs["baseline"].to_numpy(dtype=float) if "baseline" in pairs else None,
         has_gain=table.has_gain,
         features=described,
@@ -119,7 +119,7 @@ def build_metadataset(table: OutcomeTable, features: str = "all") -> MetaDataset
     )
 
 
-def pair_features(
+def pair_inputs(
     pairs: pd.DataFrame, tasks: pd.DataFrame, *, pair_features: tuple[str, ...] = ()
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The target's features, the source's, and their ratio, beside the features of the pair itself.

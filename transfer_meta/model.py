@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from transfer_meta import __version__
+from transfer_meta._version import __version__
 from transfer_meta.errors import InputError
 from transfer_meta.evaluation.benchmark import DEFAULT_PROTOCOL, BenchmarkSettings, benchmark
-from transfer_meta.evaluation.pair_values import ranking_groups, seed_weights, training_truth
+from transfer_meta.evaluation.pair_values import ranking_groups, seed_weights, training_values
 from transfer_meta.files import atomic_folder, digest
-from transfer_meta.metadataset import build_metadataset, pair_features
+from transfer_meta.metadataset import build_metadataset, pair_inputs
 from transfer_meta.outcomes.tables import OutcomeTable
 from transfer_meta.predictors import PREDICTORS, TransferPredictor, make_predictor
 
-FORMAT = 1
+MODEL_FORMAT = 1
 """Version of the folder's layout; a folder of another version is refused."""
 CARD_METRICS = ("accuracy", "f1", "auroc_within_target", "brier", "spearman", "ndcg", "regret@3")
 
@@ -78,7 +78,7 @@ class Model:
             if lacking:
                 raise InputError(f"the table of tasks lacks the model's feature '{lacking[0]}'")
             known = pd.concat([tasks[list(known)], known[~known.index.isin(tasks.index)]])
-        X, _ = pair_features(pairs, known, pair_features=tuple(self.card["pair_features"]))
+        X, _ = pair_inputs(pairs, known, pair_features=tuple(self.card["pair_features"]))
         prediction = self.predictor.predict_pairs(X[self.card["columns"]])
         result = pairs[["source", "target"]].copy()
         if self.card["has_gain"]:
@@ -116,9 +116,9 @@ def fit_model(
         rows = benchmark(table, settings).rows
         figures = dict(zip(rows["metric"], rows["value"].astype(float), strict=True))
     weight = seed_weights(table.pairs, ranking_groups(data))
-    fitted.fit_weighted(data.X, training_truth(data), weight)
+    fitted.fit_weighted(data.X, training_values(data), weight)
     card = {
-        "format": FORMAT,
+        "format": MODEL_FORMAT,
         "version": __version__,
         "predictor": predictor,
         "features": features,
@@ -160,10 +160,10 @@ def load_model(folder: str | Path) -> Model:
         raise InputError(f"no model in '{folder}': there is no card.json")
     try:
         card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-        if card["format"] != FORMAT:
+        if card["format"] != MODEL_FORMAT:
             raise InputError(
                 f"the model in '{folder}' has format {card['format']} (written by version {card.get('version')}), "
-                f"this version reads format {FORMAT}"
+                f"this version reads format {MODEL_FORMAT}"
             )
         files = {}
         for name, expected in card["digests"].items():

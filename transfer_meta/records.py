@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -17,6 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
+
+NameArray = NDArray[np.object_]
+"""Names of tasks or settings."""
+
+OnProgress = Callable[[int, int], None]
+"""Called with the number of items done and of all items."""
+
+Tell = Callable[[str], None]
+"""Called with one line for the user."""
 
 ID_COLUMNS = ("setting", "source", "target")
 """The columns that say which pair a row is about; every other column of a predictor's input is a feature."""

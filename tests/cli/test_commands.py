@@ -10,7 +10,7 @@ import pytest
 from transfer_meta.cli.app import main
 
 NAME = "bingel-soegaard-2017"
-CHEAP = ["--predictors", "always-gain,logistic", "--repeats", "2", "--n-jobs", "1"]
+CHEAP = ["--predictors", "always-gain,logistic", "--repeats", "2", "--workers", "1"]
 
 
 def test_outcomes_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,7 +38,7 @@ def test_ones_own_table_with_other_column_names(
     rows += [f"s{i},t{j},0.5,{0.5 + 0.01 * (i - j)}" for i in range(4) for j in range(3)]
     (tmp_path / "mine.csv").write_text("\n".join(rows))
     columns = "source=aux,target=main,baseline=f1_alone,score=f1_with"
-    assert main(["benchmark", str(tmp_path / "mine.csv"), "--columns", columns, "--n-jobs", "1"]) == 0
+    assert main(["benchmark", str(tmp_path / "mine.csv"), "--columns", columns, "--workers", "1"]) == 0
     out = capsys.readouterr().out
     assert "source-popularity" in out
     skipped = next(line for line in out.splitlines() if line.startswith("skipped"))

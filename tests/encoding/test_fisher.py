@@ -8,7 +8,7 @@ import torch
 from tiny_tasks import ALL_TYPES, EXAMPLES, tiny
 from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel, GPT2Config, GPT2Model
 
-from transfer_meta.encoding.batching import Batch, Batcher
+from transfer_meta.encoding.batching import Batcher, EncodedBatch
 from transfer_meta.encoding.encoder_parts import find_parts
 from transfer_meta.encoding.encoders import Encoder, load_encoder
 from transfer_meta.encoding.fisher import Forward, diagonal_fisher
@@ -35,31 +35,31 @@ class Setting:
         self.head: Head = build_head(type, 32, labels=len(labels), mean=0.0, deviation=1.0)
         self.head.eval()
 
-    def run(self, batch: Batch) -> torch.Tensor:
+    def run(self, batch: EncodedBatch) -> torch.Tensor:
         """ln p of the gold labels, one a unit."""
         hidden = self.encoder.vectors(batch.ids, batch.types, batch.mask)
         return log_likelihood(self.type, self.head(hidden, batch), batch.target)
 
-    def forward(self, batch: Batch) -> Forward:
+    def forward(self, batch: EncodedBatch) -> Forward:
         likelihood = self.run(batch)
         owner = torch.arange(len(likelihood))
         if batch.slots is not None:
             owner = owner.repeat_interleave((batch.slots >= 0).sum(1))
         return Forward(likelihood[None], owner, batch.mask)
 
-    def batches(self, *groups: Sequence[int]) -> list[Batch]:
+    def batches(self, *groups: Sequence[int]) -> list[EncodedBatch]:
         return [self.batcher.batch(np.array(group)) for group in groups]
 
-    def singles(self) -> list[Batch]:
+    def singles(self) -> list[EncodedBatch]:
         return self.batches(*([i] for i in range(len(self.batcher))))
 
-    def together(self) -> list[Batch]:
+    def together(self) -> list[EncodedBatch]:
         return self.batches(range(len(self.batcher)))
 
-    def fisher(self, batches: list[Batch], **options: object) -> dict[str, np.ndarray]:
+    def fisher(self, batches: list[EncodedBatch], **options: object) -> dict[str, np.ndarray]:
         return diagonal_fisher(self.encoder.model, batches, self.forward, embeddings=True, **options)
 
-    def slow(self, batches: list[Batch], *, squared: bool = True) -> dict[str, np.ndarray]:
+    def slow(self, batches: list[EncodedBatch], *, squared: bool = True) -> dict[str, np.ndarray]:
         """Ordinary backward passes, one a batch, through the weights themselves; divided by examples."""
         model = self.encoder.model.eval().requires_grad_(True)
         totals: dict[str, np.ndarray] = {}
@@ -163,7 +163,7 @@ def test_several_draws_are_averaged_in_one_pass() -> None:
 
     once = setting.fisher(setting.together())
 
-    def doubled(batch: Batch) -> Forward:
+    def doubled(batch: EncodedBatch) -> Forward:
         gold = setting.forward(batch)
         rows = torch.cat([gold.log_likelihood, 2 * gold.log_likelihood])
         return Forward(rows, gold.example_of_input, gold.mask)

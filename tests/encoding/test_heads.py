@@ -5,7 +5,7 @@ import pytest
 import torch
 from toys import toy_examples
 
-from transfer_meta.encoding.batching import Batch, Batcher
+from transfer_meta.encoding.batching import Batcher, EncodedBatch
 from transfer_meta.encoding.encoders import load_encoder
 from transfer_meta.encoding.heads import LONGEST_ANSWER, Head, SpanHead, build_head, pool
 from transfer_meta.encoding.tokens import IGNORED, encode
@@ -16,7 +16,7 @@ LABELS = ("B-K", "I-K", "O", "no", "yes")
 WIDTH = 6
 
 
-def make(type: TaskType) -> tuple[Head, Batch, torch.Tensor]:
+def make(type: TaskType) -> tuple[Head, EncodedBatch, torch.Tensor]:
     examples = toy_examples(type, 5, 0)
     encoded = encode(type, examples, TOKENIZER, labels=LABELS, max_length=64, stride=8)
     batch = Batcher(type, encoded, pad=0, device=torch.device("cpu")).batch(np.arange(5))

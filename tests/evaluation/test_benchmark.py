@@ -18,7 +18,7 @@ from transfer_meta.evaluation.comparisons import compare
 from transfer_meta.evaluation.metric_rows import target_values
 from transfer_meta.evaluation.metrics import METRICS
 from transfer_meta.metadataset import build_metadataset
-from transfer_meta.outcomes.gain_definition import with_truth
+from transfer_meta.outcomes.gain_definition import apply_gain_definition
 from transfer_meta.outcomes.tables import OutcomeTable, build_table, load_outcomes
 from transfer_meta.predictors import UNTUNED
 
@@ -70,7 +70,7 @@ def test_the_majority_baselines(paper: pd.DataFrame) -> None:
 def test_the_number_of_workers_changes_nothing() -> None:
     chosen = ("random", "random-fingerprints", "logistic", "logistic-rfe", "lightgbm")
     settings = {"protocol": "pairs-5fold", "predictors": chosen, "repeats": 2, "seed": 7}
-    one, two = (benchmark(TABLE, BenchmarkSettings(n_jobs=n, **settings)).rows for n in (1, 2))
+    one, two = (benchmark(TABLE, BenchmarkSettings(workers=n, **settings)).rows for n in (1, 2))
     pd.testing.assert_frame_equal(one, two, check_exact=True)
 
 
@@ -94,11 +94,11 @@ def test_it_agrees_with_a_plain_loop() -> None:
     data = build_metadataset(TABLE)
     matrix = data.X.iloc[:, 3:].to_numpy()
     folds = list(KFold(5, shuffle=True, random_state=0).split(matrix))
-    batched = make_predictor("logistic").predict_folds(data.X, data.truth, folds)
+    batched = make_predictor("logistic").predict_folds(data.X, data.value, folds)
     for (train, test), prediction in zip(folds, batched, strict=True):
         plain = make_pipeline(
             MinMaxScaler(), LogisticRegression(solver="liblinear", tol=1e-10, max_iter=10_000)
-        ).fit(matrix[train], data.y[train])
+        ).fit(matrix[train], data.helped[train])
         np.testing.assert_allclose(
             prediction.probability, plain.predict_proba(matrix[test])[:, 1], atol=1e-4
         )
@@ -257,8 +257,8 @@ def test_one_target_only() -> None:
         ({"compare": "accuracy"}, "target by target: expected one of auroc_within_target"),
         ({"repeats": 0}, "repeats must be"),
         ({"seed": -1}, "seed must"),
-        ({"n_jobs": 0}, "n_jobs must"),
-        ({"truth": "taskshpo"}, "did you mean 'taskshop'"),
+        ({"workers": 0}, "workers must"),
+        ({"gain_definition": "taskshpo"}, "did you mean 'taskshop'"),
     ],
 )
 def test_bad_settings(settings: dict, message: str) -> None:
@@ -280,15 +280,16 @@ def several_settings() -> OutcomeTable:
 
 
 def test_another_truth_is_learned_and_scored() -> None:
-    settings = BenchmarkSettings(predictors=("source-popularity",), truth="taskshop")
+    settings = BenchmarkSettings(predictors=("source-popularity",), gain_definition="taskshop")
     by_option = benchmark(several_settings(), settings)
     by_hand = benchmark(
-        with_truth(several_settings(), "taskshop"), BenchmarkSettings(predictors=("source-popularity",))
+        apply_gain_definition(several_settings(), "taskshop"),
+        BenchmarkSettings(predictors=("source-popularity",)),
     )
     pd.testing.assert_frame_equal(by_option.rows, by_hand.rows)
     pd.testing.assert_frame_equal(by_option.ceiling, by_hand.ceiling)
     assert not by_option.rows.equals(
-        benchmark(several_settings(), replace(settings, truth="mean-gain")).rows
+        benchmark(several_settings(), replace(settings, gain_definition="mean-gain")).rows
     )
     with pytest.raises(InputError, match="needs gains"):
         benchmark(load_outcomes("talmor-berant-2019"), settings)

@@ -8,7 +8,7 @@ from transfer_meta.evaluation.pair_values import (
     pair_truth,
     ranking_groups,
     seed_weights,
-    training_truth,
+    training_values,
 )
 from transfer_meta.metadataset import build_metadataset
 from transfer_meta.outcomes.tables import build_table
@@ -41,7 +41,7 @@ def test_scores_are_learned_relative_to_their_target_and_setting() -> None:
     )
     table = build_table(frame)
     data = build_metadataset(table)
-    np.testing.assert_allclose(training_truth(data), [-0.1, 0.1, -0.1, 0.1])
+    np.testing.assert_allclose(training_values(data), [-0.1, 0.1, -0.1, 0.1])
     assert set(ranking_groups(data)) == {"t | x", "t | y"}
     truth = pair_truth(data, table.pairs)
     assert truth.gain is None

@@ -274,7 +274,7 @@ def work_on_plan(make_engine: Callable[[argparse.Namespace, Any], Any]) -> int:
     from fake_training import fake_facts
 
     from transfer_meta.runs.checkpoints.folder import open_checkpoints
-    from transfer_meta.runs.driver import Work
+    from transfer_meta.runs.driver import PlanDriver
     from transfer_meta.runs.plan import load_plan
     from transfer_meta.runs.store.run_store import Store
 
@@ -291,7 +291,7 @@ def work_on_plan(make_engine: Callable[[argparse.Namespace, Any], Any]) -> int:
     store.add(plan.runs)
     folder = open_checkpoints(arguments.checkpoints)
     tell = functools.partial(print, flush=True)
-    summary = Work(store, plan.stages, folder, make_engine(arguments, plan), tell=tell).run()
+    summary = PlanDriver(store, plan.stages, folder, make_engine(arguments, plan), tell=tell).run()
     return 1 if summary.failed or summary.skipped else 0
 
 

@@ -153,10 +153,10 @@ def work() -> int:
 
     from transfer_meta.runs.checkpoints.folder import open_checkpoints
     from transfer_meta.runs.ray_engine import RayEngine
-    from transfer_meta.runs.ray_nodes import connect
+    from transfer_meta.runs.ray_nodes import connect_ray
 
     def engine(arguments: argparse.Namespace, plan: Any) -> RayEngine:
-        connect(arguments.address)
+        connect_ray(arguments.address)
         folder = open_checkpoints(arguments.checkpoints)
         return RayEngine(plan.task_sources, folder, finetune=fake_finetune)
 

@@ -8,7 +8,7 @@ import pytest
 
 from transfer_meta.cli.app import main
 from transfer_meta.errors import InputError
-from transfer_meta.outcomes.importers import COLUMNS, import_corpus, import_taskweb
+from transfer_meta.outcomes.importers import IMPORTED_COLUMNS, import_corpus, import_taskweb
 from transfer_meta.outcomes.tables import build_table, load_outcomes
 
 
@@ -97,7 +97,7 @@ def test_the_corpus(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     said = capsys.readouterr().out
     assert "2205 pairs with gains, 21 targets, 5 settings" in said
     assert "source 'sst2'" in said
-    assert list(pd.read_csv(out).columns) == list(COLUMNS)
+    assert list(pd.read_csv(out).columns) == list(IMPORTED_COLUMNS)
     table = load_outcomes(out)
     assert len(table.pairs) == 5 * 21 * 21
     assert table.pairs["n_seeds"].between(7, 8).all()

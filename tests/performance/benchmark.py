@@ -39,7 +39,7 @@ def median_seconds(command: list[str], runs: int = 7) -> float:
 
 def logistic_ratio() -> None:
     data = build_metadataset(load_outcomes("bingel-soegaard-2017"))
-    X, y = data.X.iloc[:, 3:].to_numpy(), data.y
+    X, y = data.X.iloc[:, 3:].to_numpy(), data.helped
     protocol = PROTOCOLS["pairs-5fold"]
     folds = [list(protocol.folds(data.source, data.target, repeat=r)) for r in range(REPEATS)]
 
@@ -55,7 +55,7 @@ def logistic_ratio() -> None:
 
     def ours() -> float:
         flat = [fold for group in folds for fold in group]
-        predictions = make_predictor("logistic").predict_folds(data.X, data.truth, flat)
+        predictions = make_predictor("logistic").predict_folds(data.X, data.value, flat)
         hits = [
             ((p.probability > 0.5) == y[t]).mean() for p, (_, t) in zip(predictions, flat, strict=True)
         ]
@@ -80,7 +80,7 @@ def logistic_ratio() -> None:
 def main() -> None:
     logistic_ratio()
     result = benchmark(
-        load_outcomes("bingel-soegaard-2017"), BenchmarkSettings(protocol="pairs-5fold", n_jobs=2)
+        load_outcomes("bingel-soegaard-2017"), BenchmarkSettings(protocol="pairs-5fold", workers=2)
     )
     print(f"all untuned predictors, pairs-5fold x 100, 2 workers: {result.seconds:.1f} s (aim 20)")
     bare = median_seconds([sys.executable, "-c", "pass"])

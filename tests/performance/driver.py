@@ -27,7 +27,7 @@ from fake_training import fake_facts, fake_finetune, make_tasks  # noqa: E402
 
 from transfer_meta.cli.shared.console import print_table  # noqa: E402
 from transfer_meta.runs.checkpoints.folder import open_checkpoints  # noqa: E402
-from transfer_meta.runs.driver import Work  # noqa: E402
+from transfer_meta.runs.driver import PlanDriver  # noqa: E402
 from transfer_meta.runs.engine import Event, Job, do_job  # noqa: E402
 from transfer_meta.runs.plan import Plan, load_plan  # noqa: E402
 from transfer_meta.runs.store.run_store import Store  # noqa: E402
@@ -155,13 +155,15 @@ def measure(plan: Plan, folder: Path, address: str, options: argparse.Namespace)
 
             cluster = stack.enter_context(ray_cluster.running_cluster(nodes=0, cpus_of_head=2))
             from transfer_meta.runs.ray_engine import RayEngine
-            from transfer_meta.runs.ray_nodes import connect
+            from transfer_meta.runs.ray_nodes import connect_ray
 
-            connect(cluster.address)
+            connect_ray(cluster.address)
             engine = RayEngine(plan.task_sources, places, finetune=at_once)
         ended: list[float] = []
         used = time.process_time()
-        Work(store, plan.stages, places, engine, tell=lambda _: ended.append(time.perf_counter())).run()
+        PlanDriver(
+            store, plan.stages, places, engine, tell=lambda _: ended.append(time.perf_counter())
+        ).run()
         used = time.process_time() - used
     runs = store.runs()
     assert {run.status for run in runs} == {"done"}

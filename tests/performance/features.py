@@ -57,12 +57,12 @@ def stream(pool: list[tuple[str, str]], megabytes: float) -> Iterator[Example]:
         yield Example(text, "abcd"[rng.randrange(4)])
 
 
-def statistics_pass(examples: list[Example], processes: int = 1) -> TaskProfile:
+def statistics_pass(examples: list[Example], workers: int = 1) -> TaskProfile:
     """What `profile_task` does: two splits counted, all statistics, the sketches."""
     end = len(examples) * 19 // 20
     kind = TaskType.CLASSIFICATION
-    train = count_split(examples[:end], kind, processes=processes)
-    test = count_split(examples[end:], kind, processes=processes)
+    train = count_split(examples[:end], kind, workers=workers)
+    test = count_split(examples[end:], kind, workers=workers)
     return profile_counts(Corpus(kind, train, test))
 
 
@@ -88,31 +88,31 @@ def speed(folder: Path, megabytes: float) -> None:
 
 
 def memory(folder: Path, sizes: list[float]) -> None:
-    for processes in (1, 2):
+    for workers in (1, 2):
         peaks = []
         for megabytes in sizes:
             command = [sys.executable, __file__, "--tasks", str(folder)]
-            command += ["--child", str(megabytes), str(processes)]
+            command += ["--child", str(megabytes), str(workers)]
             peaks.append(
                 float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
             )
         text = ", ".join(f"{size:g} MB: {peak:.0f} MB" for size, peak in zip(sizes, peaks, strict=True))
         growth = f", growth {peaks[-1] / peaks[0] - 1:+.0%} (less than 20 %)" if len(peaks) > 1 else ""
-        print(f"peak memory with {processes} process(es): {text} (under 600){growth}")
+        print(f"peak memory with {workers} process(es): {text} (under 600){growth}")
 
 
-def measure_memory(folder: Path, megabytes: float, processes: int) -> None:
+def measure_memory(folder: Path, megabytes: float, workers: int) -> None:
     """Print the peak of the resident memory in MB, forked processes counted in full."""
     import resource
 
     examples = stream(pool_of(folder), megabytes)
     kind = TaskType.CLASSIFICATION
-    profile_counts(Corpus(kind, count_split(examples, kind, processes=processes)))
+    profile_counts(Corpus(kind, count_split(examples, kind, workers=workers)))
     status = Path("/proc/self/status").read_text()
     own = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])  # type: ignore[index]
     # What a forked process shares with its parent is counted twice.
-    child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss if processes > 1 else 0
-    print((own + processes * child) * 1024 / MEGABYTE)
+    child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss if workers > 1 else 0
+    print((own + workers * child) * 1024 / MEGABYTE)
 
 
 def pairs(folder: Path) -> None:

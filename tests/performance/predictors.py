@@ -26,8 +26,8 @@ from transfer_meta.evaluation.benchmark import BenchmarkSettings, benchmark
 from transfer_meta.metadataset import with_similarities
 from transfer_meta.predictors import BY_TARGET, make_predictor
 from transfer_meta.predictors.gp import GaussianProcessPredictor
-from transfer_meta.predictors.ridge import PENALTIES, leave_group_out_ridge
-from transfer_meta.predictors.within_target import group_codes, relative_truth
+from transfer_meta.predictors.ridge import RIDGE_PENALTIES, leave_group_out_ridge
+from transfer_meta.predictors.within_target import group_codes, relative_value
 
 
 def timed(call: Callable[[], Any]) -> tuple[float, Any]:
@@ -44,7 +44,7 @@ def ridge_against_refits() -> None:
 
     def refits() -> np.ndarray:
         predicted = np.empty(len(y))
-        for penalty in PENALTIES:
+        for penalty in RIDGE_PENALTIES:
             for g in range(21):
                 rest = groups != g
                 gram = X[rest].T @ X[rest] + penalty * np.eye(X.shape[1])
@@ -52,16 +52,16 @@ def ridge_against_refits() -> None:
         return predicted
 
     slow, expected = timed(refits)
-    fast, found = timed(lambda: leave_group_out_ridge(X, y, groups, penalties=PENALTIES)[-1])
+    fast, found = timed(lambda: leave_group_out_ridge(X, y, groups, penalties=RIDGE_PENALTIES)[-1])
     off = float(np.abs(found - expected).max())
-    print(f"ridge, 21 left-out targets × {len(PENALTIES)} penalties: refits {slow:.2f} s, "
+    print(f"ridge, 21 left-out targets × {len(RIDGE_PENALTIES)} penalties: refits {slow:.2f} s, "
           f"closed form {fast:.2f} s, {slow / fast:.1f} ×, largest difference {off:.1e}")  # fmt: skip
 
 
 def gp_against_refits() -> None:
     """Left-out targets of five settings: all at once against a fit and a prediction for each."""
     X, y = grouped_tasks(21, settings=("a", "b", "c", "d", "e"))
-    z, ones = relative_truth(y, group_codes(X)), np.ones(len(X))
+    z, ones = relative_value(y, group_codes(X)), np.ones(len(X))
     targets = X["target"].to_numpy()
 
     def fitted(rows: np.ndarray) -> GaussianProcessPredictor:
@@ -132,7 +132,7 @@ def taskweb(folder: Path) -> None:
     table = load_outcomes(folder / "outcomes.csv", tasks=folder / "tasks.csv")
     table = with_similarities(table, load_vectors(folder / "vectors.npz")[0])
     for name in ("source-popularity", *BY_TARGET):
-        settings = BenchmarkSettings(predictors=(name,), metrics=("spearman",), n_jobs=2)
+        settings = BenchmarkSettings(predictors=(name,), metrics=("spearman",), workers=2)
         seconds, result = timed(lambda settings=settings: benchmark(table, settings))
         print(f"{name:20} TaskWeb leave-one-target-out, 2 processes: {seconds:6.1f} s, "
               f"Spearman {result.rows['value'][0]:.3f}")  # fmt: skip

@@ -71,7 +71,7 @@ def main() -> None:
                 flush=True,
             )
 
-        from transfer_meta.recommender.describe_target import look_at
+        from transfer_meta.recommender.describe_target import describe_target
         from transfer_meta.recommender.inputs import MODES
         from transfer_meta.recommender.library import open_library
         from transfer_meta.recommender.persistence import shipped_recommender
@@ -86,7 +86,7 @@ def main() -> None:
         recommender = shipped_recommender(library, "text")
         target = Task.from_file(path)
         with timed(f"looking at the {options.examples} examples", "5 s with the rest of the command"):
-            look = look_at(target, library, "text")
+            look = describe_target(target, library, "text")
         random = np.random.default_rng(1)
         known = [library.profiles[name] for name in library.sources]
         own = {}

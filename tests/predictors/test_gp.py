@@ -7,8 +7,8 @@ from many_tasks import by_target, grouped_tasks
 
 from transfer_meta.predictors import gp
 from transfer_meta.predictors.gp import NOISE, GaussianProcessPredictor, conjugate_gradients
-from transfer_meta.predictors.task_kernel import TaskSpace
-from transfer_meta.predictors.within_target import group_codes, relative_truth
+from transfer_meta.predictors.task_kernel import TaskKernel
+from transfer_meta.predictors.within_target import group_codes, relative_value
 
 
 def fit(X, z, weight=None):
@@ -20,7 +20,7 @@ def fit(X, z, weight=None):
 
 def covariance(predictor, a: pd.DataFrame, b: pd.DataFrame) -> np.ndarray:
     """The prior covariance as the docstring has it, row by row."""
-    space = TaskSpace(**predictor.space_)
+    space = TaskKernel(**predictor.space_)
     setting, source, target = (
         [t[c].to_numpy(dtype=object) for t in (a, b)] for c in ("setting", "source", "target")
     )
@@ -47,7 +47,7 @@ def incomplete(share: float, settings: tuple[str, ...]):
     X["pair.jsd"] = np.sin(np.arange(49.0)).reshape(7, 7)[*ends]
     keep = np.random.default_rng(0).random(len(X)) < share
     X, y = X[keep].reset_index(drop=True), y[keep]
-    return X, relative_truth(y, group_codes(X))
+    return X, relative_value(y, group_codes(X))
 
 
 @pytest.mark.parametrize("share", [1.0, 0.8])

@@ -6,14 +6,14 @@ import pytest
 from many_tasks import grouped_tasks
 
 from transfer_meta.predictors.history import FEATURES, history_features
-from transfer_meta.predictors.outcome_tensor import TYPICAL_LIKENESS, OutcomeGrid, find
-from transfer_meta.predictors.task_kernel import TaskSpace
+from transfer_meta.predictors.outcome_tensor import TYPICAL_LIKENESS, OutcomeTensor, find
+from transfer_meta.predictors.task_kernel import TaskKernel
 
 
 def fitted(X: pd.DataFrame, z: np.ndarray, weight: np.ndarray | None = None):
-    grid = OutcomeGrid.fitted(X, z, np.ones(len(z)) if weight is None else weight)
+    grid = OutcomeTensor.fitted(X, z, np.ones(len(z)) if weight is None else weight)
     columns = [c for c in X if c not in ("setting", "source", "target")]
-    return grid, TaskSpace.fitted(X, columns, grid, z)
+    return grid, TaskKernel.fitted(X, columns, grid, z)
 
 
 def slow_popularity(X: pd.DataFrame, z: np.ndarray, row: int) -> float:
@@ -89,10 +89,10 @@ def test_a_new_setting_gets_the_means_over_all() -> None:
 
 def test_weights_count_like_repetition() -> None:
     X, z = grouped_tasks(5)
-    doubled = OutcomeGrid.fitted(
+    doubled = OutcomeTensor.fitted(
         pd.concat([X, X.iloc[:4]]), np.concatenate([z, z[:4]]), np.ones(len(z) + 4)
     )
-    weighted = OutcomeGrid.fitted(X, z, np.r_[np.full(4, 2.0), np.ones(len(z) - 4)])
+    weighted = OutcomeTensor.fitted(X, z, np.r_[np.full(4, 2.0), np.ones(len(z) - 4)])
     np.testing.assert_allclose(doubled.z, weighted.z)
     np.testing.assert_allclose(doubled.weight, weighted.weight)
 
@@ -101,17 +101,17 @@ def test_settings_that_agree_are_alike() -> None:
     X, z = grouped_tasks(20, settings=("a", "b", "c"), noise=0.0)
     z = z.copy()
     z[X["setting"] == "c"] = np.random.default_rng(0).permutation(z[X["setting"] == "c"])
-    likeness = OutcomeGrid.fitted(X, z - z.mean(), np.ones(len(z))).setting_likeness()
+    likeness = OutcomeTensor.fitted(X, z - z.mean(), np.ones(len(z))).setting_likeness()
     assert likeness[0, 1] > 0.9
     assert likeness[0, 2] < 0.4
     assert np.linalg.eigvalsh(likeness)[0] > 0
-    none = OutcomeGrid.fitted(X.iloc[[0, -1]], z[[0, -1]], np.ones(2)).setting_likeness()
+    none = OutcomeTensor.fitted(X.iloc[[0, -1]], z[[0, -1]], np.ones(2)).setting_likeness()
     assert none[0, 1] == pytest.approx(TYPICAL_LIKENESS)
 
 
 def test_sources_that_help_the_same_targets_play_one_role() -> None:
     X, z = grouped_tasks(12, noise=0.05)
-    grid = OutcomeGrid.fitted(X, z, np.ones(len(z)))
+    grid = OutcomeTensor.fitted(X, z, np.ones(len(z)))
     role = grid.role_likeness()
     even = np.arange(12) % 2 == 0
     off = ~np.eye(12, dtype=bool)

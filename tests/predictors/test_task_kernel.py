@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 from many_tasks import grouped_tasks
 
-from transfer_meta.predictors.outcome_tensor import OutcomeGrid
-from transfer_meta.predictors.task_kernel import WIDTH, TaskSpace
+from transfer_meta.predictors.outcome_tensor import OutcomeTensor
+from transfer_meta.predictors.task_kernel import WIDTH, TaskKernel
 
 
-def space_of(X: pd.DataFrame, z: np.ndarray) -> TaskSpace:
+def space_of(X: pd.DataFrame, z: np.ndarray) -> TaskKernel:
     columns = [c for c in X if c not in ("setting", "source", "target")]
-    return TaskSpace.fitted(X, columns, OutcomeGrid.fitted(X, z, np.ones(len(z))), z)
+    return TaskKernel.fitted(X, columns, OutcomeTensor.fitted(X, z, np.ones(len(z))), z)
 
 
 def flat(X: pd.DataFrame) -> np.ndarray:

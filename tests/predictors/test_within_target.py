@@ -14,7 +14,7 @@ from transfer_meta.predictors.within_target import (
     WithinTarget,
     group_codes,
     levels_known,
-    relative_truth,
+    relative_value,
     target_folds,
 )
 
@@ -28,12 +28,12 @@ def test_the_truth_is_the_mean_of_standardised_gain_and_normal_score() -> None:
         z = np.clip((part - part.mean()) / part.std(), -3, 3)
         score = norm.ppf((rankdata(part) - 0.5) / 6)
         expected += list((z + score / score.std()) / 2)
-    np.testing.assert_allclose(relative_truth(y, groups), expected, atol=1e-12)
+    np.testing.assert_allclose(relative_value(y, groups), expected, atol=1e-12)
 
 
 def test_an_outlier_does_not_swallow_the_order_of_the_others() -> None:
     y = np.array([0.01, 0.02, 0.03, 0.04, -50.0])
-    z = relative_truth(y, np.zeros(5, dtype=int))
+    z = relative_value(y, np.zeros(5, dtype=int))
     assert (np.diff(z[:4]) > 0.1).all()
 
 
@@ -41,7 +41,7 @@ def test_scale_and_level_of_a_target_do_not_matter() -> None:
     y = np.random.default_rng(1).normal(size=8)
     groups = np.zeros(8, dtype=int)
     np.testing.assert_allclose(
-        relative_truth(y, groups), relative_truth(0.01 * y - 3, groups), atol=1e-9
+        relative_value(y, groups), relative_value(0.01 * y - 3, groups), atol=1e-9
     )
 
 

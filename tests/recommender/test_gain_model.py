@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from transfer_meta.predictors.within_target import WithinTarget, group_codes
-from transfer_meta.recommender.gain_model import Advisor, Level, relative_to
+from transfer_meta.recommender.gain_model import BaselineLevelModel, GainModel, relative_to
 from transfer_meta.recommender.library import Library
 from transfer_meta.recommender.training_pairs import Training
 
@@ -16,7 +16,7 @@ def training(library: Library) -> Training:
 
 
 @pytest.fixture(scope="module")
-def advisor(training: Training) -> Advisor:
+def advisor(training: Training) -> GainModel:
     return training.fit()
 
 
@@ -25,7 +25,7 @@ def of_target(training: Training, name: str) -> pd.DataFrame:
 
 
 def test_terms_add_up_to_the_ranking_of_the_ridge_regression(
-    training: Training, advisor: Advisor
+    training: Training, advisor: GainModel
 ) -> None:
     X = of_target(training, "film_a")
     effects = advisor.effects(X, np.ones(len(X), dtype=bool))
@@ -34,7 +34,7 @@ def test_terms_add_up_to_the_ranking_of_the_ridge_regression(
     )
 
 
-def test_expected_gain_is_the_level_and_the_terms(training: Training, advisor: Advisor) -> None:
+def test_expected_gain_is_the_level_and_the_terms(training: Training, advisor: GainModel) -> None:
     X, own = of_target(training, "rain_a"), training.own.loc["rain_a"].to_numpy(dtype=float)
     every = np.ones(len(X), dtype=bool)
     terms = advisor.effects(X, every).to_numpy().sum(axis=1)
@@ -42,7 +42,7 @@ def test_expected_gain_is_the_level_and_the_terms(training: Training, advisor: A
 
 
 def test_what_is_said_of_a_source_does_not_depend_on_new_ones(
-    training: Training, advisor: Advisor
+    training: Training, advisor: GainModel
 ) -> None:
     X, own = of_target(training, "rain_a"), training.own.loc["rain_a"].to_numpy(dtype=float)
     new = X.assign(source=[f"new{i}" for i in range(len(X))])
@@ -67,7 +67,7 @@ def test_relative_to_nothing_is_finite() -> None:
     np.testing.assert_allclose(found, 1.0)
 
 
-def test_probability_rises_with_the_gain_and_doubt_draws_it_to_one_half(advisor: Advisor) -> None:
+def test_probability_rises_with_the_gain_and_doubt_draws_it_to_one_half(advisor: GainModel) -> None:
     p = advisor.probability(np.array([-0.1, 0.0, 0.1]))
     assert (np.diff(p) > 0).all()
     doubtful = advisor.probability(np.array([-0.1, 0.0, 0.1]), doubt=3.0)
@@ -76,7 +76,7 @@ def test_probability_rises_with_the_gain_and_doubt_draws_it_to_one_half(advisor:
 
 def test_level_follows_features_that_tell_it() -> None:
     x = np.linspace(1.0, 5.0, 20)[:, None]
-    level, left_out = Level.fitted(x, 0.1 * np.log1p(x[:, 0]))
+    level, left_out = BaselineLevelModel.fitted(x, 0.1 * np.log1p(x[:, 0]))
     assert np.isfinite(level.penalty)
     assert np.corrcoef(left_out, x[:, 0])[0, 1] > 0.9
     assert level(np.array([[5.0]]))[0] > level(np.array([[1.0]]))[0]
@@ -85,7 +85,7 @@ def test_level_follows_features_that_tell_it() -> None:
 def test_level_is_the_mean_where_features_say_nothing() -> None:
     random = np.random.default_rng(1)
     values = random.normal(size=30)
-    level, left_out = Level.fitted(random.normal(size=(30, 8)), values)
+    level, left_out = BaselineLevelModel.fitted(random.normal(size=(30, 8)), values)
     if np.isinf(level.penalty):
         np.testing.assert_allclose(level(np.full((1, 8), 9.0)), values.mean())
         np.testing.assert_allclose(left_out, [(values.sum() - v) / 29 for v in values])
@@ -98,13 +98,13 @@ def test_left_out_level_does_not_know_the_target() -> None:
     y = np.zeros(10)
     changed = y.copy()
     changed[3] = 100.0
-    before, after = Level.fitted(x, y)[1], Level.fitted(x, changed)[1]
-    if np.isinf(Level.fitted(x, changed)[0].penalty):
+    before, after = BaselineLevelModel.fitted(x, y)[1], BaselineLevelModel.fitted(x, changed)[1]
+    if np.isinf(BaselineLevelModel.fitted(x, changed)[0].penalty):
         assert after[3] == before[3] == 0.0
 
 
-def test_round_trip(advisor: Advisor) -> None:
-    again = Advisor.from_dict(advisor.ridge, advisor.to_dict())
+def test_round_trip(advisor: GainModel) -> None:
+    again = GainModel.from_dict(advisor.ridge, advisor.to_dict())
     assert again.slope == advisor.slope
     np.testing.assert_array_equal(again.platt, advisor.platt)
     np.testing.assert_array_equal(again.level.coef, advisor.level.coef)

@@ -7,8 +7,8 @@ from known_tasks import FILM, RAIN, make_task
 from transfer_meta.features.task_profile import profile_task
 from transfer_meta.features.vectors.similarities import similarity_features
 from transfer_meta.recommender.inputs import (
+    COMPARED_STATISTICS,
     MODES,
-    STATISTICS,
     pair_columns,
     pair_table,
     similarities,
@@ -55,7 +55,7 @@ def test_few_statistics_and_the_type() -> None:
     assert features.loc["t", "length_mean"] == 10
     assert features.loc["t", "type_classification"] == 1
     assert features.loc["t", "type_regression"] == 0
-    assert set(STATISTICS) <= set(features)
+    assert set(COMPARED_STATISTICS) <= set(features)
     assert "loss_done_30" in task_features([profile], "measured")
 
 

@@ -10,7 +10,7 @@ from known_tasks import FILM, HARMFUL, HELPFUL, NAMES, RAIN, make_task, task_nam
 import transfer_meta
 from transfer_meta.errors import InputError
 from transfer_meta.recommender.candidates import known_as
-from transfer_meta.recommender.describe_target import Look, look_at
+from transfer_meta.recommender.describe_target import TargetDescription, describe_target
 from transfer_meta.recommender.library import Library
 from transfer_meta.recommender.persistence import shipped_recommender
 from transfer_meta.recommender.recommend import advise, recommend
@@ -135,7 +135,7 @@ def test_same_texts_with_other_labels_are_another_task(library: Library) -> None
         e._replace(label=f"other{i % 3}") for i, e in enumerate(task_named("film_b").examples())
     ]
     task = Task.from_iterable("relabelled", TaskType.CLASSIFICATION, {"train": examples})
-    assert known_as(look_at(task, library, "text"), library) is None
+    assert known_as(describe_target(task, library, "text"), library) is None
 
 
 def test_shared_texts_are_told(data: Path) -> None:
@@ -183,7 +183,7 @@ def test_larger_than_what_was_learned_from(data: Path) -> None:
 
 
 def test_a_gain_above_the_ceiling_is_not_promised(library: Library, target: Task) -> None:
-    look = replace(look_at(target, library, "text"), baseline=0.99)
+    look = replace(describe_target(target, library, "text"), baseline=0.99)
     found = advise(look, library, shipped_recommender(library, "text"), top=8)
     assert max(s.high for s in found.sources) == pytest.approx(1 / 0.99 - 1)
     assert all(s.expected_gain <= s.high for s in found.sources)
@@ -195,12 +195,12 @@ def test_what_more_would_add(answer: Recommendation) -> None:
 
 
 def test_ten_thousand_sources_are_ranked_as_one_by_one(library: Library, target: Task) -> None:
-    look = look_at(target, library, "text")
+    look = describe_target(target, library, "text")
     recommender = shipped_recommender(library, "text")
-    base = look_at(make_task("base", RAIN, seed=61), library, "text")
+    base = describe_target(make_task("base", RAIN, seed=61), library, "text")
     random = np.random.default_rng(0)
 
-    def new(i: int) -> Look:
+    def new(i: int) -> TargetDescription:
         vector = base.vectors["tfidf"] + 0.02 * random.normal(size=1024)
         profile = replace(base.profile, name=f"s{i}", digest=f"s{i}")
         return replace(base, profile=profile, vectors={"tfidf": vector})
@@ -245,7 +245,7 @@ def test_an_empty_task(data: Path) -> None:
 def test_encoder_and_measured_modes(data: Path, library: Library, target: Task) -> None:
     pytest.importorskip("torch")
     lines: list[str] = []
-    looked = look_at(target, library, "encoder", tell=lines.append)
+    looked = describe_target(target, library, "encoder", tell=lines.append)
     assert {"tfidf", "textemb"} <= set(looked.vectors)
     assert len(looked.vectors["textemb"]) == 16
     assert lines == ["embedding cinema with the encoder 'random:1x16'"]

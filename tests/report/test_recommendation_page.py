@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from transfer_meta.errors import InputError
-from transfer_meta.recommender.recommendation import Reason, Recommendation, SourceAdvice, verdict_of
+from transfer_meta.recommender.recommendation import RankedSource, Reason, Recommendation, verdict_of
 from transfer_meta.report.recommendation_page import interval_plot, render_advice, write_advice
 
 FIGURES = {
@@ -17,9 +17,9 @@ NASTY = "<script>alert('$x$')</script>"
 
 def advice(
     rank: int, name: str, gain: float, *, p: float = 0.7, duplicate: bool = False
-) -> SourceAdvice:
+) -> RankedSource:
     reasons = (Reason("task type", "classification", gain / 2, "classification, as the target"),)
-    return SourceAdvice(
+    return RankedSource(
         name, rank, p, gain, gain - 0.1, gain + 0.1, reasons, 3, duplicate, 0.25 if duplicate else 0.0
     )
 
@@ -84,6 +84,6 @@ def test_verdicts() -> None:
     assert verdict_of((advice(1, "a", -0.01),), coverage=0.9, skill=0.5).startswith(
         "No source is likely to help"
     )
-    sure = SourceAdvice("a", 1, 0.99, 0.3, 0.1, 0.5, (), 3, False)
+    sure = RankedSource("a", 1, 0.99, 0.3, 0.1, 0.5, (), 3, False)
     assert "no better than chance" in verdict_of((good,), coverage=0.9, skill=-0.02)
     assert "loss" not in verdict_of((sure,), coverage=0.9, skill=0.5)

@@ -13,7 +13,7 @@ from fake_training import GB, fake_facts, make_tasks, on_a_card
 from transfer_meta.encoding.devices import card_bytes
 from transfer_meta.runs.card_memory import CONTEXT_BYTES, CardMemory, runs_that_fit
 from transfer_meta.runs.checkpoints.folder import CheckpointFolder
-from transfer_meta.runs.driver import Work
+from transfer_meta.runs.driver import PlanDriver
 from transfer_meta.runs.local_engine import LocalEngine
 from transfer_meta.runs.plan import load_plan
 from transfer_meta.runs.store.run_store import Store
@@ -98,7 +98,7 @@ def work(folder: Path, slots: list[str], cards: CardMemory, of: int) -> tuple[Wa
     store.add(plan.runs)
     finetune = functools.partial(on_a_card, of=of, step_seconds=0.1)
     engine = Watched(slots, plan.task_sources, cards=cards, finetune=finetune)
-    summary = Work(store, plan.stages, CheckpointFolder(folder / "checkpoints"), engine).run()
+    summary = PlanDriver(store, plan.stages, CheckpointFolder(folder / "checkpoints"), engine).run()
     assert summary.left == summary.failed == 0
     return engine, store
 

@@ -15,7 +15,7 @@ from transfer_meta.errors import InputError
 from transfer_meta.provenance import host, is_alive
 from transfer_meta.runs import driver
 from transfer_meta.runs.checkpoints.folder import CheckpointFolder
-from transfer_meta.runs.driver import Limits, Summary, Work
+from transfer_meta.runs.driver import Limits, PlanDriver, Summary
 from transfer_meta.runs.export import export_curves, export_outcomes
 from transfer_meta.runs.local_engine import LocalEngine
 from transfer_meta.runs.plan import Plan, load_plan
@@ -51,7 +51,7 @@ class Bench:
         engine = LocalEngine(["cpu"] * workers, self.plan.task_sources, finetune=finetune)
         tell = options.pop("tell", self.lines.append)
         store = Store(self.address)
-        return Work(store, self.plan.stages, self.folder, engine, tell=tell, **options).run()
+        return PlanDriver(store, self.plan.stages, self.folder, engine, tell=tell, **options).run()
 
     @property
     def files(self) -> list[str]:
@@ -268,7 +268,7 @@ def test_a_worker_that_cannot_start_is_an_error(bench, tmp_path, monkeypatch):
     with pytest.raises(
         InputError, match="the worker does not start: its process ended with exit code 1"
     ):
-        Work(bench.store, bench.plan.stages, bench.folder, engine).run()
+        PlanDriver(bench.store, bench.plan.stages, bench.folder, engine).run()
 
 
 class _Unloadable:

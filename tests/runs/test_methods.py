@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from transfer_meta.errors import InputError
-from transfer_meta.runs.methods import METHODS, stage_of
+from transfer_meta.runs.methods import TRANSFER_METHODS, stage_of
 from transfer_meta.training.stage import Mixing, Stage
 
 BASE = Stage("rte", seed=3, encoder="offline", target_examples=100)
@@ -31,7 +31,7 @@ def test_multitask_is_one_stage() -> None:
     assert stage.start is None
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TRANSFER_METHODS)
 def test_every_method_gives_a_stage_without_problems(method: str) -> None:
     assert stage_of(method, BASE, sources=[] if method == "single" else ["snli"]).problems() == []
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from transfer_meta.errors import InputError
-from transfer_meta.runs.parallel import Workers, each
+from transfer_meta.runs.parallel import Parallelism, each
 
 ITEMS = [3, 0, 2, 1]
-TWO = Workers(jobs=2)
+TWO = Parallelism(workers=2)
 
 
 # Workers import what they run: functions of the package or of installed ones, and those that joblib sends whole.
@@ -43,7 +43,7 @@ def where(item: int) -> tuple[int, float]:
 def test_alone_nothing_begins_before_it_is_asked_for() -> None:
     begun: list[int] = []
     said: list[tuple[int, int]] = []
-    results = each(begun.append, ITEMS, Workers(), on_progress=lambda *at: said.append(at))
+    results = each(begun.append, ITEMS, Parallelism(), on_progress=lambda *at: said.append(at))
     next(results)
     assert begun == [3]
     list(results)
@@ -54,7 +54,7 @@ def test_alone_nothing_begins_before_it_is_asked_for() -> None:
 def test_alone_no_other_module_is_imported() -> None:
     code = (
         "import sys; from transfer_meta.runs.parallel import *;"
-        " assert list(each(abs, [-1, 2], Workers())) == [1, 2];"
+        " assert list(each(abs, [-1, 2], Parallelism())) == [1, 2];"
         "assert not {'joblib', 'ray', 'torch', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -63,7 +63,7 @@ def test_alone_no_other_module_is_imported() -> None:
 @pytest.mark.parametrize("jobs", [1, 2, 9])
 def test_results_are_in_the_order_of_the_items(jobs: int) -> None:
     said: list[tuple[int, int]] = []
-    found = each(slow_square, ITEMS, Workers(jobs=jobs), on_progress=lambda *at: said.append(at))
+    found = each(slow_square, ITEMS, Parallelism(workers=jobs), on_progress=lambda *at: said.append(at))
     assert list(found) == [9, 0, 4, 1]
     assert said == [(0, 4), (1, 4), (2, 4), (3, 4)]
 
@@ -72,8 +72,8 @@ def test_no_items() -> None:
     assert list(each(slow_square, [], TWO)) == []
 
 
-@pytest.mark.parametrize("workers", [Workers(), TWO])
-def test_an_error_of_a_worker_is_the_same(workers: Workers) -> None:
+@pytest.mark.parametrize("workers", [Parallelism(), TWO])
+def test_an_error_of_a_worker_is_the_same(workers: Parallelism) -> None:
     with pytest.raises(InputError) as caught:
         list(each(square_small, [0, 1, 3, 2], workers))
     assert type(caught.value) is InputError
@@ -92,12 +92,12 @@ def test_ctrl_c_ends_the_workers(tmp_path: Path) -> None:
     script = tmp_path / "wait.py"
     script.write_text(
         "import os, sys, time\n"
-        "from transfer_meta.runs.parallel import Workers, each\n"
+        "from transfer_meta.runs.parallel import Parallelism, each\n"
         "def wait(item):\n"
         "    open(os.path.join(sys.argv[1], str(os.getpid())) + '.pid', 'w').close()\n"
         "    time.sleep(60)\n"
         "try:\n"
-        "    list(each(wait, [0, 1], Workers(jobs=2)))\n"
+        "    list(each(wait, [0, 1], Parallelism(workers=2)))\n"
         "except KeyboardInterrupt:\n"
         "    print('stopped')\n"
     )
@@ -120,18 +120,18 @@ def test_ctrl_c_ends_the_workers(tmp_path: Path) -> None:
     [
         ({"engine": "rya"}, "unknown engine 'rya'.*did you mean 'ray'"),
         ({"address": "auto"}, "--address is an option of --engine ray"),
-        ({"jobs": 0}, r"--jobs 0 \(expected at least 1\)"),
+        ({"workers": 0}, r"--workers 0 \(expected at least 1\)"),
     ],
 )
 def test_mistakes(settings: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        Workers(**settings)  # type: ignore[arg-type]
+        Parallelism(**settings)  # type: ignore[arg-type]
 
 
 def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("transfer_meta.runs.parallel.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"needs ray, .* \(pip install 'transfer-meta\[ray\]'\)"):
-        Workers(engine="ray")
+        Parallelism(engine="ray")
 
 
 needs_ray = pytest.mark.skipif(
@@ -142,7 +142,7 @@ needs_ray = pytest.mark.skipif(
 @needs_ray
 def test_an_address_that_does_not_answer() -> None:
     with pytest.raises(InputError, match="no Ray cluster answers at"):
-        list(each(abs, [1, -2], Workers(engine="ray", address="127.0.0.1:1")))
+        list(each(abs, [1, -2], Parallelism(engine="ray", address="127.0.0.1:1")))
 
 
 @needs_ray
@@ -179,11 +179,11 @@ def test_on_a_cluster(
         assert alone[0] == 2
         assert shared == alone
 
-        with pytest.raises(InputError, match="--jobs 9: the cluster has 2 CPUs"):
-            list(each(abs, [1], Workers(engine="ray", address=cluster.address, jobs=9)))
+        with pytest.raises(InputError, match="--workers 9: the cluster has 2 CPUs"):
+            list(each(abs, [1], Parallelism(engine="ray", address=cluster.address, workers=9)))
 
         there = package_versions()
         here = {**there, "torch": "0.1"}
         monkeypatch.setattr("transfer_meta.provenance.package_versions", lambda: here)
         with pytest.raises(InputError, match=r"node .*: torch .* \(expected 0.1, as where the command"):
-            list(each(abs, [1], Workers(engine="ray", address=cluster.address)))
+            list(each(abs, [1], Parallelism(engine="ray", address=cluster.address)))

@@ -25,11 +25,11 @@ from transfer_meta.cli.app import main  # noqa: E402
 from transfer_meta.errors import InputError  # noqa: E402
 from transfer_meta.runs.card_memory import CardMemory  # noqa: E402
 from transfer_meta.runs.checkpoints.folder import PROBE, CheckpointFolder, open_checkpoints  # noqa: E402
-from transfer_meta.runs.driver import Summary, Work  # noqa: E402
+from transfer_meta.runs.driver import PlanDriver, Summary  # noqa: E402
 from transfer_meta.runs.local_engine import LocalEngine  # noqa: E402
 from transfer_meta.runs.plan import Plan, load_plan  # noqa: E402
 from transfer_meta.runs.ray_engine import RayEngine  # noqa: E402
-from transfer_meta.runs.ray_nodes import Expected, Share, connect  # noqa: E402
+from transfer_meta.runs.ray_nodes import Expected, Share, connect_ray  # noqa: E402
 from transfer_meta.runs.store.run_store import Store  # noqa: E402
 
 PLAN = """
@@ -67,7 +67,7 @@ class Bench:
         self.address = address
 
     def engine(self, step_seconds: float = 0.0, **options: Any) -> RayEngine:
-        connect(self.address)
+        connect_ray(self.address)
         finetune = functools.partial(fake_finetune, step_seconds=step_seconds)
         return RayEngine(
             self.plan.task_sources, self.folder, gpus_per_run=0, finetune=finetune, **options
@@ -76,7 +76,7 @@ class Bench:
     def work(self, step_seconds: float = 0.0, **options: Any) -> Summary:
         tell = options.pop("tell", self.lines.append)
         engine = self.engine(step_seconds)
-        return Work(self.store, self.plan.stages, self.folder, engine, tell=tell, **options).run()
+        return PlanDriver(self.store, self.plan.stages, self.folder, engine, tell=tell, **options).run()
 
     def scores(self) -> dict[str, float | None]:
         return {run.key: run.score for run in self.store.runs()}
@@ -103,7 +103,7 @@ def test_a_grid_gives_what_local_processes_give(bench, tmp_path):
     store = Store(str(there / "runs.sqlite"), create=True)
     store.add(bench.plan.runs)
     engine = LocalEngine(["cpu"], bench.plan.task_sources, finetune=fake_finetune)
-    Work(store, bench.plan.stages, CheckpointFolder(there / "checkpoints"), engine).run()
+    PlanDriver(store, bench.plan.stages, CheckpointFolder(there / "checkpoints"), engine).run()
     assert {run.key: run.score for run in store.runs()} == bench.scores()
 
 
@@ -153,7 +153,7 @@ def test_every_run_gets_a_graphics_card_of_its_share(bench, cluster):
         cluster, num_cpus=4, num_gpus=2, env_vars={"CUDA_VISIBLE_DEVICES": "5,7"}
     )
     try:
-        connect(bench.address)
+        connect_ray(bench.address)
         engine = RayEngine(
             bench.plan.task_sources, bench.folder, gpus_per_run=0.5, finetune=fake_finetune
         )
@@ -161,7 +161,7 @@ def test_every_run_gets_a_graphics_card_of_its_share(bench, cluster):
             1,
             "1 node with room for 4 runs of 1 CPU, 0.5 GPU",
         )
-        Work(bench.store, bench.plan.stages, bench.folder, engine).run()
+        PlanDriver(bench.store, bench.plan.stages, bench.folder, engine).run()
         devices = [run.device for run in bench.store.runs()]
         assert set(devices) == {"cuda:0", "cuda:1"}
     finally:
@@ -179,7 +179,7 @@ def test_checkpoints_behind_a_url(bench, tmp_path):
 def test_shares_of_a_card_grow_to_what_a_run_holds(bench, cluster):
     node = ray_cluster.add_node(cluster, num_cpus=4, num_gpus=1)
     try:
-        connect(bench.address)
+        connect_ray(bench.address)
         cards = CardMemory(4)
         engine = RayEngine(
             bench.plan.task_sources,
@@ -190,7 +190,7 @@ def test_shares_of_a_card_grow_to_what_a_run_holds(bench, cluster):
         )
         assert engine.share.gpus == 1, "the first run is alone on its card"
         assert str(engine).startswith("1 node with room for 4 runs")
-        Work(bench.store, bench.plan.stages, bench.folder, engine).run()
+        PlanDriver(bench.store, bench.plan.stages, bench.folder, engine).run()
         assert (cards.allowed, engine.share.gpus) == (2, 0.5)
     finally:
         cluster.remove_node(node)
@@ -199,7 +199,7 @@ def test_shares_of_a_card_grow_to_what_a_run_holds(bench, cluster):
 def test_memory_is_planned_from_the_runs_that_ended(bench):
     engine = bench.engine()
     assert engine.share.memory_bytes == 0
-    Work(bench.store, bench.plan.stages, bench.folder, engine).run()
+    PlanDriver(bench.store, bench.plan.stages, bench.folder, engine).run()
     assert engine.share.memory_bytes == 1  # what the stand-in says it held
 
 
@@ -228,7 +228,7 @@ def test_an_address_that_does_not_answer(capsys, tmp_path, monkeypatch):
         ("127.0.0.1:99999", "no Ray cluster answers at 127.0.0.1:99999"),
     ):
         with pytest.raises(InputError) as error:
-            connect(address)
+            connect_ray(address)
         assert str(error.value).startswith(message)
     assert main(["run", "plan.toml", "--engine", "ray", "--address", f"127.0.0.1:{port}"]) == 2
     assert "no Ray cluster answers" in capsys.readouterr().err
@@ -237,7 +237,7 @@ def test_an_address_that_does_not_answer(capsys, tmp_path, monkeypatch):
 
 
 def test_a_cluster_without_room(bench):
-    connect(bench.address)
+    connect_ray(bench.address)
     with pytest.raises(InputError, match=r"no node .* has room for a run of 1 CPU, 1 GPU"):
         RayEngine(bench.plan.task_sources, bench.folder, gpus_per_run=1)
     assert not ray.is_initialized()

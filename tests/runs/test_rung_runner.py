@@ -10,7 +10,7 @@ from transfer_meta.errors import InputError
 from transfer_meta.runs.checkpoints.folder import CheckpointFolder
 from transfer_meta.runs.local_engine import LocalEngine
 from transfer_meta.runs.plan import Plan
-from transfer_meta.runs.rung_runner import Looks, plan_of_search, shortened
+from transfer_meta.runs.rung_runner import RungRunner, plan_of_search, shortened
 from transfer_meta.runs.search import Rung, search_sources
 from transfer_meta.runs.store.run_store import Store
 
@@ -32,11 +32,13 @@ class Bench:
         self.folder = CheckpointFolder(folder / "checkpoints")
         self.lines: list[str] = []
 
-    def looks(self, **options: object) -> Looks:
+    def looks(self, **options: object) -> RungRunner:
         finetune = functools.partial(fake_finetune, step_seconds=0.0)
         engine = LocalEngine(["cpu"], self.plan.task_sources, finetune=finetune)
         store = Store(self.address, create=True)
-        return Looks(self.plan, EPOCHS, store, self.folder, engine, tell=self.lines.append, **options)
+        return RungRunner(
+            self.plan, EPOCHS, store, self.folder, engine, tell=self.lines.append, **options
+        )
 
 
 @pytest.fixture

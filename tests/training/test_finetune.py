@@ -212,7 +212,7 @@ def test_micro_batches_give_the_gradient_of_the_whole(
     from transfer_meta.encoding import heads
     from transfer_meta.training.loop import Loop
 
-    monkeypatch.setattr(heads, "DROPOUT", 0.0)
+    monkeypatch.setattr(heads, "HEAD_DROPOUT", 0.0)
     found = []
     for pieces in (1, 4):
         step = Loop._step

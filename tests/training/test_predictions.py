@@ -10,7 +10,7 @@ from transfer_meta.encoding.encoders import load_encoder
 from transfer_meta.encoding.heads import build_head
 from transfer_meta.encoding.tokens import encode
 from transfer_meta.records import Answer, Example, TaskType
-from transfer_meta.training.predictions import predict, score
+from transfer_meta.training.predictions import predict_split, score
 
 ENCODER = load_encoder("random:1x8")
 LABELS = ("B-K", "I-K", "O", "no", "yes")
@@ -26,7 +26,7 @@ def test_predictions_in_batches_are_those_one_by_one(type: TaskType) -> None:
     torch.nn.init.normal_(head.linear.weight)
     ENCODER.model.eval()
     head.eval()
-    loss, predictions = predict(ENCODER, head, batcher)
+    loss, predictions = predict_split(ENCODER, head, batcher)
     losses, weights = 0.0, 0
     for unit in range(len(batcher)):
         batch = batcher.batch(np.array([unit]))

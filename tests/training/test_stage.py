@@ -116,3 +116,65 @@ def test_unknown_keys_are_named_with_the_nearest() -> None:
 )
 def test_sampling_probabilities(mixing: Mixing, expected: tuple[float, ...]) -> None:
     assert mixing.probabilities((100, 900)) == pytest.approx(expected)
+
+
+OTHER = {"seed": 1, "encoder": "offline"}
+STORED_KEYS = [
+    (BASE, "8137311697066a198ffc86371b900422e34f70875d154fc79a0d97ef09a9efd2"),
+    (
+        dataclasses.replace(BASE, target_examples=200),
+        "646232def38595f7f0e8bf27b2641e77a5f837f84e0c6cf8038f7b5d97af844b",
+    ),
+    (
+        Stage("rte", seed=2, encoder="bilstm"),
+        "a2dfc82f00b14e25db50eb374114982bb029b4ad5dc34c0335002e5df40b5734",
+    ),
+    (
+        dataclasses.replace(
+            BASE,
+            training=TrainingSettings(
+                epochs=4, batch_size=16, learning_rate=2e-4, max_length=128, evaluations=1
+            ),
+        ),
+        "0cfd93987da9fd58dacabed4c1822f8fc0ff1f732959932adf5ac1a8c2a39a79",
+    ),
+    (
+        dataclasses.replace(
+            BASE, training=TrainingSettings(lora_rank=8, precision="bf16", compile="graphs")
+        ),
+        "8f5c61939dc6dad9dec3e0bbae0fe8a3bcddc190fc5d1555ae555008dfeefc0b",
+    ),
+    (
+        dataclasses.replace(BASE, start=Stage("snli", **OTHER)),
+        "60195a8b90d351a1719b90825658216f9a99bed884bd700093512dc5ad997922",
+    ),
+    (
+        dataclasses.replace(
+            BASE, target_examples=200, start=Stage("snli", **OTHER, target_examples=1000)
+        ),
+        "28d3aecfc1a6666a4432b3447fcd4702e1ed4b04cc3ce0ca449decf3acf3f6bb",
+    ),
+    (
+        dataclasses.replace(BASE, start=Stage("snli", **OTHER, start=Stage("mnli", **OTHER))),
+        "10b74b112e24b26d7dff632e5e6afe65c52680da9f5ee1221721e987c6333701",
+    ),
+    (
+        dataclasses.replace(BASE, sources=("snli",), source_examples=1000, mixing=Mixing()),
+        "65d3f5757c638d49bae1a81b2e00111edf7d5241b9d86b266f69e5b8ac2ddd17",
+    ),
+    (
+        dataclasses.replace(
+            BASE,
+            sources=("snli", "mnli"),
+            mixing=Mixing(weights=(0.5, 0.25, 0.25)),
+            training=TrainingSettings(checkpoint="best", stride=32),
+        ),
+        "7df7cfe7b4e6b9d4f79dff42c186a2ba3363284662c1eb46d79d512d934e25d3",
+    ),
+]
+
+
+@pytest.mark.parametrize(("stage", "key"), STORED_KEYS)
+def test_keys_of_stored_runs_stay(stage: Stage, key: str) -> None:
+    """Keys that an earlier version wrote into stores: a run found then must be found now."""
+    assert stage.key({"rte": "d1", "snli": "d2", "mnli": "d3"}, "revision") == key

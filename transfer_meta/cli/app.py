@@ -1,29 +1,29 @@
-"""The command line: the commands' names, and what happens when one fails."""
+"""Entry point of the command line: registers the commands and turns errors into exit codes."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import typer
 
-from transfer_meta.cli.commands import (
-    benchmark_command,
-    importance_command,
-    model_command,
-    outcomes_command,
-    quickstart_command,
-    report_command,
-    runs_command,
-)
-from transfer_meta.cli.commands.embed_command import embed
-from transfer_meta.cli.commands.import_command import import_outcomes
-from transfer_meta.cli.commands.pairs_command import pairs
-from transfer_meta.cli.commands.profile_command import profile
-from transfer_meta.cli.commands.recommend_command import recommend
-from transfer_meta.cli.commands.run_command import run as run_plan
-from transfer_meta.cli.commands.search_command import search
+from transfer_meta.cli.commands.benchmark_command import benchmark_command
+from transfer_meta.cli.commands.embed_command import embed_command
+from transfer_meta.cli.commands.import_command import import_command
+from transfer_meta.cli.commands.importance_command import importance_command
+from transfer_meta.cli.commands.model_command import fit_command, predict_command
+from transfer_meta.cli.commands.outcomes_command import outcomes_app
+from transfer_meta.cli.commands.pairs_command import pairs_command
+from transfer_meta.cli.commands.profile_command import profile_command
+from transfer_meta.cli.commands.quickstart_command import quickstart_command
+from transfer_meta.cli.commands.recommend_command import recommend_command
+from transfer_meta.cli.commands.report_command import report_command
+from transfer_meta.cli.commands.run_command import run_command
+from transfer_meta.cli.commands.runs_command import runs_app
+from transfer_meta.cli.commands.search_command import search_command
 from transfer_meta.cli.commands.tasks_command import tasks_app
-from transfer_meta.cli.commands.transferability_command import transferability
+from transfer_meta.cli.commands.transferability_command import transferability_command
 from transfer_meta.errors import GatheredInputError, InputError
 
 app = typer.Typer(
@@ -34,22 +34,27 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command()(quickstart_command.quickstart)
-app.command()(benchmark_command.benchmark)
-app.command()(importance_command.importance)
-app.command()(report_command.report)
-app.command()(model_command.fit)
-app.command()(model_command.predict)
-app.add_typer(outcomes_command.app, name="outcomes")
-app.add_typer(tasks_app, name="tasks")
-app.command()(profile)
-app.command()(pairs)
-app.command("run")(run_plan)
-app.add_typer(runs_command.app, name="runs")
-app.command()(search)
-app.command()(embed)
-app.command()(transferability)
-app.command()(recommend)
+# In the order that --help shows them.
+_COMMANDS: dict[str, Callable[..., Any]] = {
+    "quickstart": quickstart_command,
+    "benchmark": benchmark_command,
+    "importance": importance_command,
+    "report": report_command,
+    "fit": fit_command,
+    "predict": predict_command,
+    "profile": profile_command,
+    "pairs": pairs_command,
+    "run": run_command,
+    "search": search_command,
+    "embed": embed_command,
+    "transferability": transferability_command,
+    "recommend": recommend_command,
+    "import": import_command,
+}
+for _name, _command in _COMMANDS.items():
+    app.command(_name)(_command)
+for _name, _group in {"outcomes": outcomes_app, "tasks": tasks_app, "runs": runs_app}.items():
+    app.add_typer(_group, name=_name)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -85,6 +90,3 @@ def one_line(message: str) -> str:
 def run() -> None:
     """The console script."""
     sys.exit(main())
-
-
-app.command("import")(import_outcomes)

@@ -17,7 +17,7 @@ BUCKET_BATCHES = 50
 
 
 @dataclass(frozen=True)
-class Batch:
+class EncodedBatch:
     """Items as the model reads them; all tensors on its device.
 
     Parameters
@@ -93,7 +93,7 @@ class Batcher:
         """Targets of these units: what the mean of their loss is taken over."""
         return max(int(self._weights[units].sum()), 1)
 
-    def batch(self, units: NDArray[np.int64]) -> Batch:
+    def batch(self, units: NDArray[np.int64]) -> EncodedBatch:
         """The batch of these units, padded to the longest of them."""
         first, last = self._first[units], self._first[units + 1]
         counts = last - first
@@ -113,7 +113,7 @@ class Batcher:
             target = padded(self._target, IGNORED)
         else:
             target = self._target[_on(self.device, units)]
-        return Batch(
+        return EncodedBatch(
             ids=padded(self._ids, self.pad).long(),
             types=padded(self._types, 0).long(),
             mask=mask,

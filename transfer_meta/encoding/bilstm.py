@@ -18,7 +18,7 @@ from transfer_meta.tasks.subsets import generator
 UNITS = 100
 WIDTH_OF_WORDS = 100
 MAX_LENGTH = 512
-DROPOUT = 0.2
+WORD_DROPOUT = 0.2
 SPECIAL = ("[PAD]", "[CLS]", "[SEP]", "[UNK]")
 
 
@@ -32,7 +32,7 @@ class BiLstm(nn.Module):
     def __init__(self, vectors: torch.Tensor) -> None:
         super().__init__()
         self.words = nn.Embedding.from_pretrained(vectors, freeze=False, padding_idx=0)
-        self.dropout = nn.Dropout(DROPOUT)
+        self.dropout = nn.Dropout(WORD_DROPOUT)
         self.forwards = nn.LSTM(vectors.shape[1], UNITS, batch_first=True)
         self.backwards = nn.LSTM(vectors.shape[1], UNITS, batch_first=True)
 

@@ -147,7 +147,7 @@ class Embedder:
         task
             The task.
         kinds
-            Among `KINDS`.
+            Among `ENCODER_KINDS`.
 
         Raises
         ------
@@ -159,15 +159,15 @@ class Embedder:
         stored = []
         sample: Task | None = None
         for kind in kinds:
-            if kind not in KINDS:
-                raise unknown("kind of task vector", kind, KINDS)
+            if kind not in ENCODER_KINDS:
+                raise unknown("kind of task vector", kind, ENCODER_KINDS)
             found = self._look_up(task, kind)
             if found:
                 stored.append(kind)
             else:
                 sample = sample or self._sample(task)
                 try:
-                    found = KINDS[kind](self, sample)
+                    found = ENCODER_KINDS[kind](self, sample)
                 except (InputError, RunFailed) as error:
                     missing[kind] = str(error)
                     continue
@@ -231,7 +231,7 @@ class Embedder:
         return {"": (self._text(task)[""] + centroid_mean(labelled)) / 2}
 
 
-KINDS: dict[str, Callable[[Embedder, Task], dict[str, FloatArray]]] = {
+ENCODER_KINDS: dict[str, Callable[[Embedder, Task], dict[str, FloatArray]]] = {
     "textemb": Embedder._text,
     "taskemb": Embedder._task,
     "descemb": Embedder._description,

@@ -26,7 +26,7 @@ from transfer_meta.encoding.encoder_parts import Part, find_parts
 from transfer_meta.encoding.onednn import fast_linear
 from transfer_meta.errors import InputError
 
-Batch = TypeVar("Batch")
+FisherBatch = TypeVar("FisherBatch")
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Forward:
 
 def diagonal_fisher(
     encoder: nn.Module,
-    batches: Iterable[Batch],
-    forward: Callable[[Batch], Forward],
+    batches: Iterable[FisherBatch],
+    forward: Callable[[FisherBatch], Forward],
     *,
     squared: bool = True,
     per_example: bool = True,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from transfer_meta.encoding.batching import Batch, Batcher
+from transfer_meta.encoding.batching import Batcher, EncodedBatch
 from transfer_meta.encoding.encoders import Encoder
 from transfer_meta.encoding.heads import pool
 from transfer_meta.encoding.onednn import fast_linear
@@ -52,13 +52,13 @@ class LabelledVectors:
     regression: bool = False
 
 
-def run_encoder(encoder: Encoder, batch: Batch) -> torch.Tensor:
+def run_encoder(encoder: Encoder, batch: EncodedBatch) -> torch.Tensor:
     """Token vectors of the last layer, (items, tokens, width)."""
     with fast_linear(batch.ids.device):
         return encoder.vectors(batch.ids, batch.types, batch.mask)
 
 
-def read_examples(
+def encode_examples(
     encoder: Encoder,
     type: TaskType,
     examples: Sequence[Example],
@@ -108,7 +108,7 @@ def labelled_vectors(encoder: Encoder, task: Task, reading: Reading) -> Labelled
             _item_means(encoder, task, reading)[0], np.where(right, "right", "wrong")
         )
     names = task.labels()
-    _, batcher = read_examples(encoder, task.type, examples, reading, names)
+    _, batcher = encode_examples(encoder, task.type, examples, reading, names)
     vectors_of, classes_of = [], []
     encoder.model.eval()
     with torch.inference_mode():
@@ -136,7 +136,7 @@ def _item_means(
         type, blank = task.type, 0
     elif task.type is TaskType.QUESTION_ANSWERING:
         type, blank = task.type, ()
-    encoded, _ = read_examples(encoder, type, [e._replace(label=blank) for e in examples], reading)
+    encoded, _ = encode_examples(encoder, type, [e._replace(label=blank) for e in examples], reading)
     items = replace(encoded, target=np.zeros(len(encoded.lengths), dtype=np.int32))
     batcher = _batcher(encoder, TaskType.CLASSIFICATION, items)
     means = np.empty((len(batcher), encoder.width), dtype=np.float32)
@@ -148,7 +148,7 @@ def _item_means(
     return means, encoded.examples
 
 
-def _answer_or_other(batch: Batch) -> torch.Tensor:
+def _answer_or_other(batch: EncodedBatch) -> torch.Tensor:
     """Per token 1 within the answer, 0 for as many tokens outside it, `IGNORED` elsewhere."""
     classes = torch.full_like(batch.ids, IGNORED)
     width = batch.ids.shape[1]

@@ -6,11 +6,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from transfer_meta.encoding.batching import Batch
+from transfer_meta.encoding.batching import EncodedBatch
 from transfer_meta.encoding.tokens import IGNORED
 from transfer_meta.records import TaskType
 
-DROPOUT = 0.1
+HEAD_DROPOUT = 0.1
 LONGEST_ANSWER = 30  # tokens
 NEVER = -1e4  # a logit, not infinite: a window may have no context left
 
@@ -30,15 +30,15 @@ class Head(nn.Module):
 
     def __init__(self, width: int, outputs: int) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(DROPOUT)
+        self.dropout = nn.Dropout(HEAD_DROPOUT)
         self.linear = nn.Linear(width, outputs)
 
-    def forward(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def forward(self, hidden: torch.Tensor, batch: EncodedBatch) -> torch.Tensor:
         """Outputs in float32 from token vectors of shape (items, tokens, width)."""
         vectors = hidden if self.per_token else pool(hidden, batch.mask)
         return self.linear(self.dropout(vectors)).float()
 
-    def loss(self, outputs: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def loss(self, outputs: torch.Tensor, batch: EncodedBatch) -> torch.Tensor:
         """Loss summed over the batch's targets; divided by `batch.weight` it is their mean."""
         raise NotImplementedError
 
@@ -50,7 +50,7 @@ class Head(nn.Module):
 class ClassificationHead(Head):
     """One logit a class for a text or a pair."""
 
-    def loss(self, outputs: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def loss(self, outputs: torch.Tensor, batch: EncodedBatch) -> torch.Tensor:
         """Cross-entropy in nats."""
         return functional.cross_entropy(outputs, batch.target, reduction="sum", ignore_index=IGNORED)
 
@@ -70,7 +70,7 @@ class RegressionHead(Head):
         self.register_buffer("mean", torch.tensor(mean))
         self.register_buffer("deviation", torch.tensor(deviation if deviation > 0 else 1.0))
 
-    def loss(self, outputs: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def loss(self, outputs: torch.Tensor, batch: EncodedBatch) -> torch.Tensor:
         """Squared error of the standardised label."""
         return (outputs.squeeze(1) - (batch.target - self.mean) / self.deviation).square().sum()
 
@@ -84,7 +84,7 @@ class TaggingHead(Head):
 
     per_token = True
 
-    def loss(self, outputs: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def loss(self, outputs: torch.Tensor, batch: EncodedBatch) -> torch.Tensor:
         """Cross-entropy in nats."""
         return functional.cross_entropy(
             outputs.flatten(0, 1), batch.target.flatten(), reduction="sum", ignore_index=IGNORED
@@ -106,12 +106,12 @@ class SpanHead(Head):
     def __init__(self, width: int) -> None:
         super().__init__(width, 2)
 
-    def forward(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def forward(self, hidden: torch.Tensor, batch: EncodedBatch) -> torch.Tensor:
         """Outputs of shape (items, tokens, 2), very low where no answer can begin or end."""
         assert batch.context is not None
         return super().forward(hidden, batch).masked_fill(~batch.context[..., None], NEVER)
 
-    def loss(self, outputs: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def loss(self, outputs: torch.Tensor, batch: EncodedBatch) -> torch.Tensor:
         """Cross-entropy in nats."""
         return functional.cross_entropy(outputs, batch.target, reduction="sum") / 2
 
@@ -134,13 +134,13 @@ class ChoiceHead(Head):
     def __init__(self, width: int) -> None:
         super().__init__(width, 1)
 
-    def forward(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def forward(self, hidden: torch.Tensor, batch: EncodedBatch) -> torch.Tensor:
         """Outputs of shape (units, choices)."""
         scores = super().forward(hidden, batch).squeeze(1)
         assert batch.slots is not None
         return scores[batch.slots.clamp(min=0)].masked_fill(batch.slots < 0, -torch.inf)
 
-    def loss(self, outputs: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def loss(self, outputs: torch.Tensor, batch: EncodedBatch) -> torch.Tensor:
         """Cross-entropy in nats."""
         return functional.cross_entropy(outputs, batch.target, reduction="sum")
 

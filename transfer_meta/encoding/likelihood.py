@@ -25,7 +25,7 @@ def log_likelihood(type: TaskType, outputs: Tensor, target: Tensor) -> Tensor:
     outputs : tensor
         What the head put out: (units, classes), (items, tokens, tags), (items, tokens, 2), (units, 1).
     target : tensor
-        As in `batching.Batch`; for regression standardised.
+        As in `batching.EncodedBatch`; for regression standardised.
 
     Returns
     -------

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transfer_meta.encoding.batching import Batch, Batcher
+from transfer_meta.encoding.batching import Batcher, EncodedBatch
 from transfer_meta.encoding.encoders import Encoder
 from transfer_meta.encoding.fisher import Forward, diagonal_fisher
-from transfer_meta.encoding.frozen_features import Reading, read_examples, run_encoder
+from transfer_meta.encoding.frozen_features import Reading, encode_examples, run_encoder
 from transfer_meta.encoding.heads import Head, RegressionHead, build_head, pool
 from transfer_meta.encoding.likelihood import draw_target, log_likelihood
 from transfer_meta.errors import InputError, RunFailed, unknown
@@ -141,7 +141,7 @@ def new_head(encoder: Encoder, task: Task, reading: Reading) -> FittedHead:
         raise InputError(
             f"task '{task.name}' has a single class ('{labels[0]}'): a head has nothing to learn"
         )
-    encoded, batcher = read_examples(encoder, type, examples, reading, labels)
+    encoded, batcher = encode_examples(encoder, type, examples, reading, labels)
     mean, deviation = 0.0, 1.0
     if type is TaskType.REGRESSION:
         mean, deviation = float(encoded.target.mean()), float(encoded.target.std())
@@ -159,7 +159,7 @@ def fit_head(encoder: Encoder, task: Task, reading: Reading, *, steps: int) -> F
     fitted = new_head(encoder, task, reading)
     head, batcher = fitted.head, fitted.batcher
     encoder.model.eval()
-    inputs: list[tuple[Tensor, Batch]] = []
+    inputs: list[tuple[Tensor, EncodedBatch]] = []
     with torch.no_grad():
         for units in batcher.by_length(reading.max_tokens):
             batch = batcher.batch(units)
@@ -207,7 +207,7 @@ def _standardised(head: Head, target: Tensor) -> Tensor:
     return (target - head.mean) / head.deviation if isinstance(head, RegressionHead) else target
 
 
-def _owner(batch: Batch, units: int) -> Tensor:
+def _owner(batch: EncodedBatch, units: int) -> Tensor:
     """The unit of each item."""
     owner = torch.arange(units, device=batch.ids.device)
     return owner if batch.slots is None else owner.repeat_interleave((batch.slots >= 0).sum(1))

@@ -19,7 +19,7 @@ from transfer_meta.tasks.label_kinds import answers
 # Targets with this value count neither in the loss nor in a score.
 IGNORED = -100
 # Changes when the arrays change: older caches are then not read.
-FORMAT = 1
+TOKEN_CACHE_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,18 @@ def encode_cached(
     """`encode`, or its memory-mapped arrays where they were written before."""
     if cache is None:
         return encode(type, examples, tokenizer, labels=labels, max_length=max_length, stride=stride)
-    content = json.dumps([type, labels, max_length, stride, FORMAT, examples], ensure_ascii=False)
+    content = json.dumps(
+        [type, labels, max_length, stride, TOKEN_CACHE_VERSION, examples], ensure_ascii=False
+    )
     folder = cache / digest(content, tokenizer.backend_tokenizer.to_str())[:32]
     if not (folder / "card.json").is_file():
         encoded = encode(type, examples, tokenizer, labels=labels, max_length=max_length, stride=stride)
         with atomic_folder(folder) as temporary:
             for field in fields(Encoded):
                 np.save(temporary / f"{field.name}.npy", getattr(encoded, field.name))
-            (temporary / "card.json").write_text(json.dumps({"format": FORMAT, "type": type}))
+            (temporary / "card.json").write_text(
+                json.dumps({"format": TOKEN_CACHE_VERSION, "type": type})
+            )
     return Encoded(
         **{
             field.name: np.load(folder / f"{field.name}.npy", mmap_mode="r")

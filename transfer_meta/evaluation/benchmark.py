@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from transfer_meta import __version__
+from transfer_meta._version import __version__
 from transfer_meta.errors import InputError, unknown
 from transfer_meta.evaluation.ceiling import noise_ceiling
 from transfer_meta.evaluation.comparisons import compare
 from transfer_meta.evaluation.decisions import judge_decisions
-from transfer_meta.evaluation.fold_jobs import Key, make_jobs, run_jobs
+from transfer_meta.evaluation.fold_jobs import PredictionKey, make_fold_jobs, run_fold_jobs
 from transfer_meta.evaluation.metric_rows import metric_rows, target_values
 from transfer_meta.evaluation.metrics import METRICS, PairTruth
-from transfer_meta.evaluation.pair_values import pair_truth, seed_weights, training_truth
+from transfer_meta.evaluation.pair_values import pair_truth, seed_weights, training_values
 from transfer_meta.evaluation.reliability_rows import calibration_rows, coverage_rows
 from transfer_meta.evaluation.splits import PROTOCOLS
 from transfer_meta.metadataset import MetaDataset, build_metadataset
-from transfer_meta.outcomes.gain_definition import TRUTHS, with_truth
+from transfer_meta.outcomes.gain_definition import GAIN_DEFINITIONS, apply_gain_definition
 from transfer_meta.outcomes.tables import OutcomeTable
 from transfer_meta.predictors import BY_TARGET, PREDICTORS, UNTUNED, Prediction, make_predictor
 
@@ -52,13 +52,14 @@ class BenchmarkSettings:
         Shuffles of a repeated protocol, draws of random controls elsewhere; None: 100 and 20.
     seed : int
         Seed of shuffles, controls and predictors.
-    n_jobs : int
+    workers : int
         Worker processes; results do not depend on it.
     compare : str or None
         Metric, scored within targets, by which predictors are compared with each other; None: Spearman's
         correlation, or the first such metric there is, and nothing under a shuffled protocol.
-    truth : str
-        One of `outcomes.truth.TRUTHS`: what stands for the gain, in training and in every figure.
+    gain_definition : str
+        Definition of a pair's gain, in training and in every figure: one of
+        `outcomes.gain_definition.GAIN_DEFINITIONS`.
     """
 
     protocol: str = DEFAULT_PROTOCOL
@@ -67,16 +68,16 @@ class BenchmarkSettings:
     metrics: tuple[str, ...] = ()
     repeats: int | None = None
     seed: int = 0
-    n_jobs: int = 1
+    workers: int = 1
     compare: str | None = None
-    truth: str = "mean-gain"
+    gain_definition: str = "mean-gain"
 
     def __post_init__(self) -> None:
         for kind, given, valid in (
             ("protocol", (self.protocol,), PROTOCOLS),
             ("predictor", self.predictors, PREDICTORS),
             ("metric", (*self.metrics, *filter(None, [self.compare])), METRICS),
-            ("truth", (self.truth,), TRUTHS),
+            ("gain definition", (self.gain_definition,), GAIN_DEFINITIONS),
         ):
             for name in given:
                 if name not in valid:
@@ -91,8 +92,8 @@ class BenchmarkSettings:
             raise InputError(f"repeats must be at least 1, got {self.repeats}")
         if self.seed < 0:
             raise InputError(f"seed must not be negative, got {self.seed}")
-        if self.n_jobs < 1:
-            raise InputError(f"n_jobs must be at least 1, got {self.n_jobs}")
+        if self.workers < 1:
+            raise InputError(f"workers must be at least 1, got {self.workers}")
 
     @property
     def draws(self) -> int:
@@ -158,7 +159,7 @@ class BenchmarkResult:
     decisions: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     comparisons: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     skipped: dict[str, str] = field(default_factory=dict)
-    predictions: dict[Key, Prediction] = field(default_factory=dict, repr=False)
+    predictions: dict[PredictionKey, Prediction] = field(default_factory=dict, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain values, for JSON."""
@@ -177,7 +178,7 @@ class BenchmarkResult:
             "protocol": self.settings.protocol,
             "repeats": self.settings.draws,
             "seed": self.settings.seed,
-            "truth": self.settings.truth,
+            "truth": self.settings.gain_definition,
             "compared_by": self.settings.compared,
             "n_pairs": self.n_pairs,
             "n_targets": self.n_targets,
@@ -219,13 +220,13 @@ def benchmark(
     """
     settings = settings or BenchmarkSettings()
     begin = time.perf_counter()
-    table = with_truth(table, settings.truth)
+    table = apply_gain_definition(table, settings.gain_definition)
     whole = build_metadataset(table)
     _check(whole, settings)
     for features in settings.features:
         # A set that selects nothing is a mistake, not a predictor to skip.
         build_metadataset(table, features)
-    y, truth = training_truth(whole), pair_truth(whole, table.pairs)
+    y, truth = training_values(whole), pair_truth(whole, table.pairs)
     weight = seed_weights(table.pairs, truth.target)
     protocol = PROTOCOLS[settings.protocol]
     repeats = settings.draws if protocol.repeated else 1
@@ -234,7 +235,7 @@ def benchmark(
         for repeat in range(repeats)
     ]
     left_out = BY_TARGET if protocol.repeated else ()
-    jobs, skipped = make_jobs(
+    jobs, skipped = make_fold_jobs(
         table,
         whole,
         folds,
@@ -243,10 +244,10 @@ def benchmark(
         feature_sets=settings.features,
         draws=settings.draws,
         seed=settings.seed,
-        n_jobs=settings.n_jobs,
+        workers=settings.workers,
     )
-    predictions: dict[Key, Prediction] = {}
-    for job, parts in run_jobs(jobs, y, weight, n_jobs=settings.n_jobs, on_progress=on_progress):
+    predictions: dict[PredictionKey, Prediction] = {}
+    for job, parts in run_fold_jobs(jobs, y, weight, workers=settings.workers, on_progress=on_progress):
         if job.key not in predictions:
             predictions[job.key] = _empty((settings.draws if job.drawn else repeats, len(y)))
         _fill(predictions[job.key], job.folds, parts)
@@ -263,7 +264,7 @@ def benchmark(
         settings=settings,
         n_pairs=len(y),
         n_targets=len(np.unique(whole.target)),
-        positive_rate=float(whole.y.mean()) if whole.has_gain else np.nan,
+        positive_rate=float(whole.helped.mean()) if whole.has_gain else np.nan,
         truth=truth,
         ceiling=noise_ceiling(table, settings.metrics or METRICS, seed=settings.seed),
         skipped=skipped,
@@ -276,7 +277,7 @@ def benchmark(
 def _figures(
     data: MetaDataset,
     truth: PairTruth,
-    predictions: dict[Key, Prediction],
+    predictions: dict[PredictionKey, Prediction],
     settings: BenchmarkSettings,
 ) -> dict[str, pd.DataFrame]:
     """The frames of `BenchmarkResult` that follow from the predictions."""
@@ -316,10 +317,10 @@ def _fill(whole: Prediction, folds: list[tuple[int, Any]], parts: list[Predictio
 
 
 def _check(data: MetaDataset, settings: BenchmarkSettings) -> None:
-    if data.has_gain and data.y.all() == data.y.any():
-        kind = "gains" if data.y.all() else "losses"
+    if data.has_gain and data.helped.all() == data.helped.any():
+        kind = "gains" if data.helped.all() else "losses"
         raise InputError(
-            f"all {len(data.y)} pairs of '{data.name}' are {kind}: with one class there is nothing to predict"
+            f"all {len(data.helped)} pairs of '{data.name}' are {kind}: with one class there is nothing to predict"
         )
     if not data.has_gain and PROTOCOLS[settings.protocol].repeated:
         raise InputError(

@@ -22,7 +22,7 @@ from transfer_meta.records import FloatArray
 
 SPLITS = 20
 SPLIT_HALF, SPEARMAN_BROWN = "split-half", "Spearman-Brown"
-COLUMNS = ("n_seeds", "how", "metric", "value", "ci_low", "ci_high", "n")
+CEILING_COLUMNS = ("n_seeds", "how", "metric", "value", "ci_low", "ci_high", "n")
 
 
 def noise_ceiling(
@@ -62,7 +62,7 @@ def noise_ceiling(
     """
     values, index = _repeated_runs(table)
     if not len(index):
-        return pd.DataFrame(columns=list(COLUMNS))
+        return pd.DataFrame(columns=list(CEILING_COLUMNS))
     groups = (index["target"] + " | " + index["setting"]).to_numpy(dtype=object)
     owner = group_targets(groups, index["target"].to_numpy(dtype=object))
     most = next(iter(values.values())).shape[1]
@@ -81,7 +81,7 @@ def noise_ceiling(
         for m in range(most // 2 + 1, most + 1):
             stepped = spearman_brown(scores["spearman"], m / (most // 2))
             rows.append((m, SPEARMAN_BROWN, "spearman", *_spread(stepped, owner, seed)))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=list(CEILING_COLUMNS))
 
 
 def spearman_brown(reliability: ArrayLike, factor: float) -> FloatArray:

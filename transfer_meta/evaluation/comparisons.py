@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from transfer_meta.evaluation.bootstrap import target_draws
-from transfer_meta.evaluation.fold_jobs import Key
+from transfer_meta.evaluation.fold_jobs import PredictionKey
 from transfer_meta.records import FloatArray
 
 LEVEL = 0.05
@@ -17,14 +17,14 @@ NOT_SEPARABLE = "not separable"
 # The smallest p-value that draws can show is 1 / (draws + 1): it has to survive the correction.
 LEAST_DRAWS = 2000
 DRAWS_A_COMPARISON = 40
-COLUMNS = (
+COMPARISON_COLUMNS = (
     "predictor", "features", "other", "other_features", "difference", "ci_low", "ci_high", "p", "p_holm",
     "verdict", "n",
 )  # fmt: skip
 
 
 def compare(
-    values: Mapping[Key, Mapping[str, float]],
+    values: Mapping[PredictionKey, Mapping[str, float]],
     *,
     higher_is_better: bool = True,
     seed: int = 0,
@@ -73,12 +73,14 @@ def compare(
             weights[n] = target_draws(n, draws, seed) / n
         low, high, p = _paired(difference, weights[n])
         rows.append((*a, *b, float(difference.mean()), low, high, p, n))
-    table = pd.DataFrame(rows, columns=[c for c in COLUMNS if c not in ("p_holm", "verdict")])
+    table = pd.DataFrame(
+        rows, columns=[c for c in COMPARISON_COLUMNS if c not in ("p_holm", "verdict")]
+    )
     corrected = holm(table["p"].to_numpy(dtype=float))
     ahead = (table["difference"] > 0).to_numpy() == higher_is_better
     verdict = np.where(ahead, "better", "worse").astype(object)
     verdict[corrected > LEVEL] = NOT_SEPARABLE
-    return table.assign(p_holm=corrected, verdict=verdict)[list(COLUMNS)]
+    return table.assign(p_holm=corrected, verdict=verdict)[list(COMPARISON_COLUMNS)]
 
 
 def holm(p: FloatArray) -> FloatArray:

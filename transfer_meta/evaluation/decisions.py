@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 
 from transfer_meta.evaluation.bootstrap import bootstrap_over_targets
-from transfer_meta.evaluation.fold_jobs import Key
+from transfer_meta.evaluation.fold_jobs import PredictionKey
 from transfer_meta.evaluation.metric_rows import group_targets
 from transfer_meta.evaluation.metrics import within_groups
 from transfer_meta.predictors import Prediction
 from transfer_meta.records import FloatArray
 
 NEVER, POPULAR, ORACLE = "never-transfer", "always-best-popular", "oracle"
-COLUMNS = (
+DECISION_COLUMNS = (
     "predictor", "features", "gain", "ci_low", "ci_high", "over_popular", "over_popular_low", "over_popular_high",
     "always", "transfers", "helped", "n",
 )  # fmt: skip
@@ -26,7 +26,7 @@ def judge_decisions(
     gain: FloatArray,
     groups: Any,
     targets: Any,
-    predictions: Mapping[Key, Prediction],
+    predictions: Mapping[PredictionKey, Prediction],
     popular: Prediction,
     *,
     seed: int = 0,
@@ -86,7 +86,7 @@ def judge_decisions(
                 len(np.unique(owner)),
             )
         )
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=list(DECISION_COLUMNS))
 
 
 def _followed(gain: FloatArray, groups: Any, prediction: Prediction) -> dict[str, FloatArray]:

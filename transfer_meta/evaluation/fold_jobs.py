@@ -15,7 +15,7 @@ from transfer_meta.outcomes.tables import OutcomeTable
 from transfer_meta.predictors import Prediction, TransferPredictor, make_predictor
 from transfer_meta.records import FloatArray
 
-Key = tuple[str, str]
+PredictionKey = tuple[str, str]
 """Predictor and feature set; ``–`` for a predictor to which the choice of features makes no difference."""
 
 # Folds of one predictor that a worker does at a time: many enough to batch, few enough to share out.
@@ -24,7 +24,7 @@ FEATURE_SETS_SHOWN = ("all", "all-refit", *GROUPS)
 
 
 @dataclass(frozen=True)
-class Job:
+class FoldJob:
     """Some folds of one predictor.
 
     Parameters
@@ -41,14 +41,14 @@ class Job:
         Whether it is a draw of a random control.
     """
 
-    key: Key
+    key: PredictionKey
     predictor: TransferPredictor
     X: pd.DataFrame
     folds: list[tuple[int, Any]]
     drawn: bool
 
 
-def make_jobs(
+def make_fold_jobs(
     table: OutcomeTable,
     whole: MetaDataset,
     folds: list[list[Any]],
@@ -58,8 +58,8 @@ def make_jobs(
     feature_sets: Sequence[str],
     draws: int,
     seed: int,
-    n_jobs: int,
-) -> tuple[list[Job], dict[str, str]]:
+    workers: int,
+) -> tuple[list[FoldJob], dict[str, str]]:
     """The jobs of a benchmark, and the predictors that do not apply to its table, with the reason.
 
     Parameters
@@ -82,10 +82,10 @@ def make_jobs(
     InputError
         A required predictor does not apply to the table.
     """
-    jobs: list[Job] = []
+    jobs: list[FoldJob] = []
     skipped = {}
     flat = [(repeat, fold) for repeat, group in enumerate(folds) for fold in group]
-    size = min(FOLDS_A_JOB, math.ceil(len(flat) / n_jobs))
+    size = min(FOLDS_A_JOB, math.ceil(len(flat) / workers))
     for name in predictors:
         predictor = make_predictor(name, random_state=seed)
         for features in _feature_sets(table, whole, name, predictor, feature_sets):
@@ -103,32 +103,32 @@ def make_jobs(
                 for draw in range(draws):
                     drawn = make_predictor(name, random_state=seed + draw)
                     of_draw = [(draw, fold) for fold in folds[draw % len(folds)]]
-                    jobs.append(Job(key, drawn, X, of_draw, True))
+                    jobs.append(FoldJob(key, drawn, X, of_draw, True))
             else:
                 parts = [flat[first : first + size] for first in range(0, len(flat), size)]
-                jobs += [Job(key, predictor, X, part, False) for part in parts]
+                jobs += [FoldJob(key, predictor, X, part, False) for part in parts]
     return jobs, skipped
 
 
-def run_jobs(
-    jobs: list[Job],
+def run_fold_jobs(
+    jobs: list[FoldJob],
     y: FloatArray,
     weight: FloatArray | None,
     *,
-    n_jobs: int,
+    workers: int,
     on_progress: Callable[[int, int], None],
-) -> Iterator[tuple[Job, list[Prediction]]]:
+) -> Iterator[tuple[FoldJob, list[Prediction]]]:
     """Each job with the predictions for its folds' test rows, in the order of the jobs."""
     from joblib import Parallel, delayed
 
-    parallel = Parallel(n_jobs=n_jobs, return_as="generator")
+    parallel = Parallel(n_jobs=workers, return_as="generator")
     results = parallel(delayed(_work)(job, y, weight) for job in jobs)
     for done, (job, parts) in enumerate(zip(jobs, results, strict=True), start=1):
         on_progress(done, len(jobs))
         yield job, parts
 
 
-def _work(job: Job, y: FloatArray, weight: FloatArray | None) -> list[Prediction]:
+def _work(job: FoldJob, y: FloatArray, weight: FloatArray | None) -> list[Prediction]:
     from threadpoolctl import threadpool_limits
 
     # One thread a process: the matrices are small, and the sums then do not depend on the number of cores.

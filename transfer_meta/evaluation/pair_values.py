@@ -15,11 +15,11 @@ UNEXPLAINED = 0.4
 """Share of a standardised gain's variance that remains when the seeds' noise is gone."""
 
 
-def training_truth(data: MetaDataset) -> FloatArray:
+def training_values(data: MetaDataset) -> FloatArray:
     """What predictors learn: the gain, or the score less its mean within the target and setting."""
     if data.has_gain:
-        return data.truth
-    scores = pd.Series(data.truth)
+        return data.value
+    scores = pd.Series(data.value)
     return (scores - scores.groupby(ranking_groups(data)).transform("mean")).to_numpy()
 
 
@@ -27,7 +27,7 @@ def pair_truth(data: MetaDataset, pairs: pd.DataFrame) -> PairTruth:
     """What predictions are scored against."""
     return PairTruth(
         target=ranking_groups(data),
-        gain=data.truth if data.has_gain else None,
+        gain=data.value if data.has_gain else None,
         score=pairs["score"].to_numpy(dtype=float) if "score" in pairs else None,
     )
 

@@ -13,12 +13,14 @@ from transfer_meta.evaluation.conformal import COVERAGE, interval_coverage
 from transfer_meta.evaluation.metrics import PairTruth
 from transfer_meta.predictors import Prediction
 
-Rows = list[dict[str, Any]]
+FigureRows = list[dict[str, Any]]
 # Labels drawn for the error of true probabilities, over all repeats together.
 DRAWS = 200
 
 
-def calibration_rows(truth: PairTruth, prediction: Prediction, *, seed: int) -> tuple[Rows, Rows]:
+def calibration_rows(
+    truth: PairTruth, prediction: Prediction, *, seed: int
+) -> tuple[FigureRows, FigureRows]:
     """The calibration error, mean over repeats, and the points of the reliability diagram, all repeats in one.
 
     Parameters
@@ -42,7 +44,7 @@ def calibration_rows(truth: PairTruth, prediction: Prediction, *, seed: int) -> 
     return [summary], points.to_dict("records")  # type: ignore[return-value]
 
 
-def coverage_rows(truth: PairTruth, prediction: Prediction, *, targets: Any, seed: int) -> Rows:
+def coverage_rows(truth: PairTruth, prediction: Prediction, *, targets: Any, seed: int) -> FigureRows:
     """How often measured gains lie in their intervals, each target's calibrated on the others.
 
     Of a random control's draws the first is judged.  No row with fewer than two targets.

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from transfer_meta.errors import InputError
+from transfer_meta.predictors.base import Fold
 
-Rows = NDArray[np.intp]
-Fold = tuple[Rows, Rows]
+RowIndices = NDArray[np.intp]
 
 N_FOLDS = 5
 
@@ -101,7 +101,7 @@ def leave_two_tasks_out(source: ArrayLike, target: ArrayLike) -> Iterator[Fold]:
     pairs, fold = np.unique(ends, axis=1, return_inverse=True)
     fold = fold.ravel()
 
-    def train(a: int, b: int) -> Rows:
+    def train(a: int, b: int) -> RowIndices:
         return np.flatnonzero(~np.any((ends == a) | (ends == b), axis=0))
 
     for a, b in pairs.T:
@@ -165,7 +165,7 @@ def _pairs(source: ArrayLike, target: ArrayLike) -> tuple[NDArray[Any], NDArray[
     return source, target
 
 
-def _others(n: int, rows: Rows) -> Rows:
+def _others(n: int, rows: RowIndices) -> RowIndices:
     kept = np.ones(n, dtype=bool)
     kept[rows] = False
     return np.flatnonzero(kept)

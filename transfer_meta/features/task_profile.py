@@ -32,7 +32,7 @@ def profile_task(
     tokenizer: Any = None,
     tokens: Any = tokenize,
     curve: CurveLog | LearningCurve | None = None,
-    processes: int = 1,
+    workers: int = 1,
     cache: ProfileCache | None = None,
     on_examples: OnExamples | None = None,
 ) -> TaskProfile:
@@ -91,7 +91,7 @@ def profile_task(
     if profile is None:
         train, test = _splits(task)
         count = functools.partial(
-            count_split, type=task.type, tokenize=rule, processes=processes, on_examples=on_examples
+            count_split, type=task.type, tokenize=rule, workers=workers, on_examples=on_examples
         )
         corpus = Corpus(
             type=task.type,

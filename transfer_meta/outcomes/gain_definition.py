@@ -1,4 +1,4 @@
-"""What counts as a pair's truth: the mean gain over its runs, or TaskShop's mixture."""
+"""Definitions of a pair's gain: the mean over its runs, or TaskShop's mixture."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import pandas as pd
 from transfer_meta.errors import InputError, unknown
 from transfer_meta.outcomes.tables import OutcomeTable
 
-TRUTHS = ("mean-gain", "taskshop")
+GAIN_DEFINITIONS = ("mean-gain", "taskshop")
 
 IMPROVED = 0.2
 """What a run that improved on its baseline counts more than one that did not, in TaskShop's mixture."""
 
 
-def with_truth(table: OutcomeTable, truth: str) -> OutcomeTable:
-    """The table with another truth in the place of its gains.
+def apply_gain_definition(table: OutcomeTable, definition: str) -> OutcomeTable:
+    """Replace the gains of a table by another definition of the gain.
 
     Parameters
     ----------
     table
         Outcomes with gains.
-    truth
+    definition
         ``mean-gain``: as it is.  ``taskshop``: half the mean gain and half of (0.2 × fraction of runs that improved
         on their baseline − 0.1).
 
@@ -34,7 +34,7 @@ def with_truth(table: OutcomeTable, truth: str) -> OutcomeTable:
     Raises
     ------
     InputError
-        Another truth, or a table without gains.
+        Another definition, or a table without gains.
 
     Notes
     -----
@@ -47,17 +47,17 @@ def with_truth(table: OutcomeTable, truth: str) -> OutcomeTable:
     --------
     >>> from transfer_meta.outcomes.tables import build_table
     >>> runs = pd.DataFrame({"source": "a", "target": "b", "seed": [1, 2], "gain": [0.1, -0.04]})
-    >>> mixed = with_truth(build_table(runs), "taskshop")
+    >>> mixed = apply_gain_definition(build_table(runs), "taskshop")
     >>> round(float(mixed.pairs["gain"][0]), 3)  # 0.03 / 2 + (0.2 · 1/2 − 0.1) / 2
     0.015
     """
-    if truth not in TRUTHS:
-        raise unknown("truth", truth, TRUTHS)
-    if truth == "mean-gain":
+    if definition not in GAIN_DEFINITIONS:
+        raise unknown("gain definition", definition, GAIN_DEFINITIONS)
+    if definition == "mean-gain":
         return table
     if not table.has_gain:
         raise InputError(
-            f"'{table.name}' has scores without baselines: the truth 'taskshop' needs gains"
+            f"'{table.name}' has scores without baselines: the gain definition 'taskshop' needs gains"
         )
     gain = table.runs["gain"]
     runs = table.runs.assign(gain=(gain + IMPROVED * (gain > 0) - IMPROVED / 2) / 2)

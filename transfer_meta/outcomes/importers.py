@@ -38,7 +38,7 @@ import pandas as pd
 from transfer_meta.errors import InputError, unknown
 from transfer_meta.readers.whole_table import read_table
 
-COLUMNS = ("model", "adaptation", "source", "target", "seed", "score", "baseline")
+IMPORTED_COLUMNS = ("model", "adaptation", "source", "target", "seed", "score", "baseline")
 TASKWEB_FILE = ("model", "adaptation", "target", "source", "seed", "score", "baseline")
 
 # results/TARGET/SOURCE/MODEL[-ADAPTATION]-eEPOCHS-lrRATE-bBATCH-sSEED
@@ -59,7 +59,7 @@ class Imported:
     Parameters
     ----------
     table : DataFrame
-        Columns among `COLUMNS`, one row a run.
+        Columns among `IMPORTED_COLUMNS`, one row a run.
     notes : tuple of str
         What was left out, and why.
     """
@@ -126,7 +126,7 @@ def _taskweb_file(path: Path) -> pd.DataFrame:
     for column in TASKWEB_FILE:
         if column not in frame:
             raise InputError(f"'{path}' has no column '{column}' (expected {', '.join(TASKWEB_FILE)})")
-    return frame[list(COLUMNS)]
+    return frame[list(IMPORTED_COLUMNS)]
 
 
 def _taskweb_tree(folder: Path) -> pd.DataFrame:
@@ -141,7 +141,7 @@ def _taskweb_tree(folder: Path) -> pd.DataFrame:
         model, adaptation, seed = match.group("model", "adaptation", "seed")
         score = _taskweb_score(file, percent=model not in FRACTIONS)
         rows.append((model, adaptation or "finetune", source, target, int(seed), score))
-    runs = pd.DataFrame(rows, columns=list(COLUMNS[:-1]))
+    runs = pd.DataFrame(rows, columns=list(IMPORTED_COLUMNS[:-1]))
     alone = runs["source"] == runs["target"]
     key = ["model", "adaptation", "target", "seed"]
     baseline = runs[alone].set_index(key)["score"]

@@ -14,7 +14,7 @@ from transfer_meta.predictors.platt import fit_platt, platt_probability
 from transfer_meta.records import FloatArray
 
 CALIBRATORS = ("platt", "isotonic", "beta")
-N_FOLDS = 5
+CALIBRATION_FOLDS = 5
 CLEAR = 2.0
 # A step function says 0 and 1 where a step has one class; one pair of each class behind every step keeps it off.
 LIMIT = 0.02
@@ -37,7 +37,7 @@ def choose_calibrator(score: FloatArray, helped: BoolArray, groups: NDArray[np.i
     names = np.unique(groups)
     if len(names) < 2 or helped.all() or not helped.any():
         return "platt"
-    folds = list(GroupKFold(min(N_FOLDS, len(names))).split(score, groups=groups))
+    folds = list(GroupKFold(min(CALIBRATION_FOLDS, len(names))).split(score, groups=groups))
     losses = {}
     for kind in CALIBRATORS:
         p = np.empty(len(score))

@@ -7,31 +7,29 @@ from typing import ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from transfer_meta.predictors.base import names
-from transfer_meta.predictors.outcome_tensor import TYPICAL_LIKENESS, OutcomeGrid, find
-from transfer_meta.predictors.task_kernel import TaskSpace, space_state
+from transfer_meta.predictors.outcome_tensor import TYPICAL_LIKENESS, OutcomeTensor, find
+from transfer_meta.predictors.task_kernel import TaskKernel, space_state
 from transfer_meta.predictors.within_target import (
     RelativePredictor,
     WithinTarget,
-    settings_of,
+    setting_column,
     target_folds,
 )
-from transfer_meta.records import FloatArray
+from transfer_meta.records import FloatArray, NameArray
 
 # Shares of the variance of a standardised gain.  Not tuned: a source's effect on everybody, on targets near to
 # this one, and on this pair are of like size, and as much again is noise.
 SOURCE, SOURCE_KIN, NEAR_TARGETS, NEAR_BOTH, MUTUAL, FEATURES = 0.2, 0.1, 0.2, 0.2, 0.15, 0.1
 NOISE = 0.5
 
-TOLERANCE = 1e-5
+GRADIENT_TOLERANCE = 1e-5
 MAX_STEPS = 500
 LEFT_OUT_CELLS = 4_000_000
 """Up to so many numbers every training target is left out on its own, all at once; beyond, a third of them."""
 
-Names = NDArray[np.object_]
-Axes = tuple[Names, Names]
+Axes = tuple[NameArray, NameArray]
 """Targets and sources, each sorted."""
 
 
@@ -43,13 +41,13 @@ class GaussianProcessPredictor(RelativePredictor):
         q = a·δ(s, s') + b·K(s, s') + c·δ(s, s')·K(t, t') + d·K(s, s')·K(t, t')
             + e·(δ(s, s')·δ(t, t') + δ(s, t')·δ(t, s')) + f·⟨x, x'⟩ / p
 
-    where K is `TaskSpace.kernel`, x the p features of the pair relative to the target's other sources, and κ is
-    `OutcomeGrid.setting_likeness`.  The terms say: a source that helps everybody; tasks like
+    where K is `TaskKernel.kernel`, x the p features of the pair relative to the target's other sources, and κ is
+    `OutcomeTensor.setting_likeness`.  The terms say: a source that helps everybody; tasks like
     it; a source that helps targets like this one; both; that helping is mutual; and what the pair's features say.
 
     Outcomes lie on a grid settings × targets × sources, on which q is a few products of small matrices
-    (`PairKernel`).  The posterior is therefore found by conjugate gradients, exact to `TOLERANCE`, and no matrix
-    of outcomes × outcomes is ever made; the weights of all left-out targets are found together.
+    (`PairKernel`).  The posterior is therefore found by conjugate gradients, exact to `GRADIENT_TOLERANCE`, and no
+    matrix of outcomes × outcomes is ever made; the weights of all left-out targets are found together.
 
     Attributes
     ----------
@@ -67,20 +65,20 @@ class GaussianProcessPredictor(RelativePredictor):
     uses_features: ClassVar[bool] = True
 
     def fit_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> None:
-        grid = OutcomeGrid.fitted(X, z, weight)
+        grid = OutcomeTensor.fitted(X, z, weight)
         self.settings_, self.targets_, self.sources_ = grid.settings, grid.targets, grid.sources
-        self.space_ = space_state(TaskSpace.fitted(X, list(self.feature_names_in_), grid, z))
+        self.space_ = space_state(TaskKernel.fitted(X, list(self.feature_names_in_), grid, z))
         self.kappa_ = grid.setting_likeness()
         within = WithinTarget.fitted(self._pair_values(X))
         self.centre_, self.scale_ = within.centre, within.scale
-        prior = GridPrior(self.kappa_, self._kernel(TaskSpace(**self.space_)), self._cells(X))
+        prior = GridPrior(self.kappa_, self._kernel(TaskKernel(**self.space_)), self._cells(X))
         alpha = prior.weights(grid.z, pooled_trust(grid)[None])
         self.alpha_, self.coef_ = alpha[0], prior.features_of(alpha)[0]
 
     def ranking(self, X: pd.DataFrame) -> FloatArray:
-        setting, targets, sources = settings_of(X), names(X, "target"), names(X, "source")
+        setting, targets, sources = setting_column(X), names(X, "target"), names(X, "source")
         asked = (np.unique(targets), np.unique(sources))
-        kernel = self._kernel(TaskSpace(**self.space_).located(X), asked)
+        kernel = self._kernel(TaskKernel(**self.space_).located(X), asked)
         # A new setting is as like every one of the training's.
         kappa = np.vstack([self.kappa_, np.full(len(self.settings_), TYPICAL_LIKENESS)])
         place = find(self.settings_, setting)
@@ -90,24 +88,24 @@ class GaussianProcessPredictor(RelativePredictor):
         return np.asarray(by_setting[cell] + FEATURES * linear)
 
     def inner_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> FloatArray:
-        grid = OutcomeGrid.fitted(X, z, weight)
+        grid = OutcomeTensor.fitted(X, z, weight)
         n_targets = len(grid.targets)
         alone = n_targets * grid.z.size <= LEFT_OUT_CELLS
         folds = target_folds(X, n_targets if alone else self.n_splits)
         if not folds:
             return np.zeros(len(z))
         axes = (self.settings_, self.targets_, self.sources_)
-        columns = (settings_of(X), names(X, "target"), names(X, "source"))
+        columns = (setting_column(X), names(X, "target"), names(X, "source"))
         cell = tuple(find(axis, column) for axis, column in zip(axes, columns, strict=True))
         known = np.repeat(pooled_trust(grid)[None], len(folds), axis=0)
         fold_of = np.empty(len(z), dtype=np.intp)
         for number, (_, test) in enumerate(folds):
             fold_of[test] = number
             known[number][:, np.unique(cell[1][test])] = 0.0
-        prior = GridPrior(self.kappa_, self._kernel(TaskSpace(**self.space_)), self._cells(X))
+        prior = GridPrior(self.kappa_, self._kernel(TaskKernel(**self.space_)), self._cells(X))
         return np.asarray((prior @ prior.weights(grid.z, known))[fold_of, *cell])
 
-    def _kernel(self, space: TaskSpace, asked: Axes | None = None) -> PairKernel:
+    def _kernel(self, space: TaskKernel, asked: Axes | None = None) -> PairKernel:
         known = (self.targets_, self.sources_)
         return PairKernel(space, known=known, asked=asked or known)
 
@@ -144,7 +142,7 @@ class PairKernel:
         Known tasks are training tasks.
     """
 
-    def __init__(self, space: TaskSpace, *, known: Axes, asked: Axes) -> None:
+    def __init__(self, space: TaskKernel, *, known: Axes, asked: Axes) -> None:
         self.near_targets = space.kernel(asked[0], known[0])
         self.near_sources = space.kernel(asked[1], known[1])
         self.target, self.source = find(known[0], asked[0]), find(known[1], asked[1])
@@ -196,7 +194,7 @@ class GridPrior:
         return root * conjugate_gradients(lambda u: u + root * (self @ (root * u)), root * z)
 
 
-def pooled_trust(grid: OutcomeGrid) -> FloatArray:
+def pooled_trust(grid: OutcomeTensor) -> FloatArray:
     """How far each outcome is to be trusted, shape (settings, targets, sources); 0 where there is none.
 
     The spread over a few seeds is a noisy figure itself: a pair's noise is its mean over the settings.
@@ -220,7 +218,7 @@ def conjugate_gradients(apply: Callable[[FloatArray], FloatArray], b: FloatArray
     Returns
     -------
     array of the shape of b
-        With residuals within `TOLERANCE` of the right-hand side's norm, or after `MAX_STEPS` steps.
+        With residuals within `GRADIENT_TOLERANCE` of the right-hand side's norm, or after `MAX_STEPS` steps.
 
     Source: Hestenes & Stiefel 1952, "Methods of conjugate gradients for solving linear systems".
     """
@@ -230,7 +228,7 @@ def conjugate_gradients(apply: Callable[[FloatArray], FloatArray], b: FloatArray
 
     x, residual = np.zeros_like(b), b.copy()
     direction, square = residual, dot(b, b)
-    goal = TOLERANCE**2 * square
+    goal = GRADIENT_TOLERANCE**2 * square
     for _ in range(MAX_STEPS):
         if (square <= goal).all():
             break

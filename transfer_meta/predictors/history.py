@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from transfer_meta.predictors.base import names
-from transfer_meta.predictors.outcome_tensor import OutcomeGrid, find
-from transfer_meta.predictors.task_kernel import TaskSpace
-from transfer_meta.predictors.within_target import Codes, settings_of
-from transfer_meta.records import FloatArray
-
-Names = NDArray[np.object_]
+from transfer_meta.predictors.outcome_tensor import OutcomeTensor, find
+from transfer_meta.predictors.task_kernel import TaskKernel
+from transfer_meta.predictors.within_target import Codes, setting_column
+from transfer_meta.records import FloatArray, NameArray
 
 FEATURES = (
     "popularity",
@@ -33,7 +30,7 @@ FEATURES = (
 
 
 def history_features(
-    grid: OutcomeGrid, X: pd.DataFrame, space: TaskSpace, *, shrinkage: float = 1.0
+    grid: OutcomeTensor, X: pd.DataFrame, space: TaskKernel, *, shrinkage: float = 1.0
 ) -> FloatArray:
     """`FEATURES` of each row, shape (n, 8); what is unknown is 0, the mean over a target's sources.
 
@@ -44,13 +41,13 @@ def history_features(
     X : DataFrame
         Pairs.
     space : TaskSpace
-        Holds the tasks of `X` (see `TaskSpace.located`).
+        Holds the tasks of `X` (see `TaskKernel.located`).
     shrinkage : float
         So many targets without effect are counted in with each mean, as near as the nearest.
     """
     targets, t = np.unique(names(X, "target"), return_inverse=True)
     s = find(grid.sources, names(X, "source"))
-    k = find(grid.settings, settings_of(X))
+    k = find(grid.settings, setting_column(X))
     nearness = space.kernel(targets, grid.targets)
     own = targets[:, None] == grid.targets[None, :]
     columns = []
@@ -61,7 +58,7 @@ def history_features(
 
 
 def _means(
-    grid: OutcomeGrid, near: FloatArray, t: Codes, s: Codes, k: Codes, shrinkage: float
+    grid: OutcomeTensor, near: FloatArray, t: Codes, s: Codes, k: Codes, shrinkage: float
 ) -> list[FloatArray]:
     """Means over the training targets weighted by nearness, in the row's setting and over all settings."""
     near = near / np.maximum(near.max(axis=1, keepdims=True), 1e-12)
@@ -77,7 +74,7 @@ def _means(
     return [np.where(s < 0, 0.0, np.where(k < 0, over_all, by_setting[k, t, s])), over_all]
 
 
-def _mutual(grid: OutcomeGrid, targets: Names, sources: Names, k: Codes) -> list[FloatArray]:
+def _mutual(grid: OutcomeTensor, targets: NameArray, sources: NameArray, k: Codes) -> list[FloatArray]:
     """How much the target helped the source, beyond how much it helps others."""
     helped, helper = find(grid.targets, sources), find(grid.sources, targets)
     beyond = grid.beyond_popularity()

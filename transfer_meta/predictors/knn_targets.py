@@ -7,8 +7,8 @@ from typing import ClassVar
 import pandas as pd
 
 from transfer_meta.predictors.history import FEATURES, history_features
-from transfer_meta.predictors.outcome_tensor import OutcomeGrid
-from transfer_meta.predictors.task_kernel import TaskSpace, space_state
+from transfer_meta.predictors.outcome_tensor import OutcomeTensor
+from transfer_meta.predictors.task_kernel import TaskKernel, space_state
 from transfer_meta.predictors.within_target import RelativePredictor
 from transfer_meta.records import FloatArray
 
@@ -16,7 +16,7 @@ from transfer_meta.records import FloatArray
 class NearestTargetsPredictor(RelativePredictor):
     """The source's mean standardised gain over the training targets, weighted by their nearness.
 
-    Targets are compared by `TaskSpace.kernel`; the mean in the pair's setting and the mean over all settings count
+    Targets are compared by `TaskKernel.kernel`; the mean in the pair's setting and the mean over all settings count
     half each.  Without features all targets are equally near, and it is source popularity.
 
     Parameters
@@ -34,13 +34,13 @@ class NearestTargetsPredictor(RelativePredictor):
         self.sharp = sharp
 
     def fit_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> None:
-        grid = OutcomeGrid.fitted(X, z, weight)
-        self.space_ = space_state(TaskSpace.fitted(X, list(self.feature_names_in_), grid, z))
+        grid = OutcomeTensor.fitted(X, z, weight)
+        self.space_ = space_state(TaskKernel.fitted(X, list(self.feature_names_in_), grid, z))
         self.grid_ = dict(vars(grid))
 
     def ranking(self, X: pd.DataFrame) -> FloatArray:
-        space = TaskSpace(**self.space_).located(X)
-        features = history_features(OutcomeGrid(**self.grid_), X, space, shrinkage=self.shrinkage)
+        space = TaskKernel(**self.space_).located(X)
+        features = history_features(OutcomeTensor(**self.grid_), X, space, shrinkage=self.shrinkage)
         name = "nearest" if self.sharp else "near"
         columns = [FEATURES.index(name), FEATURES.index(f"{name}_all")]
         return features[:, columns].mean(axis=1)

@@ -10,8 +10,8 @@ from scipy.stats import rankdata
 
 from transfer_meta.errors import InputError
 from transfer_meta.predictors.history import history_features
-from transfer_meta.predictors.outcome_tensor import OutcomeGrid
-from transfer_meta.predictors.task_kernel import TaskSpace, space_state
+from transfer_meta.predictors.outcome_tensor import OutcomeTensor
+from transfer_meta.predictors.task_kernel import TaskKernel, space_state
 from transfer_meta.predictors.trees import REPRODUCIBLE, TreeSettings, raw_scores, train_trees
 from transfer_meta.predictors.within_target import (
     Codes,
@@ -19,7 +19,7 @@ from transfer_meta.predictors.within_target import (
     WithinTarget,
     group_codes,
     group_rows,
-    settings_of,
+    setting_column,
 )
 from transfer_meta.records import FloatArray
 
@@ -76,13 +76,13 @@ class LambdaRankPredictor(TreeSettings, RelativePredictor):
         self.random_state = random_state
 
     def fit_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> None:
-        grid = OutcomeGrid.fitted(X, z, weight)
-        self.space_ = space_state(TaskSpace.fitted(X, list(self.feature_names_in_), grid, z))
+        grid = OutcomeTensor.fitted(X, z, weight)
+        self.space_ = space_state(TaskKernel.fitted(X, list(self.feature_names_in_), grid, z))
         self.grid_ = dict(vars(grid))
-        self.settings_ = np.unique(settings_of(X))
-        within = WithinTarget.fitted(self._raw(X, TaskSpace(**self.space_)))
+        self.settings_ = np.unique(setting_column(X))
+        within = WithinTarget.fitted(self._raw(X, TaskKernel(**self.space_)))
         self.centre_, self.scale_ = within.centre, within.scale
-        matrix = self._matrix(X, TaskSpace(**self.space_))
+        matrix = self._matrix(X, TaskKernel(**self.space_))
         settings = self.lightgbm_settings() | {"bagging_fraction": self.subsample, "bagging_freq": 1}
         groups = group_codes(X)
         if self.objective == "lambdarank":
@@ -103,15 +103,15 @@ class LambdaRankPredictor(TreeSettings, RelativePredictor):
         self.unit_ = _unit(raw, groups)
 
     def ranking(self, X: pd.DataFrame) -> FloatArray:
-        return self._scores(self._matrix(X, TaskSpace(**self.space_).located(X))) / self.unit_
+        return self._scores(self._matrix(X, TaskKernel(**self.space_).located(X))) / self.unit_
 
-    def _raw(self, X: pd.DataFrame, space: TaskSpace) -> FloatArray:
-        return np.hstack([history_features(OutcomeGrid(**self.grid_), X, space), self.values(X)])
+    def _raw(self, X: pd.DataFrame, space: TaskKernel) -> FloatArray:
+        return np.hstack([history_features(OutcomeTensor(**self.grid_), X, space), self.values(X)])
 
-    def _matrix(self, X: pd.DataFrame, space: TaskSpace) -> FloatArray:
+    def _matrix(self, X: pd.DataFrame, space: TaskKernel) -> FloatArray:
         raw, groups = self._raw(X, space), group_codes(X)
         relative = WithinTarget(self.centre_, self.scale_).transform(raw, groups)
-        setting = settings_of(X)[:, None] == self.settings_[None, :]
+        setting = setting_column(X)[:, None] == self.settings_[None, :]
         return np.hstack([raw, relative, within_ranks(raw, groups), setting.astype(float)])
 
     def _scores(self, matrix: FloatArray) -> FloatArray:

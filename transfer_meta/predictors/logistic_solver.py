@@ -14,7 +14,7 @@ from scipy.special import expit
 from transfer_meta.records import FloatArray
 
 BoolArray = NDArray[np.bool_]
-TOLERANCE = 1e-8
+SOLVER_TOLERANCE = 1e-8
 MAX_ITERATIONS = 100
 
 
@@ -109,7 +109,7 @@ def solve(
                 break
             size = np.where(worse, size / 2, size)
         w[active], value[active] = new, new_value
-        active = active[np.abs(size[:, None] * step).max(axis=1) > TOLERANCE]
+        active = active[np.abs(size[:, None] * step).max(axis=1) > SOLVER_TOLERANCE]
         if not len(active):
             break
     return w

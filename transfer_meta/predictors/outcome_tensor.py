@@ -10,10 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from transfer_meta.predictors.base import names
-from transfer_meta.predictors.within_target import settings_of
-from transfer_meta.records import FloatArray
-
-Names = NDArray[np.object_]
+from transfer_meta.predictors.within_target import setting_column
+from transfer_meta.records import FloatArray, NameArray
 
 REPEATABLE = 0.65
 TYPICAL_LIKENESS = 0.6
@@ -21,29 +19,29 @@ PRIOR_PAIRS = 50.0
 
 
 @dataclass(frozen=True)
-class OutcomeGrid:
+class OutcomeTensor:
     """Standardised gains of the training pairs as a grid.
 
     Parameters
     ----------
     settings, targets, sources : array of str
-        Names, sorted.
+        NameArray, sorted.
     z : array of shape (settings, targets, sources)
         0 where there is no outcome.
     weight : array of shape (settings, targets, sources)
         How far each is to be trusted, 0 where there is none.
     """
 
-    settings: Names
-    targets: Names
-    sources: Names
+    settings: NameArray
+    targets: NameArray
+    sources: NameArray
     z: FloatArray
     weight: FloatArray
 
     @classmethod
     def fitted(cls, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> Self:
         """The grid of training pairs `X` with standardised gains `z` and weights, shape (n,)."""
-        columns = (settings_of(X), names(X, "target"), names(X, "source"))
+        columns = (setting_column(X), names(X, "target"), names(X, "source"))
         axes = [np.array(sorted(set(column)), dtype=object) for column in columns]
         place = tuple(np.searchsorted(a, c) for a, c in zip(axes, columns, strict=True))
         total, count = np.zeros([len(a) for a in axes]), np.zeros([len(a) for a in axes])
@@ -100,7 +98,7 @@ def weighted_mean(values: FloatArray, weight: FloatArray, axis: int) -> FloatArr
     return np.asarray((weight * values).sum(axis=axis, keepdims=True) / np.where(count > 0, count, 1.0))
 
 
-def find(axis: Names, wanted: Names) -> NDArray[np.intp]:
+def find(axis: NameArray, wanted: NameArray) -> NDArray[np.intp]:
     """Positions in a sorted axis, -1 for what is not there."""
     places = np.minimum(np.searchsorted(axis, wanted), len(axis) - 1)
     return np.where(axis[places] == wanted, places, -1)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from transfer_meta.predictors.base import names
 from transfer_meta.predictors.history import FEATURES as HISTORY
 from transfer_meta.predictors.history import history_features
-from transfer_meta.predictors.outcome_tensor import OutcomeGrid
-from transfer_meta.predictors.task_kernel import TaskSpace, space_state
+from transfer_meta.predictors.outcome_tensor import OutcomeTensor
+from transfer_meta.predictors.task_kernel import TaskKernel, space_state
 from transfer_meta.predictors.within_target import (
     RelativePredictor,
     WithinTarget,
@@ -22,7 +22,7 @@ from transfer_meta.predictors.within_target import (
 )
 from transfer_meta.records import FloatArray
 
-PENALTIES = tuple(float(10.0**e) for e in np.arange(0.0, 5.1, 0.5))
+RIDGE_PENALTIES = tuple(float(10.0**e) for e in np.arange(0.0, 5.1, 0.5))
 
 
 class RidgePredictor(RelativePredictor):
@@ -30,8 +30,8 @@ class RidgePredictor(RelativePredictor):
 
     The features are the transfer history (`history.FEATURES`) and every feature of the source, of the pair and of
     the two tasks' ratio; where the table's are the more, they are scaled down to weigh as much together as the
-    history.  The penalty is the one of `PENALTIES` with the least squared error over left-out training targets, in
-    closed form.
+    history.  The penalty is the one of `RIDGE_PENALTIES` with the least squared error over left-out training
+    targets, in closed form.
 
     Parameters
     ----------
@@ -57,17 +57,17 @@ class RidgePredictor(RelativePredictor):
         root = np.sqrt(weight)
         # A row of weight w counts as √w times the row with √w times its truth.
         rows, truth = matrix * share * root[:, None], z * root
-        left_out = leave_group_out_ridge(rows, truth, targets, penalties=PENALTIES)
+        left_out = leave_group_out_ridge(rows, truth, targets, penalties=RIDGE_PENALTIES)
         best = int(np.argmin(((left_out - truth) ** 2).sum(axis=1)))
-        self.penalty_ = PENALTIES[best]
+        self.penalty_ = RIDGE_PENALTIES[best]
         self._left_out = left_out[best] / root
         gram = rows.T @ rows + self.penalty_ * np.eye(rows.shape[1])
         self.coef_ = share * np.linalg.solve(gram, rows.T @ truth)
 
     def _fit_features(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> FloatArray:
         """Learn the scales, and give the training rows' relative features, shape (n, p)."""
-        grid = OutcomeGrid.fitted(X, z, weight)
-        self.space_ = space_state(TaskSpace.fitted(X, list(self.feature_names_in_), grid, z))
+        grid = OutcomeTensor.fitted(X, z, weight)
+        self.space_ = space_state(TaskKernel.fitted(X, list(self.feature_names_in_), grid, z))
         self.grid_ = dict(vars(grid))
         raw = self.raw_features(X)
         within = WithinTarget.fitted(raw)
@@ -108,8 +108,8 @@ class RidgePredictor(RelativePredictor):
         values = np.sign(values) * np.log1p(np.abs(values))
         if not self.history:
             return values
-        space = TaskSpace(**self.space_).located(X)
-        return np.hstack([history_features(OutcomeGrid(**self.grid_), X, space), values])
+        space = TaskKernel(**self.space_).located(X)
+        return np.hstack([history_features(OutcomeTensor(**self.grid_), X, space), values])
 
 
 def leave_group_out_ridge(

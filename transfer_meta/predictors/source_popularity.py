@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from transfer_meta.predictors.base import Prediction, TransferPredictor, names
-from transfer_meta.predictors.within_target import settings_of
+from transfer_meta.predictors.within_target import setting_column
 
 
 class SourcePopularityPredictor(TransferPredictor):
@@ -31,14 +31,14 @@ class SourcePopularityPredictor(TransferPredictor):
         self.shrinkage = shrinkage
 
     def fit(self, X: Any, y: Any) -> Self:
-        table = pd.DataFrame({"setting": settings_of(X), "source": names(X, "source")})
+        table = pd.DataFrame({"setting": setting_column(X), "source": names(X, "source")})
         table["gain"] = np.asarray(y, dtype=float)
         self.overall_ = self._means(table)
         self.settings_ = {str(s): self._means(part) for s, part in table.groupby("setting")}
         return self
 
     def predict_pairs(self, X: Any) -> Prediction:
-        rows = zip(settings_of(X), names(X, "source"), strict=True)
+        rows = zip(setting_column(X), names(X, "source"), strict=True)
         found = [self._look_up(self.settings_.get(setting, self.overall_), s) for setting, s in rows]
         rate, gain = np.array(found, dtype=float).reshape(-1, 2).T
         return Prediction(rate, gain, gain)

@@ -9,7 +9,7 @@ Up to five kernels, each 1 for a task with itself, and their mean:
   mean is a pair of twins;
 - *vectors*: the same of similarities of task vectors (``pair.mean_textemb``, …);
 - *kind*: the mean of the pair features that are 0 or 1, such as ``pair.same_type``;
-- *role*: how alike the two are as sources, by the training outcomes (`OutcomeGrid.role_likeness`).
+- *role*: how alike the two are as sources, by the training outcomes (`OutcomeTensor.role_likeness`).
 
 Features of a pair (t', t) are what the table has in its row with source t' and target t, or the other way round.
 """
@@ -24,8 +24,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from transfer_meta.predictors.base import names
-from transfer_meta.predictors.outcome_tensor import OutcomeGrid, find
-from transfer_meta.records import FloatArray
+from transfer_meta.predictors.outcome_tensor import OutcomeTensor, find
+from transfer_meta.records import FloatArray, NameArray
 
 WIDTH = 0.8
 TWINS = 2.5
@@ -35,19 +35,17 @@ VECTOR_PREFIXES = ("pair.cosine_", "pair.mean_", "pair.centred_", "pair.concat_"
 RANK_PREFIX = "pair.rrf_"
 """Fused ranks depend on which sources are ranked together: they say nothing about two tasks alone."""
 
-Names = NDArray[np.object_]
-
 
 @dataclass(frozen=True)
-class TaskSpace:
+class TaskKernel:
     """The tasks of a training table, n of them, and how near they are.
 
     Parameters
     ----------
     tasks : array of shape (n,)
-        Names, sorted.
+        NameArray, sorted.
     features : array of shape (p,)
-        Names of the task features.
+        NameArray of the task features.
     centre, scale : arrays of shape (p,)
         Of the training tasks' values on the logarithmic scale.
     vectors : array of shape (n, p)
@@ -71,23 +69,23 @@ class TaskSpace:
         What the diagonal needs for the kernel of the training tasks to be positive definite.
     """
 
-    tasks: Names
-    features: Names
+    tasks: NameArray
+    features: NameArray
     centre: FloatArray
     scale: FloatArray
     vectors: FloatArray
-    columns: Names
+    columns: NameArray
     block: NDArray[np.intp]
     pair_centre: FloatArray
     pair_weight: FloatArray
     spread: FloatArray
-    known: Names
+    known: NameArray
     nearness: FloatArray
     role: FloatArray
     jitter: float
 
     @classmethod
-    def fitted(cls, X: pd.DataFrame, columns: list[str], grid: OutcomeGrid, z: FloatArray) -> Self:
+    def fitted(cls, X: pd.DataFrame, columns: list[str], grid: OutcomeTensor, z: FloatArray) -> Self:
         """The space of a training table's tasks, from its feature columns and its standardised gains `z`."""
         tasks = _all_tasks(X)
         features = np.array(_task_features(columns), dtype=object)
@@ -122,7 +120,7 @@ class TaskSpace:
         lowest = float(np.linalg.eigvalsh(kernel)[0]) if len(kernel) <= 500 else 0.0
         return replace(space, jitter=max(0.0, -lowest) + 1e-6)
 
-    def located(self, X: pd.DataFrame) -> TaskSpace:
+    def located(self, X: pd.DataFrame) -> TaskKernel:
         """The space with the tasks of further pairs in it; the training's scales stay as they are."""
         every = np.union1d(self.tasks, _all_tasks(X))
         place = np.searchsorted(every, self.tasks)
@@ -134,7 +132,7 @@ class TaskSpace:
         role[place] = self.role
         return replace(self, tasks=every, vectors=vectors, nearness=nearness, role=role)
 
-    def kernel(self, a: Names, b: Names) -> FloatArray:
+    def kernel(self, a: NameArray, b: NameArray) -> FloatArray:
         """Nearness of tasks `a` to training tasks `b`, shape (len(a), len(b)); 1 + jitter of a task with itself.
 
         Where nothing is known of any task each is like every other.
@@ -162,7 +160,7 @@ class TaskSpace:
             return np.ones(same.shape)
         return np.where(same, 1.0 + self.jitter, np.mean(parts, axis=0))
 
-    def _measure(self, X: pd.DataFrame, tasks: Names) -> FloatArray:
+    def _measure(self, X: pd.DataFrame, tasks: NameArray) -> FloatArray:
         """As the attribute `nearness`; pairs in several rows (settings) have one value."""
         nearness = np.full((2, 3, len(tasks), len(self.known)), np.nan)
         means = self._block_means(X)
@@ -218,7 +216,7 @@ def _task_features(columns: list[str]) -> list[str]:
     )
 
 
-def _task_values(X: pd.DataFrame, tasks: Names, features: Names) -> FloatArray:
+def _task_values(X: pd.DataFrame, tasks: NameArray, features: NameArray) -> FloatArray:
     """Features of tasks on the logarithmic scale, from the rows in which they are target or source."""
     raw = np.full((len(tasks), len(features)), np.nan)
     for role in ("source", "target"):
@@ -247,11 +245,11 @@ def _moments(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     return mean, np.where(deviation > 1e-10 * np.maximum(1.0, np.abs(mean)), deviation, 0.0)
 
 
-def _all_tasks(X: pd.DataFrame) -> Names:
+def _all_tasks(X: pd.DataFrame) -> NameArray:
     return np.array(sorted({*names(X, "source"), *names(X, "target")}), dtype=object)
 
 
-def _role(grid: OutcomeGrid, tasks: Names) -> FloatArray:
+def _role(grid: OutcomeTensor, tasks: NameArray) -> FloatArray:
     place = np.searchsorted(tasks, grid.sources)
     role = np.full((len(tasks), len(tasks)), np.nan)
     role[np.ix_(place, place)] = grid.role_likeness()
@@ -264,6 +262,6 @@ def _mean_known(values: FloatArray, missing: float) -> FloatArray:
     return np.where(count > 0, np.nansum(values, axis=0) / np.maximum(count, 1), missing)
 
 
-def space_state(space: TaskSpace) -> dict[str, Any]:
+def space_state(space: TaskKernel) -> dict[str, Any]:
     """The space as plain values, to be kept in a fitted predictor: ``TaskSpace(**state)``."""
     return dict(vars(space))

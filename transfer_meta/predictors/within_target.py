@@ -27,20 +27,20 @@ from transfer_meta.records import ID_COLUMNS, FloatArray
 
 Codes = NDArray[np.intp]
 
-TRUTH_LIMIT = 3.0
+STANDARDISED_LIMIT = 3.0
 """Standardised gains are cut off here: one run that collapsed must not outweigh twenty that did not."""
 
 
 def group_codes(X: pd.DataFrame) -> Codes:
     """Number of the (target, setting) that each row belongs to, shape (n,)."""
     target, setting = (
-        np.unique(x, return_inverse=True)[1] for x in (names(X, "target"), settings_of(X))
+        np.unique(x, return_inverse=True)[1] for x in (names(X, "target"), setting_column(X))
     )
     both = target * (int(setting.max(initial=0)) + 1) + setting
     return np.unique(both, return_inverse=True)[1]
 
 
-def settings_of(X: pd.DataFrame) -> NDArray[np.object_]:
+def setting_column(X: pd.DataFrame) -> NDArray[np.object_]:
     """Setting of each row; a table without that column has one setting."""
     return names(X, "setting") if "setting" in X else np.full(len(X), "", dtype=object)
 
@@ -76,16 +76,16 @@ def group_means(
     return mean[groups], deviation[groups]
 
 
-def relative_truth(y: FloatArray, groups: Codes) -> FloatArray:
+def relative_value(y: FloatArray, groups: Codes) -> FloatArray:
     """Gains relative to their group: the mean of the standardised gain and the normal score of its rank.
 
-    The standardised gain, cut off at ±`TRUTH_LIMIT`, keeps how far ahead a source is; the normal score
+    The standardised gain, cut off at ±`STANDARDISED_LIMIT`, keeps how far ahead a source is; the normal score
     Φ⁻¹((rank − ½) / n), standardised too, keeps one collapsed run from making all others alike.  0
     where a group's gains are all equal.
 
     Examples
     --------
-    >>> relative_truth(np.array([0.1, 0.3, 5.0]), np.array([0, 0, 1])).round(6).tolist()
+    >>> relative_value(np.array([0.1, 0.3, 5.0]), np.array([0, 0, 1])).round(6).tolist()
     [-1.0, 1.0, 0.0]
     """
     score = np.zeros(len(y))
@@ -96,10 +96,10 @@ def relative_truth(y: FloatArray, groups: Codes) -> FloatArray:
 
 
 def standardise(y: FloatArray, groups: Codes) -> FloatArray:
-    """Values standardised within their group, cut off at ±`TRUTH_LIMIT`; 0 where all are equal."""
+    """Values standardised within their group, cut off at ±`STANDARDISED_LIMIT`; 0 where all are equal."""
     mean, deviation = (array[:, 0] for array in group_means(y[:, None], groups))
     flat = deviation <= 1e-12 * np.maximum(1.0, np.abs(mean))
-    z = np.clip((y - mean) / np.where(flat, 1.0, deviation), -TRUTH_LIMIT, TRUTH_LIMIT)
+    z = np.clip((y - mean) / np.where(flat, 1.0, deviation), -STANDARDISED_LIMIT, STANDARDISED_LIMIT)
     return np.where(flat, 0.0, z)
 
 
@@ -196,7 +196,7 @@ class RelativePredictor(TransferPredictor):
         if len(X) != len(y) or not len(y) or not np.isfinite(y).all():
             raise InputError(f"expected as many finite gains as pairs, got {len(y)} for {len(X)} pairs")
         self.feature_names_in_ = np.array([c for c in X if c not in ID_COLUMNS], dtype=object)
-        z = relative_truth(y, group_codes(X))
+        z = relative_value(y, group_codes(X))
         weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
         # Gains that are centred within every target have no level to learn: scores without baselines.
         self.levels_known_ = levels_known(y, group_codes(X))

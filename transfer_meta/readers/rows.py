@@ -70,7 +70,7 @@ class FileRows:
         return digest(type(self).__name__, content, *how)
 
 
-def sample(rows: Rows) -> list[tuple[int, Row]]:
+def sample_rows(rows: Rows) -> list[tuple[int, Row]]:
     """The first rows with their numbers, enough to tell what the table holds.
 
     Raises

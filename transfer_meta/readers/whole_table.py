@@ -8,7 +8,7 @@ import pandas as pd
 
 from transfer_meta.errors import InputError
 
-FORMATS = ".csv, .tsv, .parquet, also .gz, .zst, .bz2, .xz of the first two"
+TABLE_FORMATS = ".csv, .tsv, .parquet, also .gz, .zst, .bz2, .xz of the first two"
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -24,7 +24,7 @@ def read_table(path: Path) -> pd.DataFrame:
     if not path.exists():
         raise InputError(f"no such file: '{path}'")
     if path.is_dir():
-        raise InputError(f"'{path}' is a folder, expected a file ({FORMATS})")
+        raise InputError(f"'{path}' is a folder, expected a file ({TABLE_FORMATS})")
     if path.stat().st_size == 0:
         raise InputError(f"'{path}' is empty")
     suffixes = path.suffixes
@@ -47,7 +47,7 @@ def read_table(path: Path) -> pd.DataFrame:
                 na_values=["", "nan", "NaN"],
             )
         else:
-            raise InputError(f"'{path}' has no known suffix (expected {FORMATS})")
+            raise InputError(f"'{path}' has no known suffix (expected {TABLE_FORMATS})")
     except InputError:
         raise
     except (ValueError, OSError, EOFError, ImportError, OverflowError) as error:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from transfer_meta.features.pair_features import pair_features
 from transfer_meta.features.vectors.similarities import Vectors
-from transfer_meta.recommender.describe_target import Look
+from transfer_meta.recommender.describe_target import TargetDescription
 from transfer_meta.recommender.inputs import pair_table, task_features
 from transfer_meta.recommender.library import Library
 from transfer_meta.recommender.training_pairs import level_features, used_columns
@@ -23,7 +23,13 @@ SAME = 0.9
 class Pairs:
     """The target with every known source and every one of one's own, under names that do not clash."""
 
-    def __init__(self, target: Look, library: Library, known: list[str], own: dict[str, Look]) -> None:
+    def __init__(
+        self,
+        target: TargetDescription,
+        library: Library,
+        known: list[str],
+        own: dict[str, TargetDescription],
+    ) -> None:
         taken = {*library.profiles, *own}
         name = target.profile.name
         self.target = replace(target.profile, name=f"{name} (target)" if name in taken else name)
@@ -57,7 +63,7 @@ class Pairs:
         self.own = own_features.to_numpy(dtype=float)[0]
 
 
-def known_as(target: Look, library: Library) -> str | None:
+def known_as(target: TargetDescription, library: Library) -> str | None:
     """The known task that the target is, or a part of; None where it is new."""
     for name, profile in library.profiles.items():
         if profile.digest == target.profile.digest:

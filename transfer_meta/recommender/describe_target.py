@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,20 +13,18 @@ from transfer_meta.features.task_profile import add_curve, profile_task
 from transfer_meta.features.text.text_hashes import Sketch
 from transfer_meta.features.vectors.hashed_tfidf import example_text, hashed_text_vector
 from transfer_meta.features.vectors.similarities import Vectors
-from transfer_meta.recommender.inputs import KINDS, pair_share
+from transfer_meta.recommender.inputs import KINDS_OF_MODE, pair_share
 from transfer_meta.recommender.library import Library
-from transfer_meta.records import Example, TaskProfile
+from transfer_meta.records import Example, TaskProfile, Tell
 from transfer_meta.tasks import Task
 from transfer_meta.tasks.subsets import choose
 
-Tell = Callable[[str], None]
-
-FEW = 50
+FEW_EXAMPLES = 50
 """With fewer examples than this the statistics of a task are rough."""
 
 
 @dataclass(frozen=True)
-class Look:
+class TargetDescription:
     """What is known of a new task.
 
     Parameters
@@ -71,7 +68,9 @@ def best_mode(library: Library, *, measure: bool = False) -> str:
     return "text"
 
 
-def look_at(task: Task, library: Library, mode: str, *, tell: Tell = lambda _: None) -> Look:
+def describe_target(
+    task: Task, library: Library, mode: str, *, tell: Tell = lambda _: None
+) -> TargetDescription:
     """Profile and embed a task as the known ones were, and for mode ``measured`` train on it.
 
     Raises
@@ -97,24 +96,24 @@ def look_at(task: Task, library: Library, mode: str, *, tell: Tell = lambda _: N
         "tfidf": hashed_text_vector(example_text(e) for e in few.examples())
     }
     notes, baseline = [], None
-    if n_examples < FEW:
+    if n_examples < FEW_EXAMPLES:
         notes.append(f"{n_examples} training examples say little of a task: its statistics are rough")
     if mode != "text":
         found, missing = _embed(few, library, mode, tell)
         vectors |= found
         notes += [f"no {kind}: {reason}" for kind, reason in missing.items() if kind != "descemb"]
     if mode == "measured":
-        from transfer_meta.recommender.measure_target import measure
+        from transfer_meta.recommender.measure_target import train_alone
 
         tell(f"training on {task.name} alone, to see how it learns")
-        measured, reason = measure(task, library)
+        measured, reason = train_alone(task, library)
         if measured is None:
             notes.append(f"the training run failed ({reason}): the answer is that without it")
             mode = "encoder"
         else:
             profile, baseline = add_curve(profile, measured.curve), measured.score
             notes += measured.notes
-    return Look(profile, vectors, mode, n_examples, baseline, tuple(notes))
+    return TargetDescription(profile, vectors, mode, n_examples, baseline, tuple(notes))
 
 
 def sample(task: Task, examples: int | None) -> tuple[Task, int]:
@@ -159,5 +158,5 @@ def _embed(task: Task, library: Library, mode: str, tell: Tell) -> tuple[Vectors
     )
     tell(f"embedding {task.name} with the encoder '{library.embedding['encoder']}'")
     embedder = Embedder(library.embedding["encoder"], settings)
-    found = embedder.embed(task, [kind for kind in KINDS[mode] if kind != "tfidf"])
+    found = embedder.embed(task, [kind for kind in KINDS_OF_MODE[mode] if kind != "tfidf"])
     return found.vectors, dict(found.missing)

@@ -9,14 +9,14 @@ import numpy as np
 
 from transfer_meta.features.vectors.similarities import Vectors
 from transfer_meta.predictors.within_target import group_means
-from transfer_meta.recommender.inputs import KINDS, STATISTICS, pair_table
+from transfer_meta.recommender.inputs import COMPARED_STATISTICS, KINDS_OF_MODE, pair_table
 from transfer_meta.recommender.library import Library
 from transfer_meta.records import FloatArray, TaskProfile
 
 MOST = 3.0
 """Intervals are widened by at most this factor: further out nothing says how far."""
 NEW_TYPE = 1.5
-WORDS = {
+FEATURE_WORDS = {
     "tfidf": "its words are less like any known task's than those of the known tasks are like each other's",
     "textemb": "its texts are less like any known task's than those of the known tasks are like each other's",
 }
@@ -29,7 +29,7 @@ class Domain:
     Parameters
     ----------
     centre, scale : list of float
-        Of `features.STATISTICS` over the known tasks, on the scale sign(x)·ln(1 + |x|).
+        Of `features.COMPARED_STATISTICS` over the known tasks, on the scale sign(x)·ln(1 + |x|).
     statistics_limit : float
         The greatest distance of a known task from its nearest: root mean square of standardised differences.
     similarity_limits : dict of str to float
@@ -82,7 +82,7 @@ class Domain:
         distance = float(_distances(own, _standard(_values(known), centre, scale)).min())
         if distance > self.statistics_limit > 0:
             factors.append(distance / self.statistics_limit)
-            name = STATISTICS[int(np.argmax(np.abs(own[0])))]
+            name = COMPARED_STATISTICS[int(np.argmax(np.abs(own[0])))]
             reasons.append(
                 f"its statistics are unlike any known task's, above all {name}"
                 f" ({target.features[name]:g})"
@@ -92,13 +92,13 @@ class Domain:
             if value < limit:
                 factors.append((1 - value) / max(1 - limit, 1e-6))
                 reasons.append(
-                    f"{WORDS[kind]} (cosine with the nearest {value:.2f}, there at least {limit:.2f})"
+                    f"{FEATURE_WORDS[kind]} (cosine with the nearest {value:.2f}, there at least {limit:.2f})"
                 )
         return min(MOST, max(factors)), reasons
 
 
 def _kinds(mode: str) -> tuple[str, ...]:
-    return tuple(kind for kind in KINDS[mode] if kind in WORDS)
+    return tuple(kind for kind in KINDS_OF_MODE[mode] if kind in FEATURE_WORDS)
 
 
 def _nearest(
@@ -114,7 +114,7 @@ def _nearest(
 
 def _values(profiles: list[TaskProfile]) -> FloatArray:
     raw = np.array(
-        [[p.features.get(name, np.nan) for name in STATISTICS] for p in profiles], dtype=float
+        [[p.features.get(name, np.nan) for name in COMPARED_STATISTICS] for p in profiles], dtype=float
     )
     return np.sign(raw) * np.log1p(np.abs(raw))
 

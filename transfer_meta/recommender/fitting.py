@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +11,12 @@ from transfer_meta.evaluation.calibration import expected_calibration_error, rel
 from transfer_meta.evaluation.conformal import COVERAGE, Conformal, fit_conformal, interval_coverage
 from transfer_meta.evaluation.metrics import PairPredictions, PairTruth, evaluate
 from transfer_meta.recommender.domain import Domain
-from transfer_meta.recommender.gain_model import Advisor
+from transfer_meta.recommender.gain_model import GainModel
 from transfer_meta.recommender.library import Library
 from transfer_meta.recommender.training_pairs import Training
+from transfer_meta.records import OnProgress
 
-OnProgress = Callable[[int, int], None]
-METRICS = ("spearman", "regret@1", "regret@3", "auroc_within_target", "brier")
+CARD_FIGURES = ("spearman", "regret@1", "regret@3", "auroc_within_target", "brier")
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Recommender:
         ``mode``, ``method``, ``regime``, ``dataset``, and under ``figures`` how it did on held-out targets.
     """
 
-    advisor: Advisor
+    advisor: GainModel
     conformal: Conformal
     conformal_new: Conformal
     domain: Domain
@@ -71,7 +70,9 @@ def fit_recommender(
     predicted = PairPredictions(
         label=(held_out[1] > 0.5).astype(float), probability=held_out[1], ranking=held_out[0]
     )
-    figures = {name: float(np.nanmean(v)) for name, v in evaluate(truth, predicted, METRICS).items()}
+    figures = {
+        name: float(np.nanmean(v)) for name, v in evaluate(truth, predicted, CARD_FIGURES).items()
+    }
     points = reliability(helped, held_out[1], n_bins=5)
     figures |= {
         "coverage_promised": conformal.coverage,

@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 from transfer_meta.predictors.history import FEATURES as HISTORY
 from transfer_meta.predictors.platt import fit_platt, platt_probability
 from transfer_meta.predictors.ridge import RidgePredictor
-from transfer_meta.predictors.within_target import group_codes, group_means, relative_truth
+from transfer_meta.predictors.within_target import group_codes, group_means, relative_value
 from transfer_meta.records import FloatArray
 
-PENALTIES = (10.0, 30.0, 100.0, np.inf)
+BASELINE_PENALTIES = (10.0, 30.0, 100.0, np.inf)
 """Of the level's regression on standardised features; with the last one it is the mean."""
 
 
 @dataclass(frozen=True)
-class Level:
+class BaselineLevelModel:
     """What a target gains from its sources on average, from its own features.
 
     Parameters
@@ -38,7 +38,7 @@ class Level:
     centre, scale, coef : array of shape (p,)
         Of the features, after sign(x)·ln(1 + |x|); scale 0: constant or unknown.
     penalty : float
-        The one of `PENALTIES` with the least squared error on left-out targets.
+        The one of `BASELINE_PENALTIES` with the least squared error on left-out targets.
     """
 
     mean: float
@@ -51,14 +51,14 @@ class Level:
     def fitted(cls, features: FloatArray, level: FloatArray) -> tuple[Self, FloatArray]:
         """From features, shape (n, p), and mean gains, (n,), of targets; also each one's level without it."""
         n = len(level)
-        left_out = np.empty((n, len(PENALTIES)))
+        left_out = np.empty((n, len(BASELINE_PENALTIES)))
         for i in range(n):
             rest = np.arange(n) != i
-            for j, penalty in enumerate(PENALTIES):
+            for j, penalty in enumerate(BASELINE_PENALTIES):
                 one = cls._with(penalty, features[rest], level[rest])
                 left_out[i, j] = one(features[i : i + 1])[0]
         best = int(np.argmin(((left_out - level[:, None]) ** 2).sum(axis=0)))
-        return cls._with(PENALTIES[best], features, level), left_out[:, best]
+        return cls._with(BASELINE_PENALTIES[best], features, level), left_out[:, best]
 
     @classmethod
     def _with(cls, penalty: float, features: FloatArray, level: FloatArray) -> Self:
@@ -78,7 +78,7 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Advisor:
+class GainModel:
     """A fitted recommender.
 
     Parameters
@@ -93,7 +93,7 @@ class Advisor:
     """
 
     ridge: RidgePredictor
-    level: Level
+    level: BaselineLevelModel
     slope: float
     platt: FloatArray
 
@@ -114,10 +114,10 @@ class Advisor:
         ridge = RidgePredictor()
         ridge.fit(X, y, weight)
         groups = group_codes(X)
-        ranking = ridge.inner_ranking(X, relative_truth(y, groups), weight)
+        ranking = ridge.inner_ranking(X, relative_value(y, groups), weight)
         targets, place = np.unique(X["target"].to_numpy(dtype=object), return_inverse=True)
         means = np.bincount(place, y) / np.bincount(place)
-        level, left_out = Level.fitted(own.loc[targets].to_numpy(dtype=float), means)
+        level, left_out = BaselineLevelModel.fitted(own.loc[targets].to_numpy(dtype=float), means)
         power = float(ranking @ ranking)
         slope = max(0.0, float(ranking @ (y - means[place])) / power) if power > 0 else 0.0
         expected = left_out[place] + slope * ranking
@@ -175,7 +175,7 @@ class Advisor:
         arrays = {k: np.array(level[k], dtype=float) for k in ("centre", "scale", "coef")}
         return cls(
             ridge,
-            Level(mean=float(level["mean"]), penalty=penalty, **arrays),
+            BaselineLevelModel(mean=float(level["mean"]), penalty=penalty, **arrays),
             float(values["slope"]),
             np.array(values["platt"], dtype=float),
         )

@@ -19,7 +19,7 @@ from transfer_meta.records import Example, FloatArray, TaskProfile, TaskType
 MODES = ("text", "encoder", "measured")
 """What is known of a target: its text; also its text through the encoder; also a training run on it."""
 
-STATISTICS = (
+COMPARED_STATISTICS = (
     "n_labels",
     "label_entropy_normalised",
     "majority_share",
@@ -28,8 +28,8 @@ STATISTICS = (
     "pair_share",
 )
 """Of `TaskProfile.features`; the last one is `pair_share`."""
-CURVES = ("loss_done_10", "loss_done_30", "loss_done_50", "relative_slope_30")
-KINDS: dict[str, tuple[str, ...]] = {
+COMPARED_CURVE_FEATURES = ("loss_done_10", "loss_done_30", "loss_done_50", "relative_slope_30")
+KINDS_OF_MODE: dict[str, tuple[str, ...]] = {
     "text": ("tfidf",),
     "encoder": ("tfidf", "textemb", "descemb"),
     "measured": ("tfidf", "textemb", "descemb", "taskemb"),
@@ -54,7 +54,7 @@ def pair_share(examples: Iterable[Example]) -> float:
 
 def task_features(profiles: Sequence[TaskProfile], mode: str) -> pd.DataFrame:
     """The features of tasks that a mode uses, one row a task; NaN where one is unknown."""
-    names = (*STATISTICS, *(CURVES if mode == "measured" else ()))
+    names = (*COMPARED_STATISTICS, *(COMPARED_CURVE_FEATURES if mode == "measured" else ()))
     values = np.array([[p.features.get(name, np.nan) for name in names] for p in profiles])
     frame = pd.DataFrame(values.reshape(len(profiles), len(names)), columns=list(names))
     for type in TaskType:
@@ -65,7 +65,7 @@ def task_features(profiles: Sequence[TaskProfile], mode: str) -> pd.DataFrame:
 def pair_columns(mode: str) -> list[str]:
     """The pair features of a mode."""
     names = ["same_type"]
-    for kind in KINDS[mode]:
+    for kind in KINDS_OF_MODE[mode]:
         names.append(f"mean_{kind}")
         if kind not in ("tfidf", "descemb"):
             # Vectors of an encoder are alike for all texts; what they share is taken off.
@@ -95,7 +95,9 @@ def pair_table(
     mode : str
         One of `MODES`.
     """
-    wanted = {name: v for name, v in vectors[target.name].items() if kind_of(name) in KINDS[mode]}
+    wanted = {
+        name: v for name, v in vectors[target.name].items() if kind_of(name) in KINDS_OF_MODE[mode]
+    }
     frame = similarities(
         target=wanted, sources=[vectors[s.name] for s in sources], reference=np.asarray(reference)
     )

@@ -19,8 +19,8 @@ from transfer_meta.outcomes.tables import OutcomeTable, build_table
 from transfer_meta.readers.whole_table import read_table
 from transfer_meta.records import TaskProfile
 
-DATASET = "minilm-grid"
-METHODS = ("intermediate", "multitask")
+DEFAULT_LIBRARY = "minilm-grid"
+LIBRARY_METHODS = ("intermediate", "multitask")
 """How a source can be used: trained on before the target, or beside it."""
 FEWEST_TARGETS = 8
 """A method with outcomes on fewer has no model: what held-out targets say of it would be chance."""
@@ -89,7 +89,7 @@ class Library:
         return int(((runs["source"] == source) & (runs["target"] != without)).sum())
 
 
-def open_library(name: str = DATASET, *, method: str = "intermediate") -> Library:
+def open_library(name: str = DEFAULT_LIBRARY, *, method: str = "intermediate") -> Library:
     """A shipped table with the profiles and vectors of its tasks.
 
     Raises
@@ -135,7 +135,7 @@ def methods_of(dataset: str) -> tuple[str, ...]:
     """The methods that a shipped table has outcomes enough of."""
     frame = _outcomes(find_shipped(dataset))
     found = []
-    for method in METHODS:
+    for method in LIBRARY_METHODS:
         with contextlib.suppress(InputError):
             one_setting(frame, method=method, name=dataset)
             found.append(method)

@@ -17,7 +17,7 @@ TEST_SHARE = 0.2
 
 
 @dataclass(frozen=True)
-class Measured:
+class SingleTaskRun:
     """What the run gave.
 
     Parameters
@@ -34,7 +34,7 @@ class Measured:
     notes: tuple[str, ...]
 
 
-def measure(task: Task, library: Library) -> tuple[Measured | None, str]:
+def train_alone(task: Task, library: Library) -> tuple[SingleTaskRun | None, str]:
     """Train on the target alone as the library's targets were trained, with seed 0; or the reason why not."""
     from transfer_meta.errors import RunFailed
     from transfer_meta.tasks.subsets import MAX_DEV_FRACTION
@@ -61,7 +61,7 @@ def measure(task: Task, library: Library) -> tuple[Measured | None, str]:
         f"trained on {stage.target_examples} examples it scores {result.score:.3f} alone"
         f" ({result.main_metric}, on {tested_on})"
     )
-    return Measured(result.curve, result.score, (note,)), ""
+    return SingleTaskRun(result.curve, result.score, (note,)), ""
 
 
 def with_test(task: Task) -> tuple[Task, str]:

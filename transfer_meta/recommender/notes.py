@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 
 from transfer_meta.outcomes.shipped import find_shipped
-from transfer_meta.recommender.describe_target import Look
+from transfer_meta.recommender.describe_target import TargetDescription
 from transfer_meta.recommender.inputs import MODES
 from transfer_meta.recommender.library import Library
 from transfer_meta.recommender.persistence import model_name
-from transfer_meta.recommender.recommendation import SourceAdvice
+from transfer_meta.recommender.recommendation import RankedSource
 
 
-def notes_on(advice: list[SourceAdvice], target: Look, library: Library) -> list[str]:
+def notes_on(advice: list[RankedSource], target: TargetDescription, library: Library) -> list[str]:
     """What there is to say about the sources given."""
     notes = []
     for one in advice:

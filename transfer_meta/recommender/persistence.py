@@ -6,24 +6,25 @@ from pathlib import Path
 
 import pandas as pd
 
-from transfer_meta import __version__
+from transfer_meta._version import __version__
 from transfer_meta.errors import InputError
 from transfer_meta.evaluation.conformal import Conformal
-from transfer_meta.model import FORMAT, Model, load_model, save_model
+from transfer_meta.model import MODEL_FORMAT, Model, load_model, save_model
 from transfer_meta.outcomes.shipped import find_shipped
 from transfer_meta.predictors.ridge import RidgePredictor
 from transfer_meta.recommender.domain import Domain
-from transfer_meta.recommender.fitting import OnProgress, Recommender, fit_recommender
-from transfer_meta.recommender.gain_model import Advisor
+from transfer_meta.recommender.fitting import Recommender, fit_recommender
+from transfer_meta.recommender.gain_model import GainModel
 from transfer_meta.recommender.inputs import MODES, pair_columns, task_features
 from transfer_meta.recommender.library import Library, methods_of, open_library
+from transfer_meta.records import OnProgress
 
 
 def save_recommender(recommender: Recommender, folder: Path | str, tasks: pd.DataFrame) -> None:
     """Write a recommender as `transfer_meta.model` writes models: JSON and a table, nothing that is code."""
     advisor = recommender.advisor
     card = {
-        "format": FORMAT,
+        "format": MODEL_FORMAT,
         "version": __version__,
         "predictor": "ridge",
         "columns": list(advisor.ridge.feature_names_in_),
@@ -45,7 +46,7 @@ def load_recommender(folder: Path | str) -> Recommender:
     if "advisor" not in card or not isinstance(model.predictor, RidgePredictor):
         raise InputError(f"the model in '{folder}' is not of a recommender")
     try:
-        advisor = Advisor.from_dict(model.predictor, card.pop("advisor"))
+        advisor = GainModel.from_dict(model.predictor, card.pop("advisor"))
         conformal = Conformal(**card.pop("conformal"))
         conformal_new = Conformal(**card.pop("conformal_new"))
         domain = Domain(**card.pop("domain"))

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from transfer_meta.predictors.task_kernel import TaskSpace
-from transfer_meta.recommender.gain_model import Advisor
+from transfer_meta.predictors.task_kernel import TaskKernel
+from transfer_meta.recommender.gain_model import GainModel
 from transfer_meta.recommender.inputs import TYPE_PREFIX
 from transfer_meta.recommender.library import Library
 from transfer_meta.recommender.recommendation import Reason, percent
 from transfer_meta.records import TaskProfile
 
-SHOWN = 3
+REASONS_SHOWN = 3
 """Reasons for, and as many against."""
 SMALLEST = 5e-4
 """An effect that would be told as 0.0 % is no reason."""
@@ -51,7 +51,7 @@ _MEASURES = {
 
 
 def reason_of(column: str) -> str:
-    """Which reason a column of `Advisor.columns` belongs to.
+    """Which reason a column of `GainModel.columns` belongs to.
 
     Examples
     --------
@@ -79,7 +79,7 @@ class Explainer:
     advisor, library
         What the effects come from.
     effects : DataFrame
-        Those of `Advisor.effects`.
+        Those of `GainModel.effects`.
     X : DataFrame
         The pairs, all of one target.
     reference : array of shape (n,)
@@ -92,7 +92,7 @@ class Explainer:
 
     def __init__(
         self,
-        advisor: Advisor,
+        advisor: GainModel,
         library: Library,
         *,
         effects: pd.DataFrame,
@@ -108,7 +108,7 @@ class Explainer:
         learned = set(advisor.ridge.grid_["targets"])
         pairs = pairs[pairs["target"].isin(learned)]
         self.gains = pairs.pivot_table(index="target", columns="source", values="gain")
-        space = TaskSpace(**advisor.ridge.space_).located(X)
+        space = TaskKernel(**advisor.ridge.space_).located(X)
         names = self.gains.index.to_numpy(dtype=object)
         kernel = space.kernel(np.array([target.name], dtype=object), names)[0] ** 4
         self.near = pd.Series(kernel, index=self.gains.index)
@@ -121,7 +121,9 @@ class Explainer:
             if value is not None and abs(effect) >= SMALLEST:
                 found.append(Reason(str(name), value, float(effect), text))
         found.sort(key=lambda reason: -abs(reason.effect))
-        shown = [r for sign in (1, -1) for r in [r for r in found if r.effect * sign > 0][:SHOWN]]
+        shown = [
+            r for sign in (1, -1) for r in [r for r in found if r.effect * sign > 0][:REASONS_SHOWN]
+        ]
         return tuple(sorted(shown, key=lambda reason: -abs(reason.effect)))
 
     def _say(self, name: str, row: int) -> tuple[float | str | None, str]:

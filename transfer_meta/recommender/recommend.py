@@ -10,14 +10,19 @@ import numpy as np
 
 from transfer_meta.errors import InputError, nearest, unknown
 from transfer_meta.recommender.candidates import Pairs, known_as, shared_examples
-from transfer_meta.recommender.describe_target import Look, Tell, best_mode, look_at
+from transfer_meta.recommender.describe_target import (
+    TargetDescription,
+    Tell,
+    best_mode,
+    describe_target,
+)
 from transfer_meta.recommender.fitting import Recommender
 from transfer_meta.recommender.inputs import MODES
-from transfer_meta.recommender.library import DATASET, METHODS, Library, open_library
+from transfer_meta.recommender.library import DEFAULT_LIBRARY, LIBRARY_METHODS, Library, open_library
 from transfer_meta.recommender.notes import notes_on, what_more
 from transfer_meta.recommender.persistence import shipped_recommender
 from transfer_meta.recommender.reasons import Explainer
-from transfer_meta.recommender.recommendation import Recommendation, SourceAdvice, verdict_of
+from transfer_meta.recommender.recommendation import RankedSource, Recommendation, verdict_of
 from transfer_meta.recommender.training_pairs import Training
 from transfer_meta.tasks import Task
 from transfer_meta.tasks.resolve import find_tasks, load_named
@@ -39,7 +44,7 @@ def recommend(
     measure: bool = False,
     description: str | None = None,
     settings: ReadSettings | None = None,
-    dataset: str = DATASET,
+    dataset: str = DEFAULT_LIBRARY,
     tell: Tell = lambda _: None,
 ) -> Recommendation:
     """The sources worth training on before a target, or beside it.
@@ -75,8 +80,8 @@ def recommend(
     """
     if top < 1:
         raise InputError(f"top = {top} (expected at least 1)")
-    if method not in METHODS:
-        raise unknown("method", method, METHODS)
+    if method not in LIBRARY_METHODS:
+        raise unknown("method", method, LIBRARY_METHODS)
     if mode is not None and mode not in MODES:
         raise unknown("mode", mode, MODES)
     settings = settings or ReadSettings()
@@ -86,19 +91,19 @@ def recommend(
         target = replace(target, description=description)
     names, own_tasks = _sources(sources, library, settings)
     mode = mode or best_mode(library, measure=measure)
-    look = look_at(target, library, mode, tell=tell)
+    look = describe_target(target, library, mode, tell=tell)
     # Own sources are not trained on here: that is what the answer is to save.
     of_source = "encoder" if look.mode == "measured" else look.mode
-    own = {t.name: look_at(t, library, of_source, tell=tell) for t in own_tasks}
+    own = {t.name: describe_target(t, library, of_source, tell=tell) for t in own_tasks}
     return advise(look, library, shipped_recommender(library, look.mode), own=own, names=names, top=top)
 
 
 def advise(
-    target: Look,
+    target: TargetDescription,
     library: Library,
     recommender: Recommender,
     *,
-    own: dict[str, Look] | None = None,
+    own: dict[str, TargetDescription] | None = None,
     names: Sequence[str] | None = None,
     top: int = 5,
 ) -> Recommendation:
@@ -165,7 +170,7 @@ def advise(
         low, high = (float(v) for v in conformal.interval(expected[i], widen=widened))
         ceiling = 1 / target.baseline - 1 if target.baseline else np.inf
         advice.append(
-            SourceAdvice(
+            RankedSource(
                 source=pairs.names[i],
                 rank=rank,
                 probability=float(advisor.probability(expected[i : i + 1], doubt=widened)[0]),

@@ -37,7 +37,7 @@ class Reason:
 
 
 @dataclass(frozen=True)
-class SourceAdvice:
+class RankedSource:
     """What is expected of one source.
 
     Parameters
@@ -112,7 +112,7 @@ class Recommendation:
     target: str
     mode: str
     verdict: str
-    sources: tuple[SourceAdvice, ...]
+    sources: tuple[RankedSource, ...]
     n_candidates: int
     notes: tuple[str, ...] = ()
     widened: float = 1.0
@@ -132,7 +132,7 @@ class Recommendation:
         }
 
 
-def verdict_of(sources: tuple[SourceAdvice, ...], *, coverage: float, skill: float) -> str:
+def verdict_of(sources: tuple[RankedSource, ...], *, coverage: float, skill: float) -> str:
     """What to do, in a sentence or two.
 
     Parameters

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from transfer_meta.evaluation.pair_values import seed_weights
-from transfer_meta.metadataset import pair_features
-from transfer_meta.recommender.gain_model import Advisor
+from transfer_meta.metadataset import pair_inputs
+from transfer_meta.recommender.gain_model import GainModel
 from transfer_meta.recommender.inputs import USED, pair_columns, pair_table, task_features
 from transfer_meta.recommender.library import Library
 from transfer_meta.records import ID_COLUMNS, FloatArray
@@ -82,9 +82,9 @@ class Training:
         """Sorted."""
         return sorted(self.X["target"].unique())
 
-    def fit(self) -> Advisor:
+    def fit(self) -> GainModel:
         """On all pairs."""
-        return Advisor.fitted(self.X, self.y, self.weight, self.own)
+        return GainModel.fitted(self.X, self.y, self.weight, self.own)
 
     def held_out(self) -> FloatArray:
         """Expected gains and probabilities of each pair without its target in any role, shape (2, n)."""
@@ -122,7 +122,7 @@ class Training:
 
 def used_columns(table: pd.DataFrame, tasks: pd.DataFrame, mode: str) -> pd.DataFrame:
     """The columns that are learned from, of pairs with their `pair_columns`."""
-    X, _ = pair_features(table, tasks, pair_features=tuple(pair_columns(mode)))
+    X, _ = pair_inputs(table, tasks, pair_features=tuple(pair_columns(mode)))
     return X[[c for c in X if c in ID_COLUMNS or re.search(USED, str(c))]]
 
 

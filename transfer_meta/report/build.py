@@ -14,10 +14,11 @@ from transfer_meta.evaluation.benchmark import SHUFFLES, BenchmarkResult, Benchm
 from transfer_meta.evaluation.calibration import reliability
 from transfer_meta.evaluation.splits import PROTOCOLS
 from transfer_meta.features.vectors.similarities import Vectors
-from transfer_meta.importance import COLUMNS, OnProgress, feature_importance
+from transfer_meta.importance import IMPORTANCE_COLUMNS, feature_importance
 from transfer_meta.metadataset import MetaDataset, build_metadataset
 from transfer_meta.outcomes.tables import OutcomeTable
 from transfer_meta.predictors import BY_TARGET, UNTUNED, make_predictor
+from transfer_meta.records import OnProgress
 from transfer_meta.report.published_figures import PUBLISHED
 
 # What explains the predictions: (method, level) and the predictor that it explains.
@@ -35,7 +36,7 @@ REPEATS = 10
 """Shuffles of the repeated protocol, where no paper is to be compared with; there, as many as the paper's."""
 MOST_FOLDS = 100
 """A protocol that has more folds, and more than one a target, is left to the benchmark."""
-METRICS_SHOWN = (
+REPORT_METRICS = (
     "accuracy", "f1", "auroc", "auroc_within_target", "brier",
     "spearman", "ndcg", "ndcg_exp", "regret@1", "regret@3", "mean_rank", "hit@1",
 )  # fmt: skip
@@ -74,7 +75,9 @@ class Report:
     @property
     def importance(self) -> pd.DataFrame:
         """The logistic regression's coefficients, the largest first; no rows where there are none."""
-        return self.importances.get(("coefficients", "feature"), pd.DataFrame(columns=list(COLUMNS)))
+        return self.importances.get(
+            ("coefficients", "feature"), pd.DataFrame(columns=list(IMPORTANCE_COLUMNS))
+        )
 
 
 def build_report(
@@ -82,7 +85,7 @@ def build_report(
     *,
     repeats: int | None = None,
     seed: int = 0,
-    n_jobs: int = 1,
+    workers: int = 1,
     on_progress: OnProgress = lambda *_: None,
 ) -> Report:
     """Run the benchmark under every protocol and the explanations of `EXPLANATIONS`.
@@ -92,7 +95,7 @@ def build_report(
     repeats
         Shuffles of the repeated protocol and splits for the coefficients; None: `REPEATS` or as many as the
         paper's, and 100.
-    seed, n_jobs
+    seed, workers
         As in `BenchmarkSettings`.
     on_progress
         Called with hundredths of a stage: done, and in all.
@@ -120,12 +123,12 @@ def build_report(
             settings = BenchmarkSettings(
                 protocol=name,
                 predictors=tuple(n for n in usable if not (protocol.repeated and n in BY_TARGET)),
-                metrics=METRICS_SHOWN,
+                metrics=REPORT_METRICS,
                 repeats=(repeats or (SHUFFLES if published else REPEATS))
                 if protocol.repeated
                 else None,
                 seed=seed,
-                n_jobs=n_jobs,
+                workers=workers,
             )
             benchmarks.append(benchmark(table, settings, on_progress=stage(number)))
         except InputError as error:

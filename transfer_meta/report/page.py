@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from transfer_meta import __version__
+from transfer_meta._version import __version__
 from transfer_meta.evaluation.benchmark import BenchmarkResult
 from transfer_meta.evaluation.metrics import METRICS
 from transfer_meta.evaluation.splits import PROTOCOLS
 from transfer_meta.files import atomic_file
 from transfer_meta.metadataset import build_metadataset
 from transfer_meta.outcomes.tables import OutcomeTable
-from transfer_meta.report.build import METRICS_SHOWN, Report
+from transfer_meta.report.build import REPORT_METRICS, Report
 from transfer_meta.report.figures import charts
 from transfer_meta.report.figures.learning_curves import learning_curves
 from transfer_meta.report.figures.task_map import task_map
@@ -24,7 +24,7 @@ from transfer_meta.report.protocol_section import (
     beside_the_paper,
     ceiling_section,
     matrix_section,
-    protocol_dots,
+    protocol_panels,
     protocol_section,
 )
 from transfer_meta.report.published_figures import PUBLISHED
@@ -68,7 +68,7 @@ def render(report: Report) -> str:
             "violins": None if strict is None else _violins(table, strict),
             "published": published,
             "comparison": beside_the_paper(results, published),
-            "dots": protocol_dots(results),
+            "dots": protocol_panels(results),
             "protocols": [protocol_section(result) for result in report.benchmarks],
             "matrix": None if strict is None else matrix_section(strict),
             "ceiling": None if strict is None else ceiling_section(strict),
@@ -79,7 +79,7 @@ def render(report: Report) -> str:
             "coefficients": coefficient_section(report, published),
             "importances": importance_tables(report),
             "reliability": reliability_section(results),
-            "metrics": {key: METRICS[key] for key in METRICS_SHOWN},
+            "metrics": {key: METRICS[key] for key in REPORT_METRICS},
         },
     )
 

@@ -12,7 +12,7 @@ from transfer_meta.evaluation.comparisons import NOT_SEPARABLE
 from transfer_meta.evaluation.metrics import METRICS
 from transfer_meta.evaluation.splits import PROTOCOLS
 from transfer_meta.predictors import make_predictor
-from transfer_meta.report.build import METRICS_SHOWN, figure_of
+from transfer_meta.report.build import REPORT_METRICS, figure_of
 from transfer_meta.report.figures import charts
 from transfer_meta.report.figures.comparison_charts import ceiling_chart, comparison_matrix
 from transfer_meta.report.published_figures import Published
@@ -53,7 +53,7 @@ BESIDE_CEILING = ("default", "source-popularity", "textemb", "taskemb")
 
 def protocol_section(result: BenchmarkResult) -> dict[str, Any]:
     """One protocol: what it asks, what was found, and its table, the noise ceiling at the bottom."""
-    metrics = [m for m in METRICS_SHOWN if m in set(result.rows["metric"])]
+    metrics = [m for m in REPORT_METRICS if m in set(result.rows["metric"])]
     keys = result.rows[["predictor", "features"]].drop_duplicates().itertuples(index=False, name=None)
     name = result.settings.protocol
     return {
@@ -78,7 +78,7 @@ def protocol_section(result: BenchmarkResult) -> dict[str, Any]:
     }
 
 
-def protocol_dots(results: Results) -> str | None:
+def protocol_panels(results: Results) -> str | None:
     """Accuracy and AUROC of every predictor under every protocol; None without gains."""
     parts = [
         result.rows[result.rows["metric"].isin(PANELS)].assign(protocol=protocol)
@@ -87,7 +87,9 @@ def protocol_dots(results: Results) -> str | None:
     rows = pd.concat(parts)
     if rows.empty:
         return None
-    rows["predictor"] = [label(p, f) for p, f in zip(rows["predictor"], rows["features"], strict=True)]
+    rows["predictor"] = [
+        predictor_label(p, f) for p, f in zip(rows["predictor"], rows["features"], strict=True)
+    ]
     rate = next(iter(results.values())).positive_rate
     chance = {"accuracy": max(rate, 1 - rate), "auroc_within_target": 0.5}
     return charts.protocol_dots(rows, metrics=PANELS, chance=chance)
@@ -150,12 +152,12 @@ def is_control(predictor: str) -> bool:
     return not make_predictor(predictor).uses_features
 
 
-def label(predictor: str, features: str) -> str:
+def predictor_label(predictor: str, features: str) -> str:
     """A predictor's name, with its features where they are not all.
 
     Examples
     --------
-    >>> label("logistic", "all"), label("logistic", "curve")
+    >>> predictor_label("logistic", "all"), predictor_label("logistic", "curve")
     ('logistic', 'logistic (curve)')
     """
     return predictor if features in ("–", "all") else f"{predictor} ({features})"
@@ -173,7 +175,7 @@ def _finding(result: BenchmarkResult) -> str:
     best, other = (
         rows[kind].iloc[int((sign * rows.loc[kind, "value"]).argmax())] for kind in (~control, control)
     )
-    names = [label(row["predictor"], row["features"]) for row in (best, other)]
+    names = [predictor_label(row["predictor"], row["features"]) for row in (best, other)]
     said = (
         f"Best of the predictors that learn from features: {names[0]}, {METRICS[metric].title}"
         f" {number(best['value'])}. Best of the controls: {names[1]}, {number(other['value'])}."

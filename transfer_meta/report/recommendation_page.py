@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from transfer_meta import __version__
+from transfer_meta._version import __version__
 from transfer_meta.files import atomic_file
-from transfer_meta.recommender.recommendation import Recommendation, SourceAdvice, percent
+from transfer_meta.recommender.recommendation import RankedSource, Recommendation, percent
 from transfer_meta.report.figures.svg import FAINT, GAIN, INK, LOSS, drawing, to_svg
 from transfer_meta.report.templates import render_template
 
@@ -35,7 +35,7 @@ def render_advice(answer: Recommendation) -> str:
     )
 
 
-def interval_plot(sources: tuple[SourceAdvice, ...]) -> str:
+def interval_plot(sources: tuple[RankedSource, ...]) -> str:
     """The expected gain of every source with its interval, the best on top; a line where nothing is gained."""
     with drawing(7.0, 0.9 + 0.34 * len(sources)) as figure:
         axes = figure.add_subplot()

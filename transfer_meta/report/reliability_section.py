@@ -9,7 +9,7 @@ import pandas as pd
 from transfer_meta.evaluation.benchmark import BenchmarkResult
 from transfer_meta.report.build import reliability_points
 from transfer_meta.report.figures import charts
-from transfer_meta.report.protocol_section import Results, label
+from transfer_meta.report.protocol_section import Results, predictor_label
 
 # Whose probabilities are drawn: the first that there is.
 JUDGED = ("default", "logistic")
@@ -46,7 +46,10 @@ def decision_section(result: BenchmarkResult) -> dict[str, Any] | None:
         frame = frame.reindex(columns=[*key, *columns]).rename(columns=columns)
         trusted = trusted.merge(frame, on=key, how="left")
     trusted = trusted.assign(
-        name=[label(p, f) for p, f in zip(trusted["predictor"], trusted["features"], strict=True)]
+        name=[
+            predictor_label(p, f)
+            for p, f in zip(trusted["predictor"], trusted["features"], strict=True)
+        ]
     )
     trusted = trusted.sort_values("gain", ascending=False, kind="stable")
     return {

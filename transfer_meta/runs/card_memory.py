@@ -13,7 +13,7 @@ CONTEXT_BYTES = 500_000_000
 HEADROOM = 0.1
 
 
-class Measured(Protocol):
+class MemoryUse(Protocol):
     """A finished run, as a result or as a row of the store."""
 
     @property
@@ -55,7 +55,7 @@ class CardMemory:
     _card: int = field(init=False, default=0)
     _told: float = field(init=False, default=math.inf)
 
-    def learn(self, run: Measured) -> bool:
+    def learn(self, run: MemoryUse) -> bool:
         """Take note of a finished run; whether another number of runs is allowed now."""
         notes: Mapping[str, Any] = run.notes or {}
         card = notes.get("card_bytes")

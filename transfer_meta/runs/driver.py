@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-import transfer_meta
+from transfer_meta._version import __version__
 from transfer_meta.provenance import code_commit, host, is_alive
 from transfer_meta.runs.checkpoints.folder import Checkpoints
 from transfer_meta.runs.engine import Engine, Event, Job
@@ -26,7 +26,7 @@ RENEWAL_SECONDS = 20.0
 # How long to wait for an event before looking at the clock, the signals and the other processes.
 TICK_SECONDS = 0.5
 # How often to look for workers of this machine that were killed.
-LOOK_SECONDS = 2.0
+DEAD_WORKER_CHECK_SECONDS = 2.0
 # A run during which the process went away so often is not tried again: it is what ends the process.
 MAX_DEATHS = 5
 
@@ -66,7 +66,7 @@ class Summary:
     signal: int | None = None
 
 
-class Work:
+class PlanDriver:
     """One process's work on the runs of a plan.
 
     Parameters
@@ -167,7 +167,7 @@ class Work:
         if now - self._renewed > RENEWAL_SECONDS:
             self._renewed = now
             self.store.renew(list(self._claims.values()), lease_seconds=LEASE_SECONDS)
-        if not self._stopping and now - self._looked > LOOK_SECONDS:
+        if not self._stopping and now - self._looked > DEAD_WORKER_CHECK_SECONDS:
             self._looked = now
             self.store.release_dead(host(), is_alive)
 
@@ -237,7 +237,7 @@ class Work:
             tokens_per_second=result.tokens_per_second,
             peak_memory_bytes=result.peak_memory_bytes,
             device=result.device,
-            versions={**result.versions, "transfer-meta": transfer_meta.__version__},
+            versions={**result.versions, "transfer-meta": __version__},
             code_commit=self._commit,
             notes=dict(result.notes),
         )
@@ -273,7 +273,7 @@ class Work:
 
     def _counts(self) -> Counter[str]:
         """Runs of the plan by status; while runs are in hand, what others did shows some seconds later."""
-        is_old = time.monotonic() - self._counted > LOOK_SECONDS
+        is_old = time.monotonic() - self._counted > DEAD_WORKER_CHECK_SECONDS
         return self._by_status if self._claims and not is_old else self._count()
 
     def _count(self) -> Counter[str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from transfer_meta.errors import InputError, unknown
 from transfer_meta.training.stage import Mixing, Stage
 
-METHODS = ("single", "intermediate", "multitask", "chain")
+TRANSFER_METHODS = ("single", "intermediate", "multitask", "chain")
 
 
 def stage_of(
@@ -47,8 +47,8 @@ def stage_of(
     >>> stage_of("chain", base, sources=["snli", "scitail"]).start.target
     'scitail'
     """
-    if method not in METHODS:
-        raise unknown("method", method, METHODS)
+    if method not in TRANSFER_METHODS:
+        raise unknown("method", method, TRANSFER_METHODS)
     if method == "single":
         if sources:
             raise InputError(f"method 'single' takes no sources (got {', '.join(sources)})")

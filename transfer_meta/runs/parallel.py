@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-ENGINES = ("local", "ray")
+MAP_ENGINES = ("local", "ray")
 # How often Ray begins a worker, and its item, again after it lost the node.
 RESTARTS = 3
 # What an engine imports, and the extra that brings it.
@@ -28,41 +28,41 @@ _NEEDS = {"local": {}, "ray": {"ray": "ray", "sqlalchemy": "harness"}}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workers:
+class Parallelism:
     """Where items are worked on, and how many at once.
 
     Parameters
     ----------
-    jobs
+    workers
         Worker processes; None: none but this process, or with Ray one a CPU of the cluster.
     engine
         ``local``, or ``ray``: a cluster.
     address
-        Of the cluster, for `transfer_meta.runs.ray_nodes.connect`; None: ``auto``.
+        Of the cluster, for `transfer_meta.runs.ray_nodes.connect_ray`; None: ``auto``.
 
     Raises
     ------
     InputError
-        An unknown engine, one that is not installed, an address without Ray, no jobs.
+        An unknown engine, one that is not installed, an address without Ray, fewer than one worker.
 
     Examples
     --------
-    >>> Workers(engine="rya")
+    >>> Parallelism(engine="rya")
     Traceback (most recent call last):
     transfer_meta.errors.InputError: unknown engine 'rya' (expected one of: local, ray); did you mean 'ray'?
     """
 
-    jobs: int | None = None
+    workers: int | None = None
     engine: str = "local"
     address: str | None = None
 
     def __post_init__(self) -> None:
-        if self.engine not in ENGINES:
-            raise unknown("engine", self.engine, ENGINES)
+        if self.engine not in MAP_ENGINES:
+            raise unknown("engine", self.engine, MAP_ENGINES)
         if self.address is not None and self.engine != "ray":
             raise InputError("--address is an option of --engine ray")
-        if self.jobs is not None and self.jobs < 1:
-            raise InputError(f"--jobs {self.jobs} (expected at least 1)")
+        if self.workers is not None and self.workers < 1:
+            raise InputError(f"--workers {self.workers} (expected at least 1)")
         for module, extra in _NEEDS[self.engine].items():
             if find_spec(module) is None:
                 raise InputError(
@@ -72,13 +72,13 @@ class Workers:
 
     def stay_here(self, items: int) -> bool:
         """Whether so many items are worked on by this process alone."""
-        return self.engine == "local" and min(self.jobs or 1, items) <= 1
+        return self.engine == "local" and min(self.workers or 1, items) <= 1
 
 
 def each(
     function: Callable[[Item], Result],
     items: Sequence[Item],
-    workers: Workers,
+    parallelism: Parallelism,
     *,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Result]:
@@ -91,7 +91,7 @@ def each(
         a worker process.
     items
         What it is called with; each must be picklable, as must the results.
-    workers
+    parallelism
         Where. Alone in this process nothing is pickled, and an item is not begun before its result is asked for.
     on_progress
         Called with the number of results so far and of items, before each result.
@@ -109,16 +109,16 @@ def each(
 
     Examples
     --------
-    >>> list(each(abs, [-1, 2, -3], Workers()))
+    >>> list(each(abs, [-1, 2, -3], Parallelism()))
     [1, 2, 3]
     """
     results: AbstractContextManager[Iterator[Result]]
-    if workers.stay_here(len(items)):
+    if parallelism.stay_here(len(items)):
         results = contextlib.nullcontext(map(function, items))
-    elif workers.engine == "local":
-        results = _local(function, items, min(workers.jobs or 1, len(items)))
+    elif parallelism.engine == "local":
+        results = _local(function, items, min(parallelism.workers or 1, len(items)))
     else:
-        results = _ray(function, items, workers.jobs, workers.address or "auto")
+        results = _ray(function, items, parallelism.workers, parallelism.address or "auto")
     with results as found:
         for done in range(len(items)):
             on_progress(done, len(items))
@@ -127,12 +127,12 @@ def each(
 
 @contextlib.contextmanager
 def _local(
-    function: Callable[[Item], Result], items: Sequence[Item], jobs: int
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int
 ) -> Iterator[Iterator[Result]]:
     from joblib import Parallel, delayed
     from joblib.externals.loky import get_reusable_executor
 
-    parallel = Parallel(n_jobs=jobs, backend="loky", return_as="generator")
+    parallel = Parallel(n_jobs=workers, backend="loky", return_as="generator")
     with warnings.catch_warnings():
         # A process whose memory has grown much, as with an encoder, is replaced between two items.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
@@ -146,26 +146,26 @@ def _local(
 
 @contextlib.contextmanager
 def _ray(
-    function: Callable[[Item], Result], items: Sequence[Item], jobs: int | None, address: str
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int | None, address: str
 ) -> Iterator[Iterator[Result]]:
     # Not joblib's Ray backend: it cannot return results as they come.
     import ray
     from ray.util import ActorPool
 
     from transfer_meta.provenance import package_versions
-    from transfer_meta.runs.ray_nodes import Expected, alive_nodes, check_nodes, connect
+    from transfer_meta.runs.ray_nodes import Expected, alive_nodes, check_nodes, connect_ray
 
-    connect(address)
+    connect_ray(address)
     try:
         nodes = alive_nodes()
         check_nodes(nodes, Expected(tuple(package_versions().items())))
         cpus = int(sum(node["Resources"].get("CPU", 0) for node in nodes))
-        if (jobs or 1) > cpus:
-            raise InputError(f"--jobs {jobs or 1}: the cluster has {cpus} CPUs")
+        if (workers or 1) > cpus:
+            raise InputError(f"--workers {workers or 1}: the cluster has {cpus} CPUs")
         make: Any = ray.remote(
             num_cpus=1, max_restarts=RESTARTS, max_task_retries=RESTARTS, scheduling_strategy="SPREAD"
         )(_Worker)
-        actors = [make.remote() for _ in range(min(jobs or cpus, len(items)))]
+        actors = [make.remote() for _ in range(min(workers or cpus, len(items)))]
         shared = ray.put(function)
         # `ActorPool.map` would leave an actor idle until all items before its own are done.
         arriving = ActorPool(actors).map_unordered(

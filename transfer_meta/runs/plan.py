@@ -20,7 +20,7 @@ from transfer_meta.runs.store.run_store import NewRun
 from transfer_meta.tasks.subsets import MAX_DEV_FRACTION
 from transfer_meta.training.stage import Stage
 
-METRICS = {
+TASK_METRICS = {
     TaskType.CLASSIFICATION: ("accuracy", "macro_f1", "matthews"),
     TaskType.REGRESSION: ("pearson", "spearman"),
     TaskType.TOKEN_CLASSIFICATION: ("entity_f1", "token_accuracy"),
@@ -200,8 +200,8 @@ def _read_tasks(file: PlanFile, problems: list[str]) -> dict[str, TaskFacts]:
             if not train or not test:
                 raise InputError(f"its {'test' if train else 'train'} split is empty")
             metric = file.metrics.get(name)
-            if metric is not None and metric not in METRICS[task.type]:
-                raise unknown("metric", metric, METRICS[task.type])
+            if metric is not None and metric not in TASK_METRICS[task.type]:
+                raise unknown("metric", metric, TASK_METRICS[task.type])
         except InputError as error:
             problems.append(f"task '{name}': {error}")
             continue

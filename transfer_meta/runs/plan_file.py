@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from transfer_meta.errors import InputError, nearest, unknown
-from transfer_meta.runs.methods import METHODS
+from transfer_meta.runs.methods import TRANSFER_METHODS
 from transfer_meta.training.stage import Mixing, TrainingSettings
 
 KEYS = (
@@ -251,8 +251,10 @@ def _exclude(read: _Reader) -> frozenset[frozenset[str]]:
 def _methods(read: _Reader, sources: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
     methods = read.names("methods") if "methods" in read.data else PlanFile(Path()).methods
     if not methods and not read.data.get("methods", True):
-        read.problems.append(f"no methods (expected some of: {', '.join(METHODS)})")
-    read.problems += [str(unknown("method", m, METHODS)) for m in methods if m not in METHODS]
+        read.problems.append(f"no methods (expected some of: {', '.join(TRANSFER_METHODS)})")
+    read.problems += [
+        str(unknown("method", m, TRANSFER_METHODS)) for m in methods if m not in TRANSFER_METHODS
+    ]
     if (
         not sources
         and "sources" not in read.data
@@ -264,7 +266,7 @@ def _methods(read: _Reader, sources: tuple[tuple[str, ...], ...]) -> tuple[str, 
         read.problems.append(
             'method \'chain\' needs a list of several tasks among the sources: ["a", "b"]'
         )
-    return tuple(m for m in methods if m in METHODS)
+    return tuple(m for m in methods if m in TRANSFER_METHODS)
 
 
 def _regimes(read: _Reader) -> tuple[Regime, ...]:

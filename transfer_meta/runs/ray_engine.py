@@ -32,9 +32,9 @@ from transfer_meta.runs.ray_nodes import (
     Share,
     alive_nodes,
     check_nodes,
+    failure_reason,
     given_device,
     of_node,
-    reason_of,
 )
 
 if TYPE_CHECKING:
@@ -45,13 +45,13 @@ if TYPE_CHECKING:
 # How often a run is begun again, by Ray, whose worker or node went away.
 RETRIES = 4
 # How often to ask which nodes there are.
-LOOK_SECONDS = 5.0
+NODE_CHECK_SECONDS = 5.0
 # Runs handed over beyond those that have room, as a share: a slot that falls free finds the next one waiting.
 BACKLOG = 0.25
 
 
 class RayEngine:
-    """Runs jobs on the cluster that `transfer_meta.runs.ray_nodes.connect` joined.
+    """Runs jobs on the cluster that `transfer_meta.runs.ray_nodes.connect_ray` joined.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ class RayEngine:
 
     def has_room(self, wanted: int) -> bool:
         """Whether another job may be handed over: as many as the cluster holds, and a few that wait."""
-        if time.monotonic() - self._looked > LOOK_SECONDS:
+        if time.monotonic() - self._looked > NODE_CHECK_SECONDS:
             self._look()
         return len(self._jobs) < self._room + max(1, self._room * BACKLOG)
 
@@ -263,6 +263,6 @@ def _outcome(reference: Any) -> tuple[str, Any]:
     except TaskCancelledError:
         return "stopped", None
     except RayTaskError as error:
-        return "failed", reason_of(error)
+        return "failed", failure_reason(error)
     except RayError as error:
-        return "failed", f"{reason_of(error)} (after {RETRIES} retries)"
+        return "failed", f"{failure_reason(error)} (after {RETRIES} retries)"

@@ -25,7 +25,7 @@ CHECK_SECONDS = 300.0
 KEEP_DEVICES = "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"
 
 
-def connect(address: str) -> None:
+def connect_ray(address: str) -> None:
     """Join a Ray cluster as a driver, or start Ray on this machine.
 
     Parameters
@@ -153,7 +153,7 @@ def check_nodes(nodes: Sequence[Mapping[str, Any]], expected: Expected) -> None:
         try:
             faults = ray.get(reference)
         except RayError as error:
-            faults = [reason_of(error)]
+            faults = [failure_reason(error)]
         if faults:
             problems.append(of_node(asked[reference], faults))
     if problems:
@@ -174,7 +174,7 @@ def given_device() -> str:
     return f"cuda:{visible.split(',').index(given[0]) if visible else given[0]}"
 
 
-def reason_of(error: BaseException) -> str:
+def failure_reason(error: BaseException) -> str:
     """An error of a task, or of Ray, in one line."""
     cause = error.cause if isinstance(error, RayTaskError) else error
     return f"{type(cause).__name__}: {str(cause).strip().split(chr(10), 1)[0]}"

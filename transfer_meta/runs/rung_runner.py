@@ -16,7 +16,7 @@ from pathlib import Path
 
 from transfer_meta.errors import InputError
 from transfer_meta.runs.checkpoints.folder import Checkpoints
-from transfer_meta.runs.driver import Limits, Work
+from transfer_meta.runs.driver import Limits, PlanDriver
 from transfer_meta.runs.engine import Engine, Event, Job
 from transfer_meta.runs.plan import EncoderFacts, Plan, load_plan
 from transfer_meta.runs.store.run_store import NewRun, Store
@@ -99,7 +99,7 @@ def shortened(plan: Plan, epochs: int) -> Plan:
     return replace(plan, runs=tuple(runs), stages={keys[key]: stage for key, stage in stages.items()})
 
 
-class Looks:
+class RungRunner:
     """What `transfer_meta.runs.search.search_sources` looks with.
 
     The gain of a look is (dev score after the source - dev score of the target alone, both of that length) / dev
@@ -112,7 +112,7 @@ class Looks:
     epochs
         Of each rung, the last that of the full runs.
     store, folder, engine
-        What `transfer_meta.runs.driver.Work` works with.  The engine is closed by `close`.
+        What `transfer_meta.runs.driver.PlanDriver` works with.  The engine is closed by `close`.
     seconds
         When to stop, from now.
     tell
@@ -191,7 +191,9 @@ class Looks:
         left = self._until - time.monotonic()
         if left > 0 and self.signal is None:
             limits = Limits(seconds=left if math.isfinite(left) else None)
-            work = Work(self._store, stages, self._folder, self._engine, limits=limits, tell=self._tell)
+            work = PlanDriver(
+                self._store, stages, self._folder, self._engine, limits=limits, tell=self._tell
+            )
             self.signal = work.run().signal
         rows = {row.key: row for row in self._store.runs(keys=[run.key for run in wanted])}
         return [rows[run.key] for run in wanted]
@@ -210,7 +212,7 @@ class Looks:
 
 
 class _Kept:
-    """An engine that does the work of many a `Work`, which closes what it works with."""
+    """An engine that does the work of many a `PlanDriver`, which closes what it works with."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

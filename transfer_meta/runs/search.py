@@ -106,7 +106,7 @@ class Search:
         return self.candidates[0]
 
 
-Look = Callable[[Sequence[tuple[str, int]]], Sequence[float | None]]
+Evaluate = Callable[[Sequence[tuple[str, int]]], Sequence[float | None]]
 
 
 def parse_budget(text: str) -> Budget:
@@ -128,7 +128,7 @@ def parse_budget(text: str) -> Budget:
 
 def search_sources(
     prior: Mapping[str, float],
-    look: Look,
+    look: Evaluate,
     *,
     rungs: Sequence[Rung],
     budget_runs: float = math.inf,

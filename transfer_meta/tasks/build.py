@@ -11,19 +11,19 @@ from transfer_meta.files import digest
 from transfer_meta.readers.delimited import DelimitedRows, open_delimited
 from transfer_meta.readers.jsonl import open_jsonl
 from transfer_meta.readers.parquet import open_parquet
-from transfer_meta.readers.rows import Rows, sample
+from transfer_meta.readers.rows import Rows, sample_rows
 from transfer_meta.records import Example, TaskType
 from transfer_meta.tasks.conll import ConllSentences, open_conll
 from transfer_meta.tasks.detect import detect
 from transfer_meta.tasks.examples import read_examples
 from transfer_meta.tasks.iob import PLAIN, detect_scheme
-from transfer_meta.tasks.settings import FORMATS, ReadSettings
+from transfer_meta.tasks.settings import TASK_FORMATS, ReadSettings
 from transfer_meta.tasks.squad import open_json
 from transfer_meta.tasks.task import Task
 
 PACKED = frozenset({".gz", ".zst"})
 #: The format that a suffix says.
-SUFFIXES = {
+FORMAT_OF_SUFFIX = {
     ".csv": "csv",
     ".tsv": "tsv",
     ".tab": "tsv",
@@ -73,7 +73,7 @@ def file_format(path: Path) -> str | None:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in PACKED:
         suffixes.pop()
-    return SUFFIXES.get(suffixes[-1]) if suffixes else None
+    return FORMAT_OF_SUFFIX.get(suffixes[-1]) if suffixes else None
 
 
 def open_rows(path: Path, settings: ReadSettings) -> Rows:
@@ -81,7 +81,7 @@ def open_rows(path: Path, settings: ReadSettings) -> Rows:
     format = settings.format or file_format(path)
     if format is None:
         raise InputError(
-            f"{path}: cannot tell the format from the name; set --format ({', '.join(FORMATS)})"
+            f"{path}: cannot tell the format from the name; set --format ({', '.join(TASK_FORMATS)})"
         )
     if format in ("csv", "tsv"):
         separator = settings.separator or ("\t" if settings.format == "tsv" else None)
@@ -136,7 +136,7 @@ def build_task(
         type, columns = detect(first, type=settings.type, columns=settings.columns)
     scheme = PLAIN
     if type is TaskType.TOKEN_CLASSIFICATION:
-        cells = [row.get(columns["label"]) for _, row in sample(first)]
+        cells = [row.get(columns["label"]) for _, row in sample_rows(first)]
         tags = [
             cell for cell in cells if isinstance(cell, list) and all(isinstance(t, str) for t in cell)
         ]

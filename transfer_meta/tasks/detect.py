@@ -9,7 +9,7 @@ from typing import Any
 
 from transfer_meta.errors import InputError, unknown
 from transfer_meta.readers.opening import shown
-from transfer_meta.readers.rows import Row, Rows, sample
+from transfer_meta.readers.rows import Row, Rows, sample_rows
 from transfer_meta.records import TaskType
 from transfer_meta.tasks.examples import as_number, is_missing
 
@@ -122,7 +122,7 @@ class _Seen:
 
 
 def _look(table: Rows, given: Mapping[str, str]) -> _Seen:
-    numbers, rows = zip(*sample(table), strict=True)
+    numbers, rows = zip(*sample_rows(table), strict=True)
     everywhere = dict.fromkeys(name for row in rows for name in row)
     for role, column in given.items():
         if role not in _ALL_ROLES:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from transfer_meta.errors import InputError, nearest
+from transfer_meta.records import Tell
 from transfer_meta.tasks.build import PACKED, build_task, file_format, open_rows
 from transfer_meta.tasks.card import is_card, read_card
 from transfer_meta.tasks.settings import ReadSettings
@@ -25,8 +26,6 @@ _SPLITS = {
 #: ``name.split`` or a bare ``split``, the suffixes taken off.
 _SPLIT_NAME = re.compile(rf"(?:(?P<name>.+)\.)?(?P<split>{'|'.join(_SPLITS)})", re.IGNORECASE)
 _HUB = "hf:"
-
-Tell = Callable[[str], None]
 
 
 def resolve_tasks(

@@ -9,7 +9,7 @@ from transfer_meta.errors import unknown
 from transfer_meta.records import TaskType
 from transfer_meta.tasks.iob import PLAIN, SCHEMES
 
-FORMATS = ("csv", "tsv", "jsonl", "json", "parquet", "conll")
+TASK_FORMATS = ("csv", "tsv", "jsonl", "json", "parquet", "conll")
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class ReadSettings:
     columns : mapping of role to column
         Roles: text, text_pair, label, tokens, context, question, answers, answer_start, choices.
     format : str, optional
-        One of `FORMATS`, for files whose suffix does not say.
+        One of `TASK_FORMATS`, for files whose suffix does not say.
     encoding : str, optional
         As Python names it; detected are UTF-8 and byte order marks.
     separator : str, optional
@@ -61,8 +61,8 @@ class ReadSettings:
             if self.type not in set(TaskType):
                 raise unknown("task type", str(self.type), TaskType)
             object.__setattr__(self, "type", TaskType(self.type))
-        if self.format is not None and self.format not in FORMATS:
-            raise unknown("format", self.format, FORMATS)
+        if self.format is not None and self.format not in TASK_FORMATS:
+            raise unknown("format", self.format, TASK_FORMATS)
         if self.scheme is not None and self.scheme not in (*SCHEMES, PLAIN):
             raise unknown("tagging scheme", self.scheme, (*SCHEMES, PLAIN))
         if self.separator is not None:

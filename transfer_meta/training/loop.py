@@ -17,7 +17,7 @@ from transfer_meta.encoding.onednn import fast_linear
 from transfer_meta.errors import RunFailed, Stopped
 from transfer_meta.records import LearningCurve
 from transfer_meta.training.optimizer import build_optimizer, learning_rate
-from transfer_meta.training.predictions import predict, score
+from transfer_meta.training.predictions import predict_split, score
 from transfer_meta.training.resume_state import load_state, save_state
 from transfer_meta.training.stage import GRAPHS
 from transfer_meta.training.task_data import Split, TaskData
@@ -142,7 +142,7 @@ class Loop:
         """Mean loss and all scores of a split, dropout off."""
         self._set_mode(training=False)
         with arithmetic(self.device, self.precision):
-            loss, predictions = predict(self.encoder, task.head, split.batcher)
+            loss, predictions = predict_split(self.encoder, task.head, split.batcher)
         return loss, score(task.type, split.examples, split.encoded, predictions, task.labels)
 
     def curve(self, task: int = 0) -> LearningCurve:

@@ -27,7 +27,7 @@ from transfer_meta.training.task_metrics import (
 BATCH_TOKENS = {"cpu": 4_096, "cuda": 65_536}
 
 
-def predict(encoder: Encoder, head: Head, batcher: Batcher) -> tuple[float, list[NDArray[Any]]]:
+def predict_split(encoder: Encoder, head: Head, batcher: Batcher) -> tuple[float, list[NDArray[Any]]]:
     """Mean loss over a split's targets, and the head's prediction for each unit, in their order."""
     found, total, weight = [], torch.zeros((), device=batcher.device), 0
     batches = batcher.by_length(BATCH_TOKENS.get(batcher.device.type, BATCH_TOKENS["cpu"]))
@@ -60,7 +60,7 @@ def score(
     examples, encoded
         The split and its tokens.
     predictions
-        What `predict` returned for it.
+        What `predict_split` returned for it.
     labels
         The classes in the order of the model's outputs.
     """

@@ -29,7 +29,14 @@ def with_seeds(tmp_path: Path) -> str:
 
 
 def test_tables_of_a_table_with_seeds(with_seeds: str, capsys: pytest.CaptureFixture[str]) -> None:
-    chosen = ["--predictors", "random,always-gain,source-popularity", "--n-jobs", "1", "--repeats", "4"]
+    chosen = [
+        "--predictors",
+        "random,always-gain,source-popularity",
+        "--workers",
+        "1",
+        "--repeats",
+        "4",
+    ]
     assert main(["benchmark", with_seeds, *chosen]) == 0
     out = capsys.readouterr().out
     assert "1 + 1 seeds" in out
@@ -42,7 +49,7 @@ def test_tables_of_a_table_with_seeds(with_seeds: str, capsys: pytest.CaptureFix
 
 
 def test_everything_is_in_the_json(with_seeds: str, capsys: pytest.CaptureFixture[str]) -> None:
-    chosen = ["--predictors", "random,source-popularity", "--n-jobs", "1", "--repeats", "4"]
+    chosen = ["--predictors", "random,source-popularity", "--workers", "1", "--repeats", "4"]
     assert main(["benchmark", with_seeds, *chosen, "--compare", "ndcg", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["compared_by"] == "ndcg"
@@ -56,16 +63,16 @@ def test_everything_is_in_the_json(with_seeds: str, capsys: pytest.CaptureFixtur
     assert document["truth"] == "mean-gain"
 
 
-def test_taskshops_mixture_as_the_truth(with_seeds: str, capsys: pytest.CaptureFixture[str]) -> None:
-    chosen = ["benchmark", with_seeds, "--predictors", "source-popularity", "--n-jobs", "1"]
-    assert main([*chosen, "--truth", "taskshop"]) == 0
-    assert ", truth taskshop" in capsys.readouterr().out
-    assert main([*chosen, "--truth", "taskshpo"]) == 2
+def test_taskshops_mixture_as_the_gain(with_seeds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = ["benchmark", with_seeds, "--predictors", "source-popularity", "--workers", "1"]
+    assert main([*chosen, "--gain-definition", "taskshop"]) == 0
+    assert "gain definition taskshop" in capsys.readouterr().out
+    assert main([*chosen, "--gain-definition", "taskshpo"]) == 2
     assert "did you mean 'taskshop'?" in capsys.readouterr().err
 
 
 def test_no_winner_is_named_where_there_is_none(capsys: pytest.CaptureFixture[str]) -> None:
-    chosen = ["--predictors", "source-popularity,size-rule,knn-targets", "--n-jobs", "1"]
+    chosen = ["--predictors", "source-popularity,size-rule,knn-targets", "--workers", "1"]
     assert main(["benchmark", NAME, *chosen]) == 0
     out = capsys.readouterr().out
     assert "not separable from any other" in out
@@ -74,7 +81,7 @@ def test_no_winner_is_named_where_there_is_none(capsys: pytest.CaptureFixture[st
 
 def test_a_large_matrix_is_printed_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     many = "source-popularity,size-rule,curve-gradient-rule,random,random-fingerprints,knn-targets,logistic"
-    chosen = ["--predictors", many, "--n-jobs", "1", "--repeats", "2"]
+    chosen = ["--predictors", many, "--workers", "1", "--repeats", "2"]
     assert main(["benchmark", NAME, *chosen]) == 0
     assert "row − column" not in capsys.readouterr().out
     assert main(["benchmark", NAME, *chosen, "--compare", "regret@1"]) == 0

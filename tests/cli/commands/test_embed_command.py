@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from transfer_meta.cli.app import main
-from transfer_meta.cli.commands.embed_command import ENCODER_KINDS
-from transfer_meta.encoding.embedder import KINDS
+from transfer_meta.cli.commands.embed_command import KINDS_WITH_ENCODER
+from transfer_meta.encoding.embedder import ENCODER_KINDS
 from transfer_meta.features.vectors.vector_files import load_vectors
 
 FILMS = [("a fine film", "good"), ("dull", "bad"), ("well played", "good"), ("a poor plot", "bad")]
@@ -32,7 +32,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 
 
 def test_the_command_line_knows_the_kinds_without_torch() -> None:
-    assert set(ENCODER_KINDS) == set(KINDS)
+    assert set(KINDS_WITH_ENCODER) == set(ENCODER_KINDS)
 
 
 def test_without_an_encoder(tasks: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,7 +81,7 @@ def test_with_an_encoder_a_store_and_a_file(
         (["--out", "vectors.csv"], "expected .npz or .safetensors"),
         (["--engine", "loca"], "did you mean 'local'"),
         (["--address", "auto"], "--address is an option of --engine ray"),
-        (["--jobs", "0"], "--jobs 0 (expected at least 1)"),
+        (["--workers", "0"], "--workers 0 (expected at least 1)"),
         (
             ["--encoder", "random:1x32", "--kinds", "descemb"],
             "no vectors: task 'films' has no description",
@@ -115,7 +115,7 @@ def test_two_jobs_embed_as_one(
     outputs, vectors = [], []
     for jobs in ("1", "2"):
         places = ("--store", str(tmp_path / f"{jobs}.sqlite"), "--out", str(tmp_path / f"{jobs}.npz"))
-        code, out, err = run(capsys, *arguments, *places, "--jobs", jobs)
+        code, out, err = run(capsys, *arguments, *places, "--workers", jobs)
         assert (code, err) == (0, "")
         outputs.append(out)
         vectors.append(load_vectors(tmp_path / f"{jobs}.npz")[0])
@@ -135,7 +135,7 @@ def test_a_mistake_in_a_worker_is_told_as_one_in_this_process(
     tasks: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path(tasks[1]).write_text("text,label\na,b\nlonely\n")
-    code, out, err = run(capsys, *tasks, "--jobs", "2")
+    code, out, err = run(capsys, *tasks, "--workers", "2")
     assert (code, out, err) == run(capsys, *tasks)
     assert code == 2
     assert err.count("\n") == 1

@@ -173,7 +173,7 @@ def test_two_jobs_profile_as_one(
     (folder / "broken.train.jsonl").write_text('{"text": "a", "label": "y"}\n{"text": \n')
     shown = []
     for jobs in ("1", "2", "2"):
-        assert main(["profile", str(folder), "--json", "--jobs", jobs, *options]) == 2
+        assert main(["profile", str(folder), "--json", "--workers", jobs, *options]) == 2
         shown.append(capsys.readouterr())
         if jobs == "1" and not options:
             assert len(list(cache.rglob("*.profile"))) == 2
@@ -188,7 +188,7 @@ def test_what_workers_have_to_say_is_told(
 ) -> None:
     run_json(capsys, folder)
     next(cache.rglob("*.profile")).write_bytes(b"broken")
-    run = ["profile", str(folder), "--jobs", "2"]
+    run = ["profile", str(folder), "--workers", "2"]
     assert main(run) == 0
     assert "warning: broken cache entry" in capsys.readouterr().err
 
@@ -197,11 +197,11 @@ def test_two_tasks_of_one_name(folder: Path, capsys: pytest.CaptureFixture[str])
     other = folder.parent / "films.train.jsonl"
     other.write_bytes((folder / "films.train.jsonl").read_bytes())
     for jobs in ("1", "2"):
-        said = error_of(capsys, folder, other, "--jobs", jobs)
+        said = error_of(capsys, folder, other, "--workers", jobs)
         assert "two tasks are named 'films'" in said
 
 
 def test_mistakes_about_workers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "did you mean 'ray'" in error_of(capsys, folder, "--engine", "rayy")
     assert "an option of --engine ray" in error_of(capsys, folder, "--address", "local")
-    assert "--jobs 0 (expected at least 1)" in error_of(capsys, folder, "--jobs", "0")
+    assert "--workers 0 (expected at least 1)" in error_of(capsys, folder, "--workers", "0")

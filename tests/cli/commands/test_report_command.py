@@ -21,7 +21,7 @@ def outcomes(tmp_path: Path) -> Path:
 
 def test_anybodys_table(outcomes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "page.html"
-    arguments = ["--columns", "source=aux,target=main", "--repeats", "1", "--n-jobs", "1"]
+    arguments = ["--columns", "source=aux,target=main", "--repeats", "1", "--workers", "1"]
     assert main(["report", str(outcomes), "--out", str(out), *arguments]) == 0
     assert capsys.readouterr().out == f"report: {out}\n"
     assert "runs.csv" in out.read_text(encoding="utf-8")

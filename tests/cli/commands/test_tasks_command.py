@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from transfer_meta.cli.app import main
-from transfer_meta.cli.commands.tasks_command import takes_tasks
+from transfer_meta.cli.shared.task_options import takes_tasks
 from transfer_meta.errors import InputError
 from transfer_meta.tasks import ReadSettings
 

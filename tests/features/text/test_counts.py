@@ -69,7 +69,7 @@ def test_processes_count_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     examples = [Example(" ".join(rng.choices(WORDS, k=9)), rng.choice("ab")) for _ in range(400)]
     said: list[int] = []
     one = count_split(examples, TaskType.CLASSIFICATION)
-    two = count_split(examples, TaskType.CLASSIFICATION, processes=2, on_examples=said.append)
+    two = count_split(examples, TaskType.CLASSIFICATION, workers=2, on_examples=said.append)
     assert content(one) == content(two)
     assert list(one.types) == list(two.types)
     assert said == list(range(50, 401, 50))

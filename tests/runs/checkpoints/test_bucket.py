@@ -22,7 +22,7 @@ from transfer_meta.runs.checkpoints.bucket import (
     local_folder,
 )
 from transfer_meta.runs.checkpoints.folder import PROBE, CheckpointFolder, faults_of, open_checkpoints
-from transfer_meta.runs.driver import Limits, Summary, Work
+from transfer_meta.runs.driver import Limits, PlanDriver, Summary
 from transfer_meta.runs.local_engine import LocalEngine
 from transfer_meta.runs.plan import load_plan
 from transfer_meta.runs.store.run_store import Store
@@ -67,7 +67,7 @@ class Bench:
     def work(self, step_seconds: float = 0.0, **options: object) -> Summary:
         finetune = functools.partial(fake_finetune, step_seconds=step_seconds)
         engine = LocalEngine(["cpu"] * 2, self.plan.task_sources, finetune=finetune)
-        return Work(self.store, self.plan.stages, self.bucket, engine, **options).run()
+        return PlanDriver(self.store, self.plan.stages, self.bucket, engine, **options).run()
 
     @property
     def files(self) -> list[str]:
@@ -87,7 +87,7 @@ def test_a_grid_gives_what_it_gives_with_a_folder(bench, tmp_path):
     store = Store(str(tmp_path / "other.sqlite"), create=True)
     store.add(bench.plan.runs)
     engine = LocalEngine(["cpu"], bench.plan.task_sources, finetune=fake_finetune)
-    Work(store, bench.plan.stages, CheckpointFolder(tmp_path / "checkpoints"), engine).run()
+    PlanDriver(store, bench.plan.stages, CheckpointFolder(tmp_path / "checkpoints"), engine).run()
     # The stand-in's result depends on the bytes of the file that it starts from.
     assert {r.key: r.score for r in store.runs()} == {r.key: r.score for r in bench.store.runs()}
     assert not list(local_folder().glob("run-*"))

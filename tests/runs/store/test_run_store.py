@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, text
 from transfer_meta.errors import InputError
 from transfer_meta.records import LearningCurve
 from transfer_meta.runs.store.archive import VectorKey
-from transfer_meta.runs.store.connection import migrate, parse_url
+from transfer_meta.runs.store.connection import migrate_database, parse_url
 from transfer_meta.runs.store.run_store import Claim, NewRun, Store
 from transfer_meta.runs.store.schema import SCHEMA_VERSION, VERSION_TABLE, Base
 
@@ -334,7 +334,7 @@ def test_a_store_of_another_schema_version_is_refused(store_address):
     with pytest.raises(InputError, match=r"schema version 9999 \(expected .*newer"):
         Store(store_address)
     with pytest.raises(InputError, match="newer"):
-        migrate(parse_url(store_address))
+        migrate_database(parse_url(store_address))
     set_version(store_address, "0000")
     with pytest.raises(InputError, match=r"schema version 0000 .*runs migrate"):
         Store(store_address)
@@ -342,7 +342,7 @@ def test_a_store_of_another_schema_version_is_refused(store_address):
 
 def test_migrate_leaves_an_up_to_date_store_as_it_is(store_address):
     Store(store_address, create=True).add([new("a")])
-    assert migrate(parse_url(store_address)) == (SCHEMA_VERSION, SCHEMA_VERSION)
+    assert migrate_database(parse_url(store_address)) == (SCHEMA_VERSION, SCHEMA_VERSION)
     assert Store(store_address).statuses() == {"a": "pending"}
 
 

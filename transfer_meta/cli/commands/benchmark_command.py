@@ -10,13 +10,13 @@ from transfer_meta.cli.shared.benchmark_tables import print_benchmark
 from transfer_meta.cli.shared.console import print_json, progress
 from transfer_meta.cli.shared.options import (
     AsJson,
-    Columns,
+    ColumnsOption,
     Dataset,
     Features,
-    Jobs,
     Seed,
     TasksFile,
-    Vectors,
+    VectorsOption,
+    WorkersOption,
     cores,
     load,
     split_list,
@@ -25,14 +25,14 @@ from transfer_meta.cli.shared.options import (
 if TYPE_CHECKING:
     from transfer_meta.outcomes.tables import OutcomeTable
 
-SHOWN = ("accuracy", "f1", "auroc_within_target", "spearman", "ndcg", "regret@1")
+METRICS_SHOWN = ("accuracy", "f1", "auroc_within_target", "spearman", "ndcg", "regret@1")
 
 
-def benchmark(
+def benchmark_command(
     dataset: Dataset,
     tasks: TasksFile = None,
-    columns: Columns = None,
-    vectors: Vectors = None,
+    columns: ColumnsOption = None,
+    vectors: VectorsOption = None,
     protocol: Annotated[
         str,
         typer.Option(
@@ -65,14 +65,14 @@ def benchmark(
             show_default=False,
         ),
     ] = None,
-    truth: Annotated[
+    gain_definition: Annotated[
         str,
         typer.Option(
             help="What a pair's gain is: its mean-gain, or taskshop, half the mean and half how often it is one."
         ),
     ] = "mean-gain",
     seed: Seed = 0,
-    n_jobs: Jobs = None,
+    workers: WorkersOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare predictors, baselines and controls on logged outcomes.
@@ -98,16 +98,16 @@ def benchmark(
         metrics=split_list(metrics),
         repeats=repeats,
         seed=seed,
-        n_jobs=cores(n_jobs),
+        workers=cores(workers),
         compare=compare,
-        truth=truth,
+        gain_definition=gain_definition,
     )
     with progress(protocol) as on_progress:
         result = run(table, settings, on_progress=on_progress)
     if as_json:
         print_json(result.to_dict())
     else:
-        print_benchmark(result, split_list(metrics) or SHOWN)
+        print_benchmark(result, split_list(metrics) or METRICS_SHOWN)
 
 
 def _feature_sets(features: str | None, table: OutcomeTable) -> tuple[str, ...]:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from transfer_meta.cli.commands.tasks_command import takes_tasks
 from transfer_meta.cli.shared.embed_worker import (
     CORE,
+    embed_settings,
     embed_task,
     embedder_of,
     make_recipe,
-    settings_of,
 )
-from transfer_meta.cli.shared.options import split_list, takes_workers
+from transfer_meta.cli.shared.options import split_list, takes_parallelism
+from transfer_meta.cli.shared.task_options import takes_tasks
 from transfer_meta.errors import InputError, unknown
-from transfer_meta.runs.parallel import Workers, each
+from transfer_meta.runs.parallel import Parallelism, each
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
     from transfer_meta.records import FloatArray
 
-ENCODER_KINDS = ("textemb", "taskemb", "descemb", "labelemb", "classemb")
+KINDS_WITH_ENCODER = ("textemb", "taskemb", "descemb", "labelemb", "classemb")
 DEFAULT_KINDS = "textemb,taskemb"
 
 
 @takes_tasks
-@takes_workers
-def embed(
+@takes_parallelism
+def embed_command(
     names: Annotated[
         list[str],
         typer.Argument(
@@ -53,7 +53,7 @@ def embed(
         str | None,
         typer.Option(
             "--kinds",
-            help=f"Among {CORE}, {', '.join(ENCODER_KINDS)}. Default with an encoder: {DEFAULT_KINDS}.",
+            help=f"Among {CORE}, {', '.join(KINDS_WITH_ENCODER)}. Default with an encoder: {DEFAULT_KINDS}.",
             show_default=False,
         ),
     ] = None,
@@ -99,14 +99,14 @@ def embed(
         typer.Option("--out", help="Write the vectors: .npz or .safetensors.", show_default=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of tables.")] = False,
-    workers: Any,
+    parallelism: Any,
     settings: Any,
 ) -> None:
     """Embed tasks as vectors; with several, also how near they are to each other.
 
     For example: transfer-meta embed data/ --encoder offline --kinds textemb,taskemb --out vectors.npz
 
-    Several at once: transfer-meta embed data/ --encoder offline --jobs 4, or on a cluster with --engine ray
+    Several at once: transfer-meta embed data/ --encoder offline --workers 4, or on a cluster with --engine ray
     """
     from transfer_meta.cli.shared.console import print_json, progress
     from transfer_meta.features.vectors.vector_files import check_suffix, save_vectors
@@ -131,18 +131,18 @@ def embed(
             seed=seed,
             start=start,
             device=device,
-            store=_checked(store, workers),
+            store=_checked(store, parallelism),
         )
         embedder_of.cache_clear()  # files may have changed since an earlier call in this process
         embedder = embedder_of(recipe)
-        revision, vector_settings = embedder.revision, settings_of(embedder, wanted)
+        revision, vector_settings = embedder.revision, embed_settings(embedder, wanted)
     work = functools.partial(
         embed_task, kinds=wanted, recipe=recipe, revision=revision, examples=examples
     )
     vectors: dict[str, dict[str, FloatArray]] = {}
     rows = []
     with progress("tasks") as on_progress:
-        done = each(work, tasks, workers, on_progress=on_progress)
+        done = each(work, tasks, parallelism, on_progress=on_progress)
         for task, (of_task, shown) in zip(tasks, done, strict=True):
             vectors[task.name] = of_task
             rows += shown
@@ -164,16 +164,16 @@ def _kinds(kinds: str | None, encoder: str | None) -> tuple[str, ...]:
     """The kinds asked for; an InputError where one needs an encoder that there is not."""
     wanted = split_list(kinds) or (CORE,) if encoder is None else split_list(kinds or DEFAULT_KINDS)
     for kind in wanted:
-        if kind not in (CORE, *ENCODER_KINDS):
-            raise unknown("kind of task vector", kind, (CORE, *ENCODER_KINDS))
+        if kind not in (CORE, *KINDS_WITH_ENCODER):
+            raise unknown("kind of task vector", kind, (CORE, *KINDS_WITH_ENCODER))
         if kind != CORE and encoder is None:
             raise InputError(f"kind '{kind}' needs an encoder (--encoder offline, or another)")
     return wanted
 
 
-def _checked(store: str | None, workers: Workers) -> str | None:
+def _checked(store: str | None, parallelism: Parallelism) -> str | None:
     """The store's address, if every worker can open it."""
-    if store is None or workers.engine == "local":
+    if store is None or parallelism.engine == "local":
         return store
     from transfer_meta.runs.store.connection import parse_url
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 
-def import_outcomes(
+def import_command(
     corpus: Annotated[str, typer.Argument(help="taskweb.", show_default=False)],
     path: Annotated[
         Path,

@@ -9,21 +9,21 @@ import typer
 from transfer_meta.cli.shared.console import print_json, print_table, progress
 from transfer_meta.cli.shared.options import (
     AsJson,
-    Columns,
+    ColumnsOption,
     Dataset,
     Features,
     Seed,
     TasksFile,
-    Vectors,
+    VectorsOption,
     load,
 )
 
 
-def importance(
+def importance_command(
     dataset: Dataset,
     tasks: TasksFile = None,
-    columns: Columns = None,
-    vectors: Vectors = None,
+    columns: ColumnsOption = None,
+    vectors: VectorsOption = None,
     predictor: Annotated[
         str | None,
         typer.Option(help="Default: logistic; lightgbm for --method shap.", show_default=False),
@@ -54,7 +54,7 @@ def importance(
 
       transfer-meta importance bingel-soegaard-2017 --method permutation --by role
     """
-    from transfer_meta.importance import COLUMNS, feature_importance
+    from transfer_meta.importance import IMPORTANCE_COLUMNS, feature_importance
     from transfer_meta.metadataset import build_metadataset
     from transfer_meta.predictors import make_predictor
 
@@ -78,4 +78,4 @@ def importance(
         )
         return
     title = f"{table.name}, {predictor}, {method}: {len(shown)} of {len(rows)}"
-    print_table(COLUMNS, shown.values.tolist(), title=title)
+    print_table(IMPORTANCE_COLUMNS, shown.values.tolist(), title=title)

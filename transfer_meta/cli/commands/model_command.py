@@ -10,7 +10,7 @@ import typer
 from transfer_meta.cli.shared.console import print_json, print_table
 from transfer_meta.cli.shared.options import (
     AsJson,
-    Columns,
+    ColumnsOption,
     Dataset,
     Seed,
     TasksFile,
@@ -19,13 +19,13 @@ from transfer_meta.cli.shared.options import (
 )
 
 
-def fit(
+def fit_command(
     dataset: Dataset,
     out: Annotated[Path, typer.Option(help="Folder to write; replaced if it is a model.")],
     predictor: Annotated[str, typer.Option(help="Name of the predictor.")] = "logistic",
     features: Annotated[str, typer.Option(help="Feature set or regular expression.")] = "all",
     tasks: TasksFile = None,
-    columns: Columns = None,
+    columns: ColumnsOption = None,
     seed: Seed = 0,
     recommender: Annotated[
         bool,
@@ -55,13 +55,13 @@ def fit(
     )
 
 
-def predict(
+def predict_command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that fit wrote.")],
     pairs: Annotated[
         Path, typer.Argument(metavar="PAIRS", help="CSV, TSV or Parquet with source and target.")
     ],
     tasks: TasksFile = None,
-    columns: Columns = None,
+    columns: ColumnsOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Predict the probability and the size of the gain of pairs.

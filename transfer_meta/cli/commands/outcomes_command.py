@@ -8,11 +8,13 @@ import typer
 
 from transfer_meta.cli.shared.console import print_json, print_table
 
-app = typer.Typer(no_args_is_help=True, help="Show the outcome tables that ship with the package.")
+outcomes_app = typer.Typer(
+    no_args_is_help=True, help="Show the outcome tables that ship with the package."
+)
 
 
-@app.command("list")
-def list_tables(
+@outcomes_app.command("list")
+def list_tables_command(
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
 ) -> None:
     """List the outcome tables that ship."""
@@ -38,8 +40,8 @@ def list_tables(
         print_table(list(rows[0]), [list(row.values()) for row in rows])
 
 
-@app.command("show")
-def show_table(
+@outcomes_app.command("show")
+def show_table_command(
     name: Annotated[
         str, typer.Argument(help="A shipped table's name, or the path of a CSV or Parquet file.")
     ],
@@ -49,8 +51,8 @@ def show_table(
     from transfer_meta.outcomes.tables import load_outcomes
 
     table = load_outcomes(name)
-    truth = "gain" if table.has_gain else "score"
-    pairs = table.pairs.sort_values(["setting", "target", truth], ascending=[True, True, False])
+    column = "gain" if table.has_gain else "score"
+    pairs = table.pairs.sort_values(["setting", "target", column], ascending=[True, True, False])
     shown = [
         c for c in ("setting", "source", "target", "baseline", "score", "gain", "n_seeds") if c in pairs
     ]

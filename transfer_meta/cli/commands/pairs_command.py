@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from transfer_meta.cli.commands.tasks_command import takes_tasks
 from transfer_meta.cli.shared.options import (
     AsJson,
     MoreSources,
@@ -12,9 +11,11 @@ from transfer_meta.cli.shared.options import (
     SourceTasks,
     TargetTask,
     find_target_and_sources,
+    takes_parallelism,
 )
 from transfer_meta.cli.shared.output_files import check_out, tell, write_records
 from transfer_meta.cli.shared.profile_options import profile_all, raise_failures, takes_profiling
+from transfer_meta.cli.shared.task_options import takes_tasks
 from transfer_meta.errors import InputError
 
 _COLUMNS = (
@@ -25,12 +26,14 @@ _COLUMNS = (
 
 @takes_tasks
 @takes_profiling
-def pairs(
+@takes_parallelism
+def pairs_command(
     more_sources: MoreSources = None,
     *,
     target: TargetTask,
     sources: SourceTasks,
     profiling: Any,
+    parallelism: Any,
     out: OutFile = None,
     as_json: AsJson = False,
     settings: Any,
@@ -48,7 +51,7 @@ def pairs(
     check_out(out)
     first, others = find_target_and_sources(target, [*sources, *(more_sources or [])])
     name = load_named(first, settings).name
-    profiles, failures = profile_all([first, *others], settings, profiling)
+    profiles, failures = profile_all([first, *others], settings, profiling, parallelism)
     by_name = {p.name: p for p in profiles}
     if name not in by_name or len(by_name) == 1:
         raise_failures(failures)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from transfer_meta.cli.commands.tasks_command import takes_tasks
-from transfer_meta.cli.shared.options import AsJson, OutFile, takes_workers
+from transfer_meta.cli.shared.options import AsJson, OutFile, takes_parallelism
 from transfer_meta.cli.shared.output_files import check_out, tell, write_json, write_table
 from transfer_meta.cli.shared.profile_options import profile_all, raise_failures, takes_profiling
+from transfer_meta.cli.shared.task_options import takes_tasks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +25,8 @@ _CURVE = ("slope_30", "log_fit_b", "loss_done_30")
 
 @takes_tasks
 @takes_profiling
-@takes_workers
-def profile(
+@takes_parallelism
+def profile_command(
     names: Annotated[
         list[str],
         typer.Argument(
@@ -35,7 +35,7 @@ def profile(
     ],
     *,
     profiling: Any,
-    workers: Any,
+    parallelism: Any,
     out: OutFile = None,
     as_json: AsJson = False,
     settings: Any,
@@ -47,10 +47,10 @@ def profile(
 
     For example: transfer-meta profile reviews.train.csv --curve trainer_state.json --json
 
-    Several at once: transfer-meta profile tasks/ --jobs 8, or on a cluster with --engine ray
+    Several at once: transfer-meta profile tasks/ --workers 8, or on a cluster with --engine ray
     """
     check_out(out)
-    profiles, failures = profile_all(names, settings, profiling, workers)
+    profiles, failures = profile_all(names, settings, profiling, parallelism)
     if profiles:
         _show(profiles, out, as_json)
     raise_failures(failures)

@@ -7,20 +7,20 @@ from typing import Annotated
 
 import typer
 
-from transfer_meta.cli.commands.benchmark_command import SHOWN, print_benchmark
+from transfer_meta.cli.commands.benchmark_command import METRICS_SHOWN, print_benchmark
 from transfer_meta.cli.shared.console import print_table, progress
-from transfer_meta.cli.shared.options import Jobs, Seed, cores
+from transfer_meta.cli.shared.options import Seed, WorkersOption, cores
 
-DATASET = "bingel-soegaard-2017"
+QUICKSTART_TABLE = "bingel-soegaard-2017"
 GRID = "minilm-grid"
 GRID_PREDICTORS = ("random", "source-popularity", "textemb", "taskemb-centred", "default")
 GRID_METRICS = ("auroc_within_target", "spearman", "ndcg", "regret@1", "regret@3")
 
 
-def quickstart(
+def quickstart_command(
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("quickstart"),
     seed: Seed = 0,
-    n_jobs: Jobs = None,
+    workers: WorkersOption = None,
 ) -> None:
     """Benchmark, importance and a report on real logged outcomes, in a minute.
 
@@ -36,14 +36,14 @@ def quickstart(
     # Opened first: a folder that cannot be written to is found before the work, not after it.
     with atomic_file(path) as temporary:
         with progress("benchmark and importance") as on_progress:
-            table = load_outcomes(DATASET)
-            report = build_report(table, seed=seed, n_jobs=cores(n_jobs), on_progress=on_progress)
+            table = load_outcomes(QUICKSTART_TABLE)
+            report = build_report(table, seed=seed, workers=cores(workers), on_progress=on_progress)
         write_report(report, temporary)
     with progress(GRID) as on_progress:
-        settings = BenchmarkSettings(predictors=GRID_PREDICTORS, seed=seed, n_jobs=cores(n_jobs))
+        settings = BenchmarkSettings(predictors=GRID_PREDICTORS, seed=seed, workers=cores(workers))
         grid = benchmark(load_outcomes(GRID), settings, on_progress=on_progress)
     for result in report.benchmarks:
-        print_benchmark(result, SHOWN)
+        print_benchmark(result, METRICS_SHOWN)
         print()
     top = report.importance.head(10)
     print_table(
@@ -53,4 +53,4 @@ def quickstart(
     )
     print()
     print_benchmark(grid, GRID_METRICS)
-    print(f"report on {DATASET}: {path}")
+    print(f"report on {QUICKSTART_TABLE}: {path}")

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from transfer_meta.cli.commands.tasks_command import takes_tasks
 from transfer_meta.cli.shared.options import AsJson, split_list
+from transfer_meta.cli.shared.task_options import takes_tasks
 from transfer_meta.errors import InputError
 
 if TYPE_CHECKING:
     from transfer_meta.recommender.recommendation import Recommendation
 
-MODES = {
+MODE_MEANINGS = {
     "text": "the target's text (statistics and words)",
     "encoder": "the target's text, also through the encoder",
     "measured": "the target's text and a training run on it",
@@ -22,7 +22,7 @@ MODES = {
 
 
 @takes_tasks
-def recommend(
+def recommend_command(
     target: Annotated[
         str,
         typer.Argument(
@@ -143,7 +143,7 @@ def _print(answer: Recommendation) -> None:
     for note in answer.notes:
         print(f"- {note}")
     print(
-        f"Mode {answer.mode}: {MODES[answer.mode]}. Learned from {answer.model['n_outcomes']:,} outcomes on"
+        f"Mode {answer.mode}: {MODE_MEANINGS[answer.mode]}. Learned from {answer.model['n_outcomes']:,} outcomes on"
         f" {answer.model['n_targets']} targets; held-out targets: rank correlation {figures['spearman']:.2f},"
         f" interval covers {100 * figures['coverage']:.0f} %, calibration error {figures['calibration_error']:.2f}."
     )

@@ -9,12 +9,12 @@ import typer
 
 from transfer_meta.cli.shared.console import progress
 from transfer_meta.cli.shared.options import (
-    Columns,
+    ColumnsOption,
     Dataset,
-    Jobs,
     Seed,
     TasksFile,
-    Vectors,
+    VectorsOption,
+    WorkersOption,
     cores,
     load,
     load_task_space,
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def report(
+def report_command(
     dataset: Dataset,
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
     tasks: TasksFile = None,
-    columns: Columns = None,
-    vectors: Vectors = None,
+    columns: ColumnsOption = None,
+    vectors: VectorsOption = None,
     curves: Annotated[
         Path | None,
         typer.Option(
@@ -44,7 +44,7 @@ def report(
         ),
     ] = None,
     seed: Seed = 0,
-    n_jobs: Jobs = None,
+    workers: WorkersOption = None,
 ) -> None:
     """Write one HTML page: gains, picks, every protocol, noise ceiling, decisions, importance, reliability.
 
@@ -68,7 +68,7 @@ def report(
     # Opened first: that the page cannot be written is better said before the work than after it.
     with atomic_file(out) as page, progress("report") as on_progress:
         contents = build_report(
-            table, repeats=repeats, seed=seed, n_jobs=cores(n_jobs), on_progress=on_progress
+            table, repeats=repeats, seed=seed, workers=cores(workers), on_progress=on_progress
         )
         write_report(replace(contents, vectors=of_task, types=types, curves=logged), page)
     print(f"report: {out}")

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from transfer_meta.cli.shared.run_options import (
+    DEFAULT_STORE,
+    CheckpointPath,
+    PlanPath,
+    StoreAddress,
+    open_both,
+    require,
+    say,
+)
 from transfer_meta.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -18,26 +25,7 @@ if TYPE_CHECKING:
     from transfer_meta.runs.plan import Plan
     from transfer_meta.runs.store.run_store import Store
 
-PlanPath = Annotated[Path, typer.Argument(metavar="PLAN.toml", help="What to run.")]
-StoreAddress = Annotated[
-    str,
-    typer.Option(
-        "--store",
-        envvar="TRANSFER_META_STORE",
-        help="The run store: a file (SQLite) or postgresql://USER:PASSWORD@HOST/DATABASE.",
-    ),
-]
-CheckpointPath = Annotated[
-    str | None,
-    typer.Option(
-        "--checkpoints",
-        metavar="FOLDER|URL",
-        help="Where checkpoints are: a folder, s3://, gs:// or another URL of fsspec; default: beside the store.",
-        show_default=False,
-    ),
-]
-DEFAULT_STORE = "runs.sqlite"
-ENGINES = ("local", "ray")
+RUN_ENGINES = ("local", "ray")
 # Options that mean nothing to the other engine.
 OF_ENGINE = {
     "workers": "local",
@@ -50,7 +38,7 @@ OF_ENGINE = {
 }
 
 
-def run(
+def run_command(
     context: typer.Context,
     plan: PlanPath,
     store: StoreAddress = DEFAULT_STORE,
@@ -116,7 +104,7 @@ def run(
     """
     require("sqlalchemy", "torch")
     from transfer_meta.runs.checkpoints.folder import open_checkpoints
-    from transfer_meta.runs.driver import Limits, Work
+    from transfer_meta.runs.driver import Limits, PlanDriver
 
     if limit_hours is not None and not limit_hours > 0:
         raise InputError(f"--limit-hours {limit_hours} (expected a positive number)")
@@ -134,7 +122,7 @@ def run(
     known = len(loaded.runs) - new
     say(f"{len(loaded.runs)} runs, {known} of them known to {opened.name}; on {ready}")
     limits = Limits(runs=max_runs, seconds=None if limit_hours is None else limit_hours * 3600)
-    summary = Work(
+    summary = PlanDriver(
         opened, loaded.stages, folder, ready, keep=keep_checkpoints, limits=limits, tell=say
     ).run()
     say(
@@ -173,9 +161,9 @@ def _ray(
         if value is not None and not (value > 0 or (name == "gpus" and value == 0)):
             raise InputError(f"--{name}-per-run {value} (expected a positive number)")
     from transfer_meta.runs.ray_engine import RayEngine
-    from transfer_meta.runs.ray_nodes import connect
+    from transfer_meta.runs.ray_nodes import connect_ray
 
-    connect(address)
+    connect_ray(address)
 
     def make(plan: Plan, store: Store, folder: Checkpoints) -> Engine:
         return RayEngine(
@@ -207,8 +195,8 @@ def _cards(asked: int, plan: Plan, store: Store) -> CardMemory:
 
 def _check_options(context: typer.Context, engine: str) -> None:
     """Raise an InputError for an unknown engine, an option of the other one, or a password for all to see."""
-    if engine not in ENGINES:
-        raise unknown("engine", engine, ENGINES)
+    if engine not in RUN_ENGINES:
+        raise unknown("engine", engine, RUN_ENGINES)
 
     def is_typed(name: str) -> bool:
         source = context.get_parameter_source(name)
@@ -225,49 +213,3 @@ def _check_options(context: typer.Context, engine: str) -> None:
                 "--store holds a password, and Ray shows the command line to whoever reaches the cluster "
                 "(expected the URL in TRANSFER_META_STORE, or the password in ~/.pgpass)"
             )
-
-
-def open_both(plan: Path, store: str, *, create: bool) -> tuple[Plan, Store | None]:
-    """A plan and its store, all that is wrong with either told at once.
-
-    Without `create`, a SQLite store that is not there yet is none: None.
-    """
-    from transfer_meta.runs.plan import load_plan
-    from transfer_meta.runs.store.connection import parse_url
-    from transfer_meta.runs.store.run_store import Store
-
-    problems: list[str] = []
-    opened = None
-    made = False
-    try:
-        url = parse_url(store)
-        is_new = url.drivername == "sqlite" and not Path(str(url.database)).exists()
-        if create or not is_new:
-            made = is_new
-            opened = Store(store, create=create)
-    except InputError as error:
-        problems.append(str(error))
-    try:
-        return load_plan(plan, problems=problems), opened
-    except InputError:
-        if opened is not None:
-            opened.close()
-        if made:
-            Path(str(url.database)).unlink(missing_ok=True)
-        raise
-
-
-def require(*modules: str, extra: str = "harness") -> None:
-    """Raise an InputError that names the extra where a module is not installed."""
-    from importlib.util import find_spec
-
-    for module in modules:
-        if find_spec(module) is None:
-            raise InputError(
-                f"this command needs {module}, which is not installed: pip install 'transfer-meta[{extra}]'"
-            )
-
-
-def say(line: str) -> None:
-    """One line of progress."""
-    print(line, file=sys.stderr, flush=True)

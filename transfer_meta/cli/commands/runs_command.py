@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from transfer_meta.cli.commands.run_command import (
+from transfer_meta.cli.shared.options import AsJson
+from transfer_meta.cli.shared.run_options import (
     DEFAULT_STORE,
     CheckpointPath,
     PlanPath,
@@ -25,13 +26,12 @@ if TYPE_CHECKING:
     from transfer_meta.runs.store.run_store import Store
     from transfer_meta.runs.store.schema import Run
 
-app = typer.Typer(help="Plans, and the store of fine-tuning runs.", no_args_is_help=True)
+runs_app = typer.Typer(help="Plans, and the store of fine-tuning runs.", no_args_is_help=True)
 WATCH_SECONDS = 5.0
-AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of tables.")]
 
 
-@app.command()
-def plan(
+@runs_app.command("plan")
+def plan_command(
     plan: PlanPath,
     store: StoreAddress = DEFAULT_STORE,
     each: Annotated[bool, typer.Option("--list", help="Also a line for every run.")] = False,
@@ -85,8 +85,8 @@ def plan(
     print(f"checkpoints: at most about {_size(cost.disk_bytes)} at a time")
 
 
-@app.command()
-def status(
+@runs_app.command("status")
+def status_command(
     store: StoreAddress = DEFAULT_STORE,
     watch: Annotated[
         bool, typer.Option("--watch", help="A line at every change, until nothing is left to do.")
@@ -131,8 +131,8 @@ def status(
         )
 
 
-@app.command()
-def show(
+@runs_app.command("show")
+def show_command(
     run_id: Annotated[
         str, typer.Argument(metavar="ID", help="A run's id, or the beginning of its key.")
     ],
@@ -170,8 +170,8 @@ def show(
             print(f"{name}: {format_value(shown)}")
 
 
-@app.command()
-def export(
+@runs_app.command("export")
+def export_command(
     out: Annotated[Path, typer.Option("--out", help="Outcomes table, .csv or .parquet.")],
     store: StoreAddress = DEFAULT_STORE,
     plan: Annotated[
@@ -208,8 +208,8 @@ def export(
         say(f"{exported.zero_baseline} left out: their baseline is 0, so there is no relative gain")
 
 
-@app.command()
-def retry(
+@runs_app.command("retry")
+def retry_command(
     store: StoreAddress = DEFAULT_STORE,
     failed: Annotated[
         bool, typer.Option("--failed", help="The failed runs and those they held up.")
@@ -221,8 +221,8 @@ def retry(
     say(f"{_open(store).retry()} runs are pending again")
 
 
-@app.command()
-def gc(
+@runs_app.command("gc")
+def gc_command(
     store: StoreAddress = DEFAULT_STORE,
     checkpoints: CheckpointPath = None,
     kept: Annotated[
@@ -238,15 +238,15 @@ def gc(
     say(f"freed {_size(freed)} in {folder.address}")
 
 
-@app.command()
-def migrate(store: StoreAddress = DEFAULT_STORE) -> None:
+@runs_app.command("migrate")
+def migrate_command(store: StoreAddress = DEFAULT_STORE) -> None:
     """Bring a store that an older transfer-meta wrote up to date."""
     require("sqlalchemy")
     from transfer_meta.runs.store import connection
 
     url = connection.parse_url(store)
-    before, after = connection.migrate(url)
-    say(f"{connection.show(url)}: schema version {before or 'none'} -> {after}")
+    before, after = connection.migrate_database(url)
+    say(f"{connection.show_address(url)}: schema version {before or 'none'} -> {after}")
 
 
 def _open(store: str) -> Store:

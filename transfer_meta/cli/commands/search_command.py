@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from transfer_meta.cli.commands.run_command import (
+from transfer_meta.cli.shared.options import AsJson, MoreSources, SourceTasks
+from transfer_meta.cli.shared.run_options import (
     DEFAULT_STORE,
     CheckpointPath,
     StoreAddress,
     require,
     say,
 )
-from transfer_meta.cli.shared.options import AsJson, MoreSources, SourceTasks
 from transfer_meta.errors import InputError, nearest, unknown
 
 if TYPE_CHECKING:
-    from transfer_meta.runs.rung_runner import Looks
+    from transfer_meta.runs.rung_runner import RungRunner
     from transfer_meta.runs.search import Search
 
 RUNGS = 3
 
 
-def search(
+def search_command(
     target: Annotated[
         str,
         typer.Argument(
@@ -84,7 +84,7 @@ def search(
     from transfer_meta.encoding.devices import find_devices
     from transfer_meta.runs.checkpoints.folder import open_checkpoints
     from transfer_meta.runs.local_engine import LocalEngine
-    from transfer_meta.runs.rung_runner import Looks, plan_of_search
+    from transfer_meta.runs.rung_runner import RungRunner, plan_of_search
     from transfer_meta.runs.store.run_store import Store
 
     slots = find_devices(device, workers=workers)
@@ -96,7 +96,7 @@ def search(
     opened = Store(store, create=True)
     folder = open_checkpoints(checkpoints or opened.folder)
     engine = LocalEngine(slots, plan.task_sources, cache=folder.tokens)
-    looks = Looks(plan, lengths, opened, folder, engine, seconds=allowed.seconds, tell=say)
+    looks = RungRunner(plan, lengths, opened, folder, engine, seconds=allowed.seconds, tell=say)
     try:
         found = None
         if looks.alone():
@@ -197,7 +197,7 @@ def _read_prior(path: Path, names: list[str]) -> dict[str, float]:
     return found
 
 
-def _print(found: Search, looks: Looks, rungs: list[str], budget: str, as_json: bool) -> None:
+def _print(found: Search, looks: RungRunner, rungs: list[str], budget: str, as_json: bool) -> None:
     from transfer_meta.cli.shared.console import print_json, print_table
     from transfer_meta.records import relative_gain
 

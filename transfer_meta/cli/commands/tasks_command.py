@@ -1,4 +1,4 @@
-"""`transfer-meta tasks`: looking at tasks; and the options that every command with tasks shares."""
+"""`transfer-meta tasks`: check how tasks are read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from transfer_meta.cli.shared.options import gathers
+from transfer_meta.cli.shared.task_options import takes_tasks
 
 if TYPE_CHECKING:
     from transfer_meta.records import Example
@@ -20,93 +20,8 @@ def _tasks() -> None:
     """Keeps `check` a subcommand while it is the only one."""
 
 
-def _read_settings(
-    type: Annotated[
-        str | None,
-        typer.Option(
-            "--type",
-            help="classification, regression, token-classification, question-answering or multiple-choice.",
-        ),
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--column",
-            metavar="ROLE=NAME",
-            help="Which column is what, for example text=sentence. Roles: text, text_pair, label, tokens,"
-            " context, question, answers, answer_start, choices. A number (from 1) in CoNLL files."
-            " May be repeated.",
-        ),
-    ] = None,
-    format: Annotated[
-        str | None,
-        typer.Option(
-            "--format", help="csv, tsv, jsonl, json, parquet or conll, where the suffix does not say."
-        ),
-    ] = None,
-    encoding: Annotated[
-        str | None, typer.Option("--encoding", help="For example latin-1; default UTF-8.")
-    ] = None,
-    separator: Annotated[
-        str | None, typer.Option("--separator", help="One character, or tab, between fields.")
-    ] = None,
-    quotes: Annotated[
-        bool | None,
-        typer.Option("--quotes/--no-quotes", help="Whether quotes enclose cells of CSV and TSV."),
-    ] = None,
-    header: Annotated[
-        bool,
-        typer.Option(
-            "--header/--no-header", help="Whether the first row of CSV and TSV has the columns' names."
-        ),
-    ] = True,
-    scheme: Annotated[str | None, typer.Option("--scheme", help="IOB1, IOB2, IOBES or plain.")] = None,
-    repair_tags: Annotated[
-        bool, typer.Option("--repair-tags", help="Make illegal tag sequences legal.")
-    ] = False,
-    comment: Annotated[
-        str | None, typer.Option("--comment", help="What comments of CoNLL files begin with.")
-    ] = None,
-    revision: Annotated[
-        str | None, typer.Option("--revision", help="Commit, tag or branch of a data set on the Hub.")
-    ] = None,
-    outside: Annotated[
-        bool, typer.Option("--outside", help="Let a card name files outside its folder.")
-    ] = False,
-) -> Any:
-    from transfer_meta.errors import InputError
-    from transfer_meta.tasks.settings import ReadSettings
-
-    columns: dict[str, str] = {}
-    for pair in column or []:
-        role, equals, name = pair.partition("=")
-        if not (role and equals and name):
-            raise InputError(f"--column: expected ROLE=NAME, for example label=class, got '{pair}'")
-        if role in columns:
-            raise InputError(f"--column: two columns for {role}: '{columns[role]}' and '{name}'")
-        columns[role] = name
-    return ReadSettings(
-        type=type,  # type: ignore[arg-type]  # checked and converted there
-        columns=columns,
-        format=format,
-        encoding=encoding,
-        separator=separator,
-        quoted=quotes,
-        header=header,
-        scheme=scheme,
-        repair_tags=repair_tags,
-        comment=comment,
-        revision=revision,
-        outside=outside,
-    )
-
-
-takes_tasks = gathers("settings", _read_settings)
-"""Gives a command all options of reading tasks; it gets them as one keyword, ``settings``, a `ReadSettings`."""
-
-
 @takes_tasks
-def check(
+def check_command(
     names: Annotated[
         list[str],
         typer.Argument(
@@ -190,4 +105,4 @@ def _short(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-tasks_app.command("check")(check)
+tasks_app.command("check")(check_command)

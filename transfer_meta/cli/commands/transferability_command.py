@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from transfer_meta.cli.commands.run_command import require
-from transfer_meta.cli.commands.tasks_command import takes_tasks
 from transfer_meta.cli.shared.options import (
     AsJson,
     MoreSources,
@@ -17,6 +15,8 @@ from transfer_meta.cli.shared.options import (
     find_target_and_sources,
 )
 from transfer_meta.cli.shared.output_files import check_out, tell, write_records
+from transfer_meta.cli.shared.run_options import require
+from transfer_meta.cli.shared.task_options import takes_tasks
 from transfer_meta.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _SHARED = (
 
 
 @takes_tasks
-def transferability(
+def transferability_command(
     more_sources: MoreSources = None,
     *,
     target: TargetTask,

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from transfer_meta.evaluation.benchmark import BenchmarkResult
+    from transfer_meta.evaluation.fold_jobs import PredictionKey
 
 # More reasons than this would bury the table.
 SKIPPED_EXPLAINED = 3
 # A larger matrix is printed only when it is asked for.
 COMPARED_UNASKED = 8
-Key = tuple[str, str]
 
 
 def print_benchmark(result: BenchmarkResult, metrics: tuple[str, ...]) -> None:
@@ -48,8 +48,8 @@ def print_metrics(result: BenchmarkResult, metrics: tuple[str, ...]) -> None:
     title += f", {result.n_targets} targets"
     if not math.isnan(result.positive_rate):
         title += f", {result.positive_rate:.0%} gains"
-    if result.settings.truth != "mean-gain":
-        title += f", truth {result.settings.truth}"
+    if result.settings.gain_definition != "mean-gain":
+        title += f", gain definition {result.settings.gain_definition}"
     rows = [(p, f, *(_cell(cells.get((p, f, m))) for m in metrics)) for p, f in keys]
     print_table(("predictor", "features", *metrics), [*rows, *_ceilings(result, metrics)], title=title)
     spreads = "± standard deviation over repeats; [95 % bootstrap interval over targets]; – undefined"
@@ -112,7 +112,7 @@ def print_comparisons(result: BenchmarkResult) -> None:
         )
     )
     # By (row, column): the difference row − column, and whether it is more than noise.
-    cells: dict[tuple[Key, Key], tuple[float, bool]] = {}
+    cells: dict[tuple[PredictionKey, PredictionKey], tuple[float, bool]] = {}
     for row in _records(found):
         a, b = (row.predictor, row.features), (row.other, row.other_features)
         separable = row.verdict != "not separable"
@@ -185,11 +185,11 @@ def _records(frame: pd.DataFrame) -> list[Any]:
     return list(frame.itertuples())
 
 
-def _name(key: Key) -> str:
+def _name(key: PredictionKey) -> str:
     return key[0] if key[1] in ("–", "all") else f"{key[0]} ({key[1]})"
 
 
-def _keys(found: Any, *columns: str) -> list[Key]:
+def _keys(found: Any, *columns: str) -> list[PredictionKey]:
     return [(str(a), str(b)) for a, b in found[list(columns)].itertuples(index=False)]
 
 

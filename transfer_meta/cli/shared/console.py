@@ -7,10 +7,11 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-OnProgress = Callable[[int, int], None]
+if TYPE_CHECKING:
+    from transfer_meta.records import OnProgress
 
 SECONDS_BETWEEN_LINES = 10.0
 

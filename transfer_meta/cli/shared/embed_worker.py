@@ -80,7 +80,7 @@ def embedder_of(recipe: Recipe) -> Embedder:
     )
 
 
-def settings_of(embedder: Embedder, kinds: Sequence[str]) -> dict[str, Any]:
+def embed_settings(embedder: Embedder, kinds: Sequence[str]) -> dict[str, Any]:
     """What the vectors depend on, to be written beside them."""
     return {
         "encoder": embedder.name,

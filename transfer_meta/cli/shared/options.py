@@ -24,7 +24,7 @@ TasksFile = Annotated[
     Path | None,
     typer.Option("--tasks", help="File of task features, one row a task.", show_default=False),
 ]
-Columns = Annotated[
+ColumnsOption = Annotated[
     str | None,
     typer.Option(
         "--columns",
@@ -32,7 +32,7 @@ Columns = Annotated[
         show_default=False,
     ),
 ]
-Vectors = Annotated[
+VectorsOption = Annotated[
     Path | None,
     typer.Option(
         "--vectors",
@@ -49,9 +49,9 @@ Features = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of shuffles and fits.")]
-Jobs = Annotated[
+WorkersOption = Annotated[
     int | None,
-    typer.Option("--n-jobs", help="Worker processes; default: all cores.", show_default=False),
+    typer.Option("--workers", help="Worker processes; default: all cores.", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of tables.")]
 OutFile = Annotated[
@@ -115,12 +115,12 @@ def gathers(
     return decorate
 
 
-def _workers(
-    jobs: Annotated[
+def _parallelism(
+    workers: Annotated[
         int | None,
         typer.Option(
-            "--jobs",
-            help="Tasks at once, each in a process; default: 1, or with Ray one a CPU of the cluster.",
+            "--workers",
+            help="Worker processes; default: 1, or with Ray one a CPU of the cluster.",
             show_default=False,
         ),
     ] = None,
@@ -136,13 +136,13 @@ def _workers(
         ),
     ] = None,
 ) -> Any:
-    from transfer_meta.runs.parallel import Workers
+    from transfer_meta.runs.parallel import Parallelism
 
-    return Workers(jobs=jobs, engine=engine, address=address)
+    return Parallelism(workers=workers, engine=engine, address=address)
 
 
-takes_workers = gathers("workers", _workers)
-"""Give a command the options of working on tasks in parallel; it gets them as ``workers``, a `Workers`."""
+takes_parallelism = gathers("parallelism", _parallelism)
+"""Give a command the options of working on tasks in parallel; it gets them as ``parallelism``, a `Parallelism`."""
 
 
 def load(
@@ -207,11 +207,11 @@ def split_list(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 
-def cores(n_jobs: int | None) -> int:
+def cores(workers: int | None) -> int:
     """The number of workers asked for, or of the cores at hand."""
     return (
-        n_jobs
-        if n_jobs is not None
+        workers
+        if workers is not None
         else len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else 1

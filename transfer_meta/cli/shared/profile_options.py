@@ -12,7 +12,7 @@ import typer
 from transfer_meta.cli.shared.options import gathers
 from transfer_meta.cli.shared.output_files import tell
 from transfer_meta.errors import InputError
-from transfer_meta.runs.parallel import Workers, each
+from transfer_meta.runs.parallel import Parallelism, each
 
 if TYPE_CHECKING:
     from transfer_meta.features.curves.curve_log import CurveLog
@@ -66,9 +66,6 @@ class Profiling:
             show_default=False,
         ),
     ] = None
-    processes: Annotated[
-        int, typer.Option("--processes", min=1, help="Processes that count, for big files.")
-    ] = 1
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Neither read nor write cached profiles.")
     ] = False
@@ -79,7 +76,10 @@ takes_profiling = gathers("profiling", Profiling)
 
 
 def profile_all(
-    names: Iterable[str], settings: ReadSettings, profiling: Profiling, workers: Workers | None = None
+    names: Iterable[str],
+    settings: ReadSettings,
+    profiling: Profiling,
+    parallelism: Parallelism | None = None,
 ) -> tuple[list[TaskProfile], list[str]]:
     """The profiles of the tasks that the user names, and one line for each task that failed."""
     from transfer_meta.cli.shared.console import progress
@@ -87,7 +87,7 @@ def profile_all(
     from transfer_meta.features.text.vocabulary import Vocabulary, load_tokenizer
     from transfer_meta.tasks.resolve import find_tasks
 
-    workers = workers or Workers()
+    parallelism = parallelism or Parallelism()
     known = Vocabulary.from_file(profiling.vocabulary) if profiling.vocabulary else None
     subwords = load_tokenizer(profiling.tokenizer) if profiling.tokenizer else None
     if subwords is None and known is not None and known.tokenizer_file is not None:
@@ -103,15 +103,16 @@ def profile_all(
         tokenizer=subwords,
         logs=logs,
         alone=len(found) == 1,
-        processes=profiling.processes,
+        # One task alone is counted by all of the workers.
+        workers=(parallelism.workers or 1) if len(found) == 1 else 1,
         cache=None if profiling.no_cache else cache_folder() / "profiles",
-        tell=tell if workers.stay_here(len(found)) else None,
+        tell=tell if parallelism.stay_here(len(found)) else None,
     )
 
     profiles: dict[str, TaskProfile] = {}
     failures: list[str] = []
     with progress("profiling tasks") as on_progress:
-        for lines, result in each(profile, found, workers, on_progress=on_progress):
+        for lines, result in each(profile, found, parallelism, on_progress=on_progress):
             for line in lines:
                 tell(line)
             if not isinstance(result, InputError) and result.name in profiles:
@@ -139,7 +140,7 @@ class _Profiler:
     tokenizer: Any
     logs: dict[str, CurveLog]
     alone: bool
-    processes: int
+    workers: int
     cache: Path | None
     tell: Callable[[str], None] | None
 
@@ -159,7 +160,7 @@ class _Profiler:
                 vocabulary=self.vocabulary,
                 tokenizer=self.tokenizer,
                 curve=_curve_of(task.name, self.logs, alone=self.alone),
-                processes=self.processes,
+                workers=self.workers,
                 cache=ProfileCache(self.cache, tell=lambda line: say(f"warning: {line}"))
                 if self.cache
                 else None,

@@ -128,7 +128,7 @@ def count_split(
     type: TaskType,
     *,
     tokenize: Tokenize = tokenize,
-    processes: int = 1,
+    workers: int = 1,
     on_examples: OnExamples | None = None,
 ) -> SplitCounts:
     """Count a split in one pass.
@@ -152,7 +152,7 @@ def count_split(
     (5, np.int64(2), 1)
     """
     total = SplitCounts()
-    for chunk in _count_all(chunked(examples), type, tokenize, processes):
+    for chunk in _count_all(chunked(examples), type, tokenize, workers):
         total.add(chunk)
         if on_examples is not None:
             on_examples(total.n_examples)
@@ -179,21 +179,19 @@ def chunked(examples: Iterable[Example]) -> Iterator[Chunk]:
 
 
 def _count_all(
-    chunks: Iterable[Chunk], type: TaskType, tokenize: Tokenize, processes: int
+    chunks: Iterable[Chunk], type: TaskType, tokenize: Tokenize, workers: int
 ) -> Iterator[ChunkCounts]:
-    if processes <= 1:
+    if workers <= 1:
         for chunk in chunks:
             yield count_chunk(chunk, type, tokenize)
         return
     # A forked process that collected garbage would copy every page of the parent's objects.
-    with ProcessPoolExecutor(processes, initializer=gc.freeze) as pool:
+    with ProcessPoolExecutor(workers, initializer=gc.freeze) as pool:
         waiting: deque[Future[ChunkCounts]] = deque()
         try:
             for chunk in chunks:
                 waiting.append(pool.submit(count_chunk, chunk, type, tokenize))
-                if (
-                    len(waiting) > processes + 1
-                ):  # no more chunks in memory than keep all processes busy
+                if len(waiting) > workers + 1:  # no more chunks in memory than keep all processes busy
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -16,7 +16,7 @@ from transfer_meta.files import atomic_file
 from transfer_meta.records import FloatArray
 
 _SETTINGS = "settings"  # the entry of an .npz file that is no vector; names of vectors hold a slash
-SUFFIXES = (".npz", ".safetensors")
+VECTOR_SUFFIXES = (".npz", ".safetensors")
 
 
 def save_vectors(
@@ -81,9 +81,9 @@ def load_vectors(path: Path | str) -> tuple[dict[str, dict[str, FloatArray]], di
 
 
 def check_suffix(path: Path | str) -> Path:
-    """The path, if its suffix is one of `SUFFIXES`."""
+    """The path, if its suffix is one of `VECTOR_SUFFIXES`."""
     path = Path(path)
-    if path.suffix not in SUFFIXES:
+    if path.suffix not in VECTOR_SUFFIXES:
         raise InputError(f"'{path}' is no name for a file of vectors (expected .npz or .safetensors)")
     return path
 

@@ -12,7 +12,7 @@ from transfer_meta.features.curves.curve_fits import fit_log
 from transfer_meta.features.missing import MissingError
 from transfer_meta.report.figures.svg import FAINT, GAIN, INK, drawing, plain, to_svg
 
-COLUMNS = ("task", "method", "seed", "split", "step", "loss")
+PICTURES_A_ROW = ("task", "method", "seed", "split", "step", "loss")
 A_ROW = 4
 
 
@@ -29,7 +29,7 @@ def single_task_curves(curves: pd.DataFrame) -> pd.DataFrame:
     InputError
         A column is missing.
     """
-    for column in COLUMNS:
+    for column in PICTURES_A_ROW:
         if column not in curves:
             raise InputError(
                 f"learning curves without a column '{column}' (expected those of `runs export --curves`)"

@@ -49,7 +49,7 @@ def parse_url(address: str) -> URL:
     )
 
 
-def connect(url: URL, *, create: bool) -> Engine:
+def connect_database(url: URL, *, create: bool) -> Engine:
     """An engine on a store of this package's schema; a new store gets its tables.
 
     Raises
@@ -86,7 +86,7 @@ def connect(url: URL, *, create: bool) -> Engine:
     return engine
 
 
-def migrate(url: URL) -> tuple[str | None, str]:
+def migrate_database(url: URL) -> tuple[str | None, str]:
     """Bring a store to this package's schema; returns the version before and after."""
     engine = create_engine(url)
     if url.drivername == "sqlite":
@@ -109,7 +109,7 @@ def lock_writers(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": WRITER_LOCK})
 
 
-def show(url: URL) -> str:
+def show_address(url: URL) -> str:
     """A store's address as it may be printed: without the password."""
     return str(url.database) if url.drivername == "sqlite" else url.render_as_string()
 
@@ -123,7 +123,7 @@ def readable_errors(url: URL) -> Iterator[None]:
         first_line = str(error.orig).strip().split("\n")[0]
         if url.password:
             first_line = first_line.replace(str(url.password), "***")
-        raise InputError(f"the store '{show(url)}' cannot be used: {first_line}") from None
+        raise InputError(f"the store '{show_address(url)}' cannot be used: {first_line}") from None
 
 
 def _check_file(path: Path, *, create: bool) -> None:
@@ -142,9 +142,13 @@ def _check_schema(engine: Engine, url: URL, *, create: bool) -> None:
         tables = set(inspect(connection).get_table_names())
     if version is None:
         if "runs" in tables:
-            raise InputError(f"the database '{show(url)}' has a table 'runs' that is no run store")
+            raise InputError(
+                f"the database '{show_address(url)}' has a table 'runs' that is no run store"
+            )
         if not create:
-            raise InputError(f"no store in the database '{show(url)}' (`transfer-meta run` makes one)")
+            raise InputError(
+                f"no store in the database '{show_address(url)}' (`transfer-meta run` makes one)"
+            )
         with engine.begin() as connection:
             lock_writers(connection)
             _upgrade(connection)
@@ -161,12 +165,12 @@ def _version(connection: Connection) -> str | None:
 
 def _other_version(url: URL, version: str) -> InputError:
     advice = (
-        "`transfer-meta runs migrate` brings it up to date"
+        "`transfer-meta runs migrate_database` brings it up to date"
         if version < SCHEMA_VERSION
         else "a newer transfer-meta wrote it"
     )
     return InputError(
-        f"the store '{show(url)}' has schema version {version} (expected {SCHEMA_VERSION}): {advice}"
+        f"the store '{show_address(url)}' has schema version {version} (expected {SCHEMA_VERSION}): {advice}"
     )
 
 

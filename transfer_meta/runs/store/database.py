@@ -11,7 +11,13 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
-from transfer_meta.runs.store.connection import connect, lock_writers, parse_url, readable_errors, show
+from transfer_meta.runs.store.connection import (
+    connect_database,
+    lock_writers,
+    parse_url,
+    readable_errors,
+    show_address,
+)
 
 T = TypeVar("T")
 
@@ -37,7 +43,7 @@ class Database:
 
     def __init__(self, address: str, *, create: bool = False) -> None:
         self._url = parse_url(address)
-        self._engine = connect(self._url, create=create)
+        self._engine = connect_database(self._url, create=create)
         self._writer = sessionmaker(self._engine, expire_on_commit=False)
         reads = self._engine.execution_options(reads=True)
         self._reader = sessionmaker(reads, expire_on_commit=False)
@@ -45,7 +51,7 @@ class Database:
     @property
     def name(self) -> str:
         """The store's address without its password."""
-        return show(self._url)
+        return show_address(self._url)
 
     @property
     def is_sqlite(self) -> bool:
