@@ -3,14 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
-TEST_EXTRAS := harness,offline-encoder,lora,postgresql,ray,test,notebooks,dev
+TEST_EXTRAS := harness,offline-encoder,lora,postgresql,ray,tensorboard,test,notebooks,dev
 
 .PHONY: help quickstart test check lint types unit benchmarks report clean
 
 help:
 	@echo "make quickstart   install the core and run the main job on the shipped outcomes"
 	@echo "make test         install everything and run all checks and tests"
-	@echo "make check        the same (ruff, mypy, doctests, tests, notebooks)"
+	@echo "make check        the same (ruff, import-linter, mypy, doctests, tests, notebooks)"
 	@echo "make benchmarks   measure speed and memory (tests/performance)"
 
 quickstart: $(VENV)/.core
@@ -23,6 +23,7 @@ check: lint types unit
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: $(VENV)/.test
 	$(BIN)/mypy

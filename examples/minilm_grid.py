@@ -29,7 +29,7 @@ from transfer_meta.features.curves.curve_features import curve_features
 from transfer_meta.features.pair_features import pair_features
 from transfer_meta.features.profile_files import load_profile, save_profile
 from transfer_meta.features.task_profile import profile_task
-from transfer_meta.features.text.text_hashes import Sketch
+from transfer_meta.features.text.text_hashes import TextHashes
 from transfer_meta.features.vectors.hashed_tfidf import example_text, hashed_text_vector
 from transfer_meta.features.vectors.similarities import Vectors
 from transfer_meta.features.vectors.vector_files import load_vectors, save_vectors
@@ -42,7 +42,7 @@ from transfer_meta.runs.store.run_store import Store
 from transfer_meta.runs.store.schema import Run
 from transfer_meta.tasks import Task
 from transfer_meta.tasks.resolve import resolve_tasks
-from transfer_meta.tasks.subsets import choose
+from transfer_meta.tasks.subsets import draw_examples
 
 ENCODER = "offline"
 EXAMPLES = 200  # of a task, for all of its features: what a target of the grid has
@@ -80,9 +80,7 @@ def tell(*words: object) -> None:
 
 def sample(task: Task) -> Task:
     """The task with the training examples that its limited run with seed 0 has."""
-    examples = list(task.examples())
-    chosen, _ = choose(task.name, len(examples), min(EXAMPLES, len(examples)), seed=0, dev_examples=0)
-    return replace(task, splits={**task.splits, "train": [examples[i] for i in chosen]})
+    return replace(task, splits={**task.splits, "train": draw_examples(task, "train", EXAMPLES)[0]})
 
 
 def write_vectors(task: Task, path: Path, embedder: Embedder) -> None:
@@ -102,7 +100,7 @@ def make_profile(task: Task) -> TaskProfile:
     """Statistics of the sample; but near duplicates are looked for among all training examples."""
     few_task = sample(task)
     profile = profile_task(few_task)
-    few, whole = (Sketch.from_arrays(p.sketches) for p in (profile, profile_task(task)))
+    few, whole = (TextHashes.from_arrays(p.sketches) for p in (profile, profile_task(task)))
     sketch = replace(few, examples=whole.examples, example_threshold=whole.example_threshold)
     features = {**profile.features, "pair_share": pair_share(few_task.examples())}
     return replace(profile, features=features, digest=task.digest, sketches=sketch.to_arrays())

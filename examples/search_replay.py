@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from transfer_meta.cli.shared.console import print_table
-from transfer_meta.cli.shared.options import load
+from transfer_meta.cli.shared.table_options import VectorTableOptions
 from transfer_meta.evaluation.bootstrap import bootstrap_over_targets
 from transfer_meta.evaluation.splits import leave_one_target_out
 from transfer_meta.metadataset import build_metadataset
@@ -38,16 +38,16 @@ BUDGETS = (0, 1, 2, 3, 5, 8, 12, 20, 40)
 
 
 def choose_by_search(prior: Prior, gains: Gains, budget: float) -> str:
-    """By prior and successive halving; a rung's look is the mean over 1, 2, 4, … seeds."""
+    """Choose by prior and successive halving; the runs of a rung are the mean over 1, 2, 4, … seeds."""
     worth = PRIOR_RUNS if len(set(prior.values())) > 1 else 0.0
     seeds = min(len(g) for g in gains.values())
     sizes = [REDUCTION**i for i in range(int(math.log(seeds, REDUCTION)) + 1)]
     rungs = [Rung(cost=n - before, worth=n) for before, n in zip([0, *sizes], sizes, strict=False)]
 
-    def look(batch: Sequence[tuple[str, int]]) -> list[float]:
+    def evaluate(batch: Sequence[tuple[str, int]]) -> list[float]:
         return [float(gains[source][: sizes[rung]].mean()) for source, rung in batch]
 
-    found = search_sources(prior, look, rungs=rungs, budget_runs=budget, prior_runs=worth)
+    found = search_sources(prior, evaluate, rungs=rungs, budget_runs=budget, prior_runs=worth)
     return found.best.source
 
 
@@ -122,7 +122,9 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=4, help="cuts of the seeds into halves")
     parser.add_argument("--budgets", type=int, nargs="+", default=BUDGETS, help="runs")
     options = parser.parse_args()
-    table = load(options.outcomes, options.tasks, None, options.vectors)
+    table = VectorTableOptions(
+        dataset=options.outcomes, tasks=options.tasks, vectors=options.vectors
+    ).load()
     results = replay(table, options.predictor, options.draws, options.budgets)
     pairs = table.pairs.groupby(["setting", "target"]).size()
     everything = results.groupby(["target", "setting"])["budget"].transform("max")

@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 
-from transfer_meta.cli.commands.benchmark_command import print_benchmark
+from transfer_meta.cli.shared.benchmark_tables import print_benchmark
 from transfer_meta.evaluation.benchmark import BenchmarkSettings, benchmark
 from transfer_meta.features.pair_features import pair_features
 from transfer_meta.features.task_profile import profile_task
@@ -37,7 +37,7 @@ from transfer_meta.tasks import Task
 METRICS = ("spearman", "ndcg_exp", "regret_mean@5", "auroc_within_target", "brier")
 PREDICTORS = (
     "random", "tfidf", "textemb", "descemb", "source-popularity", "knn-targets", "lambdarank-langrank", "logistic",
-    "lightgbm", "lightgbm-regressor", "lambdarank", "ridge", "gp", "ensemble", "default",
+    "lightgbm", "lightgbm-regressor", "lambdarank", "ridge", "gp", "default",
 )  # fmt: skip
 PROTOCOLS = ("leave-one-target-out", "leave-one-task-out")
 MOST_CHOICE_SETS = 10

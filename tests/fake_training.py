@@ -7,7 +7,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +18,11 @@ from transfer_meta.files import atomic_file
 from transfer_meta.records import LearningCurve
 from transfer_meta.runs.plan import EncoderFacts
 from transfer_meta.tasks import Task
+from transfer_meta.training.run_result import RunResult
 from transfer_meta.training.stage import Stage
 
 STEPS = 8
 GB = 1_000_000_000
-
-
-@dataclass(frozen=True)
-class FakeResult:
-    """What `fake_finetune` gives; the fields are those of a real result."""
-
-    score: float
-    scores: Mapping[str, float]
-    main_metric: str
-    curve: LearningCurve
-    seconds: float
-    tokens_per_second: float
-    peak_memory_bytes: int
-    device: str
-    versions: Mapping[str, str]
-    notes: Mapping[str, Any] = field(default_factory=dict)
-    source_curves: Mapping[str, LearningCurve] = field(default_factory=dict)
 
 
 def fake_facts(name: str) -> EncoderFacts:
@@ -56,7 +40,7 @@ def fake_finetune(
     cache: Path | None,
     should_stop: Callable[[], bool],
     step_seconds: float = 0.02,
-) -> FakeResult:
+) -> RunResult:
     """Eight steps of sleep; a task named ``bad`` fails, one named ``crash`` raises, ``die`` ends the process."""
     assert set(tasks) == set(stage.tasks)
     assert (start is None) == (stage.start is None)
@@ -84,7 +68,7 @@ def fake_finetune(
             time.sleep(step_seconds)
     resume.unlink(missing_ok=True)
     curve = LearningCurve(np.arange(1.0, STEPS + 1), np.array(losses))
-    return FakeResult(
+    return RunResult(
         score=losses[-1],
         scores={"accuracy": losses[-1], "macro_f1": losses[0]},
         main_metric="accuracy",
@@ -99,7 +83,7 @@ def fake_finetune(
     )
 
 
-def on_a_card(*arguments: Any, of: int, **options: Any) -> FakeResult:
+def on_a_card(*arguments: Any, of: int, **options: Any) -> RunResult:
     """A run of 14 GB on a card of `of` bytes."""
     result = fake_finetune(*arguments, **options)
     return replace(result, peak_memory_bytes=14 * GB, notes={**result.notes, "card_bytes": of})

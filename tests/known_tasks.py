@@ -1,4 +1,4 @@
-"""A small shipped table whose truth is known, for the tests of the recommender: eight tasks of two topics."""
+"""A small table of outcomes with known gains, eight tasks on two topics, for tests of the recommender."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ max_length = 128
 
 
 def texts(words: list[str], count: int, seed: int) -> list[str]:
-    """Sentences of ten words, half of them of a topic."""
+    """Sentences of ten words, half of them from a topic."""
     random = np.random.default_rng(seed)
     return [
         " ".join(random.permutation([*random.choice(words, 5), *random.choice(COMMON, 5)]))
@@ -59,19 +59,19 @@ def task_named(name: str) -> Task:
 
 
 def write_csv(path: Path, task: Task) -> Path:
-    """A task as a CSV file."""
+    """Write a task as a CSV file."""
     rows = ["text,label", *(f"{e.text},{e.label}" for e in task.examples())]
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")
     return path
 
 
 def true_gain(source: str, target: str) -> float:
-    """A source helps its own topic; one helps everybody and one harms everybody."""
+    """A source helps targets of its topic; one source helps all targets, and one harms all."""
     return 0.03 * (2 * (source[:4] == target[:4]) - 1) + GOOD.get(source, 0.0)
 
 
 def write_table(folder: Path, *, noise: float = 0.005) -> None:
-    """``data/minilm_grid`` as the package ships it, without models."""
+    """Write a folder like ``data/minilm_grid``, without models."""
     (folder / "profiles").mkdir(parents=True)
     random = np.random.default_rng(0)
     for k, name in enumerate(NAMES):
@@ -108,7 +108,7 @@ def write_table(folder: Path, *, noise: float = 0.005) -> None:
 
 @functools.cache
 def fitted_data() -> Path:
-    """A data folder with this table and its recommenders, made once a test run by the command that makes ours."""
+    """A data folder with this table and its recommenders, made once per test run."""
     root = Path(_FOLDER.name)
     write_table(root / "minilm_grid")
     with pytest.MonkeyPatch.context() as patch:

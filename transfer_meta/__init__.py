@@ -15,6 +15,8 @@ _PUBLIC = {
     "LearningCurve": "transfer_meta.records",
     "Outcome": "transfer_meta.records",
     "OutcomeTable": "transfer_meta.outcomes.tables",
+    "RecommendSettings": "transfer_meta.recommender.recommend",
+    "ReadSettings": "transfer_meta.tasks",
     "Task": "transfer_meta.tasks",
     "TaskProfile": "transfer_meta.records",
     "TaskType": "transfer_meta.records",
@@ -25,6 +27,9 @@ _PUBLIC = {
     "load_model": "transfer_meta.model",
     "load_outcomes": "transfer_meta.outcomes.tables",
     "make_predictor": "transfer_meta.predictors",
+    "read_frame": "transfer_meta.tasks",
+    "read_hub": "transfer_meta.tasks",
+    "read_task": "transfer_meta.tasks",
     "recommend": "transfer_meta.recommender.recommend",
     "score_sources": "transfer_meta.encoding.score_sources",
 }
@@ -43,13 +48,18 @@ if TYPE_CHECKING:
     from transfer_meta.outcomes.tables import OutcomeTable as OutcomeTable
     from transfer_meta.outcomes.tables import load_outcomes as load_outcomes
     from transfer_meta.predictors import make_predictor as make_predictor
+    from transfer_meta.recommender.recommend import RecommendSettings as RecommendSettings
     from transfer_meta.recommender.recommend import recommend as recommend
     from transfer_meta.records import Example as Example
     from transfer_meta.records import LearningCurve as LearningCurve
     from transfer_meta.records import Outcome as Outcome
     from transfer_meta.records import TaskProfile as TaskProfile
     from transfer_meta.records import TaskType as TaskType
+    from transfer_meta.tasks import ReadSettings as ReadSettings
     from transfer_meta.tasks import Task as Task
+    from transfer_meta.tasks import read_frame as read_frame
+    from transfer_meta.tasks import read_hub as read_hub
+    from transfer_meta.tasks import read_task as read_task
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Exceptions: mistakes in a user's input, and how a fine-tuning run ends without a score."""
+"""Exceptions: invalid input, and runs that end without a score."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Iterable, Sequence
 class InputError(ValueError):
     """Input that cannot be used: a file, a column, a name, a setting.
 
-    The message is one line: what was got, what was expected, the nearest valid name.  The command
-    line prints it without a traceback and exits with code 2.
+    The message is one line: the value received, what was expected, the nearest valid name.  The command line
+    prints it without a traceback and exits with code 2.
     """
 
 
 class GatheredInputError(InputError):
-    """Several of them, found at once.
+    """Several input errors reported at once.
 
     Parameters
     ----------
-    problems
-        A line each.
-    consequence
-        What follows, for the first line.
+    problems : sequence of str
+        One line per problem.
+    consequence : str
+        Consequence of the problems, for the first line.
 
     Examples
     --------
@@ -38,7 +38,7 @@ class GatheredInputError(InputError):
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """The hint ``"; did you mean 'x'?"``, or an empty string where nothing is near.
+    """Return the hint ``"; did you mean 'x'?"``, or an empty string if no valid name is similar.
 
     Examples
     --------
@@ -53,7 +53,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> InputError:
-    """An error for a name that is not among the valid ones.
+    """Return the error for a name that is not among the valid ones.
 
     Examples
     --------
@@ -66,9 +66,32 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> InputError:
     )
 
 
+def list_names(names: Iterable[object], *, limit: int = 12) -> str:
+    """Return the first names, separated by commas, with an ellipsis for the rest.
+
+    Examples
+    --------
+    >>> list_names(["a", "b", "c"], limit=2)
+    'a, b, …'
+    """
+    shown = [str(name) for name in names]
+    return ", ".join(shown[:limit]) + (", …" if len(shown) > limit else "")
+
+
+def first_line(error: BaseException | str) -> str:
+    r"""Return the first line of an error's message, or the error's type where there is no message.
+
+    Examples
+    --------
+    >>> first_line(ValueError("\nbroken\nfor many reasons")), first_line(KeyboardInterrupt())
+    ('broken', 'KeyboardInterrupt')
+    """
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 class RunFailed(Exception):  # noqa: N818 - a state of a run as much as an error
-    """A run that cannot give a score; the message is the reason, in one line."""
+    """A run that cannot produce a score; the message is the reason, in one line."""
 
 
 class Stopped(Exception):  # noqa: N818 - a state of a run as much as an error
-    """A run that was asked to stop and did so after a whole step."""
+    """A run that stopped on request after a whole step."""

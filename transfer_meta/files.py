@@ -1,4 +1,4 @@
-"""Writing files and folders whole or not at all."""
+"""Atomic writing of files and folders, and digests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transfer_meta.errors import InputError
 
 @contextlib.contextmanager
 def atomic_file(path: Path | str) -> Iterator[Path]:
-    """A temporary path that takes the place of `path` when the block ends without an error.
+    """Yield a temporary path that replaces `path` when the block ends without an error.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
     try:
         yield temporary
         try:
-            # mkstemp and some writers make the file private; it gets the permissions of any new file.
+            # mkstemp and some writers make the file private: give it the permissions of any new file.
             umask = os.umask(0)
             os.umask(umask)
             temporary.chmod(0o666 & ~umask)
@@ -46,15 +46,15 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path | str) -> Iterator[Path]:
-    """A temporary folder that becomes `path` when the block ends without an error.
+    """Yield a temporary folder that becomes `path` when the block ends without an error.
 
-    An existing folder at `path` is replaced only if it is empty or holds a ``card.json``, that is,
-    if this package wrote it.
+    An existing folder at `path` is replaced only if it is empty or holds a ``card.json``, which this package
+    writes.
 
     Raises
     ------
     InputError
-        `path` is a file, a folder of something else, or cannot be written to.
+        `path` is a file, a folder of other files, or cannot be written to.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
@@ -77,7 +77,7 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
 
 
 def digest(*parts: bytes | str) -> str:
-    """SHA-256 of the parts, each prefixed by its length so that parts cannot run together.
+    """Return the SHA-256 of the parts, each prefixed by its length so that parts cannot run together.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""From outcomes and task features to the table that predictors learn from: one row a pair."""
+"""Meta-dataset: one row per pair, with features of its tasks and its outcome."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from transfer_meta.features.vectors.similarities import (
 from transfer_meta.outcomes.tables import OutcomeTable
 from transfer_meta.records import ID_COLUMNS, FloatArray
 
-PAIR_ROLES = ("target", "source", "ratio", "pair")
 GROUPS = ("data", "curve", "embedding", "transferability", "pair")
+"""Groups of features."""
 ALL_BUT = "all-but-"
-"""Before the name of a feature set: everything without it."""
+"""Prefix of a feature set that selects all other features."""
 
-# Prefixes of the feature names of learning curves and of task vectors; everything else describes the data.
+# Features without one of these prefixes belong to the group ``data``.
 CURVE_PREFIXES = (
     "grad_", "slope_", "relative_slope_", "loss_done_", "curve_", "log_fit_", "power_fit_", "dev_",
     "final_loss", "init_loss", "half_iter",
@@ -38,24 +38,23 @@ TRANSFERABILITY_PREFIXES = (
 
 @dataclass(frozen=True)
 class MetaDataset:
-    """Rows of pairs with features and outcomes, all of length n.
+    """Features and outcomes of n pairs.
 
     Parameters
     ----------
     X : DataFrame
-        The columns ``setting``, ``source``, ``target`` (text) and one float column a feature, named
-        ``role.feature``: ``target.size``, ``source.size``, ``ratio.size``, ``pair.jsd``.  NaN where unknown.
+        Columns ``setting``, ``source``, ``target`` (text) and one float column per feature, named ``role.feature``:
+        ``target.size``, ``source.size``, ``ratio.size``, ``pair.jsd``.  NaN where unknown.
     value : array of shape (n,)
-        The gain (a fraction), or, where the outcomes have no baselines, the score.
+        Gain (a fraction), or score for outcomes without baselines.
     baseline : array of shape (n,) or None
-        The target's score without transfer.
+        Score of the target without transfer.
     has_gain : bool
         Whether `value` is a gain.
     features : DataFrame
-        One row a feature column of `X`: ``column``, ``feature``, ``role``, ``group`` (one of
-        `GROUPS`).
+        One row per feature column of `X`: ``column``, ``feature``, ``role``, ``group`` (one of `GROUPS`).
     name, feature_set : str
-        The outcome table and the features' selection.
+        Names of the outcome table and of the feature set.
     """
 
     X: pd.DataFrame
@@ -87,21 +86,21 @@ class MetaDataset:
 
 
 def build_metadataset(table: OutcomeTable, features: str = "all") -> MetaDataset:
-    """Features and outcomes of all pairs of a table.
+    """Return the features and outcomes of all pairs of a table.
 
     Parameters
     ----------
-    table
-        The outcomes, with task features or pair features or neither.
-    features
-        ``all``, a group of `GROUPS`, a kind of task vectors (``textemb``, ``taskemb``: the similarities of that
-        kind alone), a feature set that the table names, ``all-but-`` and one of these, or a regular expression
-        that is searched in the columns' names (``role.feature``).
+    table : OutcomeTable
+        Outcomes, with or without task features and pair features.
+    features : str
+        ``all``, one of `GROUPS`, a kind of task vectors (``textemb``, ``taskemb``: its similarities), a feature set
+        of the table, ``all-but-`` followed by one of these, or a regular expression that is searched in the column
+        names (``role.feature``).
 
     Raises
     ------
     InputError
-        No feature is selected although the table has some.
+        The table has features, but none is selected.
     """
     pairs = table.pairs
     X, described = pair_inputs(pairs, table.tasks, pair_features=table.pair_features)
@@ -122,16 +121,16 @@ def build_metadataset(table: OutcomeTable, features: str = "all") -> MetaDataset
 def pair_inputs(
     pairs: pd.DataFrame, tasks: pd.DataFrame, *, pair_features: tuple[str, ...] = ()
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The target's features, the source's, and their ratio, beside the features of the pair itself.
+    """Return the features of target and source, their ratio, and the features of the pair.
 
     Parameters
     ----------
     pairs : DataFrame
-        Columns ``source``, ``target`` and those named in `pair_features`; ``setting`` if there are several.
+        Columns ``source``, ``target`` and those of `pair_features`; ``setting`` if there are several.
     tasks : DataFrame
-        One row a task, one column a feature.
-    pair_features
-        Columns of `pairs` to take over.
+        One row per task, one column per feature.
+    pair_features : tuple of str
+        Columns of `pairs` that are features.
 
     Returns
     -------
@@ -175,7 +174,7 @@ def _rows_of(tasks: pd.DataFrame, names: pd.Series) -> FloatArray:
 
 
 def feature_group(feature: str) -> str:
-    """``curve``, ``embedding``, ``transferability`` or ``data``, by the feature's name.
+    """Return the group of a feature by its name: ``curve``, ``embedding``, ``transferability`` or ``data``.
 
     Examples
     --------
@@ -193,21 +192,21 @@ def feature_group(feature: str) -> str:
 
 
 def similarity_table(pairs: pd.DataFrame, vectors: Mapping[str, Vectors]) -> pd.DataFrame:
-    """Similarities of the vectors of the tasks in pairs, each target's sources ranked among themselves.
+    """Return similarities of task vectors for pairs, with fused ranks among the sources of each target.
 
     Parameters
     ----------
     pairs : DataFrame
-        Columns ``source`` and ``target``; a pair may stand there more than once.
+        Columns ``source`` and ``target``; a pair may occur more than once.
     vectors
-        Of every task: name of a vector to array, see `features.similarity`.
+        Of every task: name of a vector to array, see `features.vectors.similarities`.
 
     Returns
     -------
     DataFrame
-        One row a pair, columns ``source``, ``target``, ``mean_KIND``, ``centred_KIND`` and ``rrf_KIND`` for every
-        kind of vector, ``rrf_all``, ``rrf_centred``, and ``rrf_text_task``: the fusion of TextEmb's ranking with
-        TaskEmb's (Vu et al. 2020).
+        One row per pair: ``source``, ``target``, ``mean_KIND``, ``centred_KIND`` and ``rrf_KIND`` for every kind of
+        vector, ``rrf_all``, ``rrf_centred``, and ``rrf_text_task``, the fusion of the rankings by TextEmb and
+        TaskEmb (Vu et al. 2020).
 
     Raises
     ------
@@ -232,7 +231,7 @@ def similarity_table(pairs: pd.DataFrame, vectors: Mapping[str, Vectors]) -> pd.
 
 
 def with_similarities(table: OutcomeTable, vectors: Mapping[str, Vectors]) -> OutcomeTable:
-    """The table with the similarities of its tasks' vectors (`similarity_table`) as further pair features.
+    """Return the table with `similarity_table` as further pair features.
 
     Raises
     ------
@@ -251,7 +250,7 @@ def with_similarities(table: OutcomeTable, vectors: Mapping[str, Vectors]) -> Ou
 
 
 def ablation_sets(table: OutcomeTable) -> tuple[str, ...]:
-    """``all``, every group of features that a table has alone, and everything but each: names of feature sets."""
+    """Return the feature sets of an ablation: ``all``, every group in the table, and all but each group."""
     described = build_metadataset(table).features
     groups = [name for name in (*GROUPS, *_vector_kinds(described)) if name != "embedding"]
     groups = [name for name in groups if _wanted(described, name, {}).any()]
@@ -261,21 +260,21 @@ def ablation_sets(table: OutcomeTable) -> tuple[str, ...]:
 def select_features(
     described: pd.DataFrame, features: str, feature_sets: Mapping[str, tuple[str, ...]] | None = None
 ) -> list[str]:
-    """Columns of a feature set (see `build_metadataset`)."""
+    """Return the columns of a feature set (see `build_metadataset`)."""
     named = dict(feature_sets or {})
     wanted = _wanted(described, features, named)
     if wanted.any() or (features == "all" and described.empty):
         return described.loc[wanted, "column"].tolist()
     valid = ["all", *named, *described["group"].unique(), *_vector_kinds(described)]
-    asked = features.removeprefix(ALL_BUT)
+    name = features.removeprefix(ALL_BUT)
     raise InputError(
-        f"no feature matches '{asked}' (sets: {', '.join(dict.fromkeys(valid))}; {ALL_BUT} before one; or a regular"
-        f" expression over columns such as {', '.join(described['column'][:3])}){nearest(asked, valid)}"
+        f"no feature matches '{name}' (sets: {', '.join(dict.fromkeys(valid))}; {ALL_BUT} before one; or a regular"
+        f" expression over columns such as {', '.join(described['column'][:3])}){nearest(name, valid)}"
     )
 
 
 def _wanted(described: pd.DataFrame, features: str, named: Mapping[str, tuple[str, ...]]) -> pd.Series:
-    """Which of the features a set has; none where a set that is to be left out has none."""
+    """Return the mask of the features in a set; empty if a set to be left out is empty."""
     kinds = _vector_kinds(described)
     if features in named:
         wanted = described["feature"].isin(named[features])
@@ -291,7 +290,7 @@ def _wanted(described: pd.DataFrame, features: str, named: Mapping[str, tuple[st
         left_out = _wanted(described, name, named)
         if not left_out.any():
             return left_out
-        if name in kinds:  # what is fused of several kinds goes with each of them
+        if name in kinds:  # features that fuse several kinds are left out with each of them
             of_one = pd.concat([_wanted(described, kind, {}) for kind in kinds], axis=1).any(axis=1)
             left_out |= (described["group"] == "embedding") & ~of_one
         return _wanted(described, "all", named) & ~left_out
@@ -304,6 +303,6 @@ def _wanted(described: pd.DataFrame, features: str, named: Mapping[str, tuple[st
 
 
 def _vector_kinds(described: pd.DataFrame) -> list[str]:
-    """The kinds of task vectors whose similarities are among the features."""
+    """Return the kinds of task vectors whose similarities are among the features."""
     names = described.loc[described["group"] == "embedding", "feature"]
     return [str(name).removeprefix("mean_") for name in names if str(name).startswith("mean_")]

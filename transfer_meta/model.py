@@ -1,6 +1,6 @@
-"""A fitted predictor as a folder of plain files: JSON, LightGBM's text format and a table of tasks.
+"""Fitted predictors saved as folders of plain files: JSON, LightGBM's text format and a table of tasks.
 
-Nothing in it is code, and nothing is unpickled: whoever loads a folder gets numbers or one clear error.
+Nothing is unpickled or executed on loading.
 """
 
 from __future__ import annotations
@@ -16,30 +16,35 @@ import pandas as pd
 
 from transfer_meta._version import __version__
 from transfer_meta.errors import InputError
-from transfer_meta.evaluation.benchmark import DEFAULT_PROTOCOL, BenchmarkSettings, benchmark
+from transfer_meta.evaluation.benchmark import benchmark
+from transfer_meta.evaluation.benchmark_settings import BenchmarkSettings
 from transfer_meta.evaluation.pair_values import ranking_groups, seed_weights, training_values
+from transfer_meta.evaluation.splits import DEFAULT_PROTOCOL
 from transfer_meta.files import atomic_folder, digest
 from transfer_meta.metadataset import build_metadataset, pair_inputs
 from transfer_meta.outcomes.tables import OutcomeTable
 from transfer_meta.predictors import PREDICTORS, TransferPredictor, make_predictor
+from transfer_meta.records import ID_COLUMNS
 
 MODEL_FORMAT = 1
 """Version of the folder's layout; a folder of another version is refused."""
+
 CARD_METRICS = ("accuracy", "f1", "auroc_within_target", "brier", "spearman", "ndcg", "regret@3")
+"""Metrics of the benchmark whose figures the card holds."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A fitted predictor with what it needs to predict for pairs of names.
+    """A fitted predictor with the features of its tasks.
 
     Parameters
     ----------
-    predictor
+    predictor : TransferPredictor
         Fitted.
     tasks : DataFrame
-        Features of the tasks it knows, one row a task.
+        Features of the known tasks, one row per task.
     card : mapping
-        Predictor, columns, data digest, version and the figures of the protocol it was judged by.
+        Name of the predictor, columns, digest of the data, version, and figures of a benchmark.
     """
 
     predictor: TransferPredictor
@@ -47,20 +52,20 @@ class Model:
     card: Mapping[str, Any]
 
     def predict(self, pairs: pd.DataFrame, *, tasks: pd.DataFrame | None = None) -> pd.DataFrame:
-        """Probability that the source helps and expected gain, for each pair.
+        """Return the probability that the source helps and the expected gain of each pair.
 
         Parameters
         ----------
         pairs : DataFrame
-            Columns ``source``, ``target`` and the pair features that the model was fitted with.
+            Columns ``source``, ``target`` and the pair features seen in the fit.
         tasks : DataFrame, optional
-            Features of further tasks, one row a task; they take precedence over the model's own.
+            Features of further tasks, one row per task; they take precedence over those of the model.
 
         Returns
         -------
         DataFrame
-            ``source``, ``target``, ``probability``, ``expected_gain`` (a fraction).  For a model of scores without
-            baselines ``ranking`` in their place.
+            ``source``, ``target``, ``probability`` and ``expected_gain`` (a fraction); for a model of scores
+            without baselines ``source``, ``target`` and ``ranking``.
 
         Raises
         ------
@@ -93,14 +98,15 @@ def fit_model(
 
     Parameters
     ----------
-    table
-        Outcomes.
-    predictor, features
-        Key of `PREDICTORS` and a feature set.
+    table : OutcomeTable
+    predictor : str
+        Key of `PREDICTORS`.
+    features : str
+        Feature set, see `build_metadataset`.
     seed : int
         Seed of the fit.
     judge : bool
-        Whether to run the leave-one-target-out benchmark for the card.
+        Whether to run the leave-one-target-out benchmark for the figures of the card.
     """
     data = build_metadataset(table, features)
     fitted = make_predictor(predictor, random_state=seed)
@@ -128,14 +134,14 @@ def fit_model(
         "dataset": table.name,
         "data_digest": table.digest,
         "n_pairs": len(data.X),
-        "protocol": DEFAULT_PROTOCOL,
+        "protocol": DEFAULT_PROTOCOL.name,
         "figures": {k: None if np.isnan(v) else round(v, 6) for k, v in figures.items()},
     }
     return Model(predictor=fitted, tasks=table.tasks, card=card)
 
 
 def save_model(model: Model, folder: str | Path) -> None:
-    """Write a model as ``card.json``, ``state.json``, ``tasks.csv`` and LightGBM text; whole or not at all."""
+    """Write ``card.json``, ``state.json``, ``tasks.csv`` and boosters as text; all files or none."""
     with atomic_folder(folder) as temporary:
         boosters: list[str] = []
         state = json.dumps(_encode(_state(model.predictor), boosters), allow_nan=True)
@@ -148,7 +154,7 @@ def save_model(model: Model, folder: str | Path) -> None:
 
 
 def load_model(folder: str | Path) -> Model:
-    """Read what `save_model` wrote, after checking version, digests and columns.
+    """Read a folder written by `save_model`, checking version, digests and columns.
 
     Raises
     ------
@@ -181,35 +187,29 @@ def load_model(folder: str | Path) -> Model:
         tasks = tasks.set_index("task") if "task" in tasks else pd.DataFrame()
         predictor = make_predictor(card["predictor"])
         _restore(predictor, _decode(json.loads(files["state.json"]), files))
-        model = Model(predictor=predictor, tasks=tasks, card=card)
-        _check_columns(model, folder)
+        expected = getattr(predictor, "feature_names_in_", None)
+        columns = [c for c in card["columns"] if c not in ID_COLUMNS]
+        if expected is not None and list(expected) != columns:
+            raise InputError(f"the model in '{folder}' was fitted on other columns than its card says")
     except InputError:
         raise
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"the model in '{folder}' is corrupt: {type(error).__name__}: {error}"
         ) from error
-    return model
-
-
-def _check_columns(model: Model, folder: Path) -> None:
-    expected = getattr(model.predictor, "feature_names_in_", None)
-    columns = [c for c in model.card["columns"] if c not in ("setting", "source", "target")]
-    if expected is not None and list(expected) != columns:
-        raise InputError(f"the model in '{folder}' was fitted on other columns than its card says")
+    return Model(predictor=predictor, tasks=tasks, card=card)
 
 
 def _state(predictor: TransferPredictor) -> dict[str, Any]:
-    """The settings and what `fit` left."""
-    settings = predictor.get_params(deep=False)
-    return {k: v for k, v in vars(predictor).items() if k.endswith("_") or k in settings}
+    """Return the constructor parameters and the attributes set by `fit`."""
+    parameters = predictor.get_params(deep=False)
+    return {k: v for k, v in vars(predictor).items() if k.endswith("_") or k in parameters}
 
 
 def _restore(predictor: TransferPredictor, state: dict[str, Any]) -> None:
     for name, value in state.items():
         current = getattr(predictor, name, None)
         if isinstance(value, dict) and "__predictor__" in value:
-            # A predictor inside another one is made by class from the closed list of those that can be saved.
             current = _by_class(value["__predictor__"]) if current is None else current
             _restore(current, value["state"])
             value = current
@@ -217,6 +217,7 @@ def _restore(predictor: TransferPredictor, state: dict[str, Any]) -> None:
 
 
 def _by_class(name: str) -> TransferPredictor:
+    """Return a new predictor of a class in `PREDICTORS`, or of one nested in their parameters."""
     for make in PREDICTORS.values():
         predictor = make()
         inner = predictor.get_params(deep=False).values()

@@ -1,4 +1,4 @@
-"""What a row of the store says of where it was made: the machine, the versions, the commit of the code."""
+"""Provenance of a run: the machine, the package versions, the commit of the code."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-# The packages that decide what a run gives.
-PACKAGES = ("transfer-meta", "torch", "transformers", "tokenizers", "numpy")
+RECORDED_PACKAGES = ("transfer-meta", "torch", "transformers", "tokenizers", "numpy")
+"""Packages whose versions affect the result of a run."""
 
 
 def host() -> str:
-    """Name of this machine, as far as process ids mean the same: containers have their own."""
+    """Return a name for this machine that includes its process namespace: containers have their own process ids."""
     try:
         namespace = os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -23,7 +23,7 @@ def host() -> str:
 
 
 def is_alive(process: int) -> bool:
-    """Whether a process of this machine is there."""
+    """Return whether a process of this machine exists."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -34,9 +34,9 @@ def is_alive(process: int) -> bool:
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide a run's result; "" where one is missing."""
+    """Return the versions of Python and of `RECORDED_PACKAGES`; "" for a missing one."""
     found = {"python": platform.python_version()}
-    for name in PACKAGES:
+    for name in RECORDED_PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -45,7 +45,7 @@ def package_versions() -> dict[str, str]:
 
 
 def code_commit() -> str | None:
-    """The commit of the code that runs, with ``-dirty`` where files differ from it; None outside git."""
+    """Return the commit of the running code, with ``-dirty`` if files differ from it; None outside git."""
     folder = Path(__file__).parent
     command = [
         "git",

@@ -1,7 +1,7 @@
-"""The records that the rooms of this package hand to one another.
+"""Records exchanged between the subpackages.
 
-A *target* is the task one cares about; a *source* is a task trained on beside it or before it.  Scores
-are on 0-1.  The gain of an outcome is defined here and nowhere else.
+A *target* is the task of interest; a *source* is a task trained on before it or beside it.  Scores are on 0-1.  The
+gain of an outcome is defined here and nowhere else.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ NameArray = NDArray[np.object_]
 """Names of tasks or settings."""
 
 OnProgress = Callable[[int, int], None]
-"""Called with the number of items done and of all items."""
+"""Called with the number of items done and the total."""
 
 Tell = Callable[[str], None]
 """Called with one line for the user."""
 
 ID_COLUMNS = ("setting", "source", "target")
-"""The columns that say which pair a row is about; every other column of a predictor's input is a feature."""
+"""Columns that identify a pair; every other column of a predictor's input is a feature."""
 
 
 class TaskType(StrEnum):
-    """What a model has to put out for an example."""
+    """Types of tasks, by what a model outputs for an example."""
 
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
@@ -42,7 +42,7 @@ class TaskType(StrEnum):
 
 
 class Answer(NamedTuple):
-    """One gold answer of span question answering: its text and its first character in the context."""
+    """One gold answer of span question answering: its text and the offset of its first character in the context."""
 
     text: str
     start: int
@@ -57,17 +57,17 @@ class Example(NamedTuple):
     Parameters
     ----------
     text : str
-        The text; the question of question answering; the context of multiple choice.
-    label
-        ``str`` class of classification, ``float`` of regression, one ``str`` a token of token
-        classification, the gold `Answer` s of question answering (empty: no answer), the ``int`` index of the
-        right choice of multiple choice, or None where there is no label.
+        The text; the question in question answering; the context in multiple choice.
+    label : str, float, int, tuple or None
+        ``str`` class in classification, ``float`` in regression, one ``str`` per token in token classification,
+        the gold `Answer` s in question answering (empty: no answer), the ``int`` index of the right choice in
+        multiple choice.
     text_pair : str or None
-        The second text of a pair; the context of question answering; the question of multiple choice.
+        The second text of a pair; the context in question answering; the question in multiple choice.
     choices : tuple of str
-        The choices of multiple choice, else empty.
+        The choices in multiple choice, else empty.
     tokens : tuple of str
-        The tokens of token classification (`text` is then the tokens joined by blanks), else empty.
+        The tokens in token classification (`text` is then the tokens joined by blanks), else empty.
     """
 
     text: str
@@ -78,13 +78,13 @@ class Example(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LearningCurve:
-    """The loss of one training run, and what was measured on a dev split beside it.
+class CurveLog:
+    """Records of a training log in the order they were written, aborted starts included.
 
     Parameters
     ----------
     steps, losses : array of shape (n,)
-        Update steps, strictly increasing, and the training loss at each (nats, mean per example).
+        Update steps and the training loss at each (nats, mean per example).
     dev_steps, dev_losses, dev_scores : array of shape (m,)
         The same for the dev split; scores on 0-1, NaN where a value was not measured.
     """
@@ -94,6 +94,17 @@ class LearningCurve:
     dev_steps: FloatArray = field(default_factory=lambda: np.empty(0))
     dev_losses: FloatArray = field(default_factory=lambda: np.empty(0))
     dev_scores: FloatArray = field(default_factory=lambda: np.empty(0))
+
+    def up_to(self, step: float) -> CurveLog:
+        """Return the log up to and including a step."""
+        early, dev_early = self.steps <= step, self.dev_steps <= step
+        dev = (values[dev_early] for values in (self.dev_steps, self.dev_losses, self.dev_scores))
+        return CurveLog(self.steps[early], self.losses[early], *dev)
+
+
+@dataclass(frozen=True)
+class LearningCurve(CurveLog):
+    """Training loss of one run at strictly increasing steps; raises ValueError for other arrays."""
 
     def __post_init__(self) -> None:
         if self.steps.shape != self.losses.shape or self.steps.ndim != 1:
@@ -106,27 +117,27 @@ class LearningCurve:
 
 @dataclass(frozen=True)
 class TaskProfile:
-    """What is known of one task before any transfer: named numbers and vectors.
+    """Description of one task: named features and vectors.
 
     Parameters
     ----------
-    name, type
-        The task and its `TaskType`.
+    name : str
+    type : TaskType
     features : mapping of str to float
-        Named numbers; NaN where a feature could not be computed.
+        NaN where a feature could not be computed.
     missing : mapping of str to str
-        For each NaN feature the reason.
+        The reason for each NaN.
     vectors : mapping of str to array
         Task vectors by kind, each of shape (d,).
     digest : str
         Digest of the task's content.
     settings : mapping
-        The settings that the features depend on.
+        Settings that the features depend on.
     notes : tuple of str
-        What was odd about the task's files and was put right.
+        Defects of the task's files that were repaired.
     sketches : mapping of str to array
-        Counts of words, labels and examples by hash, for the features of pairs (`features.sketches`); too
-        bulky for `to_json`, which leaves them out.
+        Counts of words, labels and examples by hash, for the features of pairs (see `features.text.text_hashes`).
+        `to_json` leaves them out.
     """
 
     name: str
@@ -140,7 +151,7 @@ class TaskProfile:
     sketches: Mapping[str, NDArray[Any]] = field(default_factory=dict, repr=False)
 
     def to_json(self) -> str:
-        """The profile as one JSON object; NaN as null."""
+        """Return the profile as a JSON object; NaN as null."""
         return json.dumps(
             {
                 "name": self.name,
@@ -157,7 +168,7 @@ class TaskProfile:
 
     @classmethod
     def from_json(cls, text: str) -> TaskProfile:
-        """The profile that `to_json` wrote."""
+        """Read a profile that `to_json` wrote."""
         data = json.loads(text)
         return cls(
             name=data["name"],
@@ -172,9 +183,9 @@ class TaskProfile:
 
 
 def relative_gain(score: Any, baseline: Any) -> Any:
-    """Gain of a transfer as a fraction of the baseline: (score - baseline) / baseline.
+    """Return the gain as a fraction of the baseline: (score - baseline) / baseline.
 
-    Works on numbers, arrays and pandas columns.  A baseline of zero has no relative gain: NaN.
+    Accepts numbers, arrays and pandas columns.  The gain over a baseline of zero is NaN.
 
     Examples
     --------
@@ -184,6 +195,17 @@ def relative_gain(score: Any, baseline: Any) -> Any:
     baseline = np.where(np.asarray(baseline, dtype=float) == 0, np.nan, baseline)
     gain = (np.asarray(score, dtype=float) - baseline) / baseline
     return float(gain) if np.ndim(gain) == 0 else gain
+
+
+def signed_log(values: FloatArray) -> FloatArray:
+    """Return sign(x) · ln(1 + |x|), a logarithmic scale that is defined for negative numbers too.
+
+    Examples
+    --------
+    >>> signed_log(np.array([-99.0, 0.0, 99.0])).round(3).tolist()
+    [-4.605, 0.0, 4.605]
+    """
+    return np.sign(values) * np.log1p(np.abs(values))
 
 
 @dataclass(frozen=True)
@@ -222,5 +244,5 @@ class Outcome:
 
     @property
     def absolute_gain(self) -> float:
-        """Score points gained, on 0-1."""
+        """Gain in score points, on 0-1."""
         return self.score - self.baseline

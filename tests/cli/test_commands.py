@@ -10,7 +10,7 @@ import pytest
 from transfer_meta.cli.app import main
 
 NAME = "bingel-soegaard-2017"
-CHEAP = ["--predictors", "always-gain,logistic", "--repeats", "2", "--workers", "1"]
+CHEAP = ["--predictors", "always-gain,logistic", "--workers", "1"]
 
 
 def test_outcomes_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,7 +23,9 @@ def test_outcomes_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
 def test_benchmark_prints_a_table_or_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["benchmark", NAME, *CHEAP]) == 0
     assert "always-gain" in capsys.readouterr().out
-    assert main(["benchmark", NAME, "--protocol", "pairs-5fold", *CHEAP, "--json"]) == 0
+    assert (
+        main(["benchmark", NAME, "--protocol", "pairs-5fold", "--repeats", "2", *CHEAP, "--json"]) == 0
+    )
     out = capsys.readouterr().out
     rows = json.loads(out)["rows"]
     assert {"predictor", "features", "metric", "value", "std", "ci_low", "ci_high", "n"} == set(rows[0])
@@ -61,7 +63,7 @@ def test_fit_then_predict(tmp_path: Path, capsys: pytest.CaptureFixture[str], pr
     ("arguments", "message"),
     [
         (["benchmark", "bingel-sogaard"], "did you mean 'bingel-soegaard-2017'"),
-        (["benchmark", "missing.csv"], "no such file: 'missing.csv'"),
+        (["benchmark", "missing.csv"], "missing.csv: no such file"),
         (["benchmark", NAME, "--protocol", "pairs-5-fold"], "did you mean 'pairs-5fold'"),
         (["benchmark", NAME, "--predictors", "logisitc"], "did you mean 'logistic'"),
         (["benchmark", NAME, "--metrics", "acuracy"], "did you mean 'accuracy'"),
@@ -69,6 +71,18 @@ def test_fit_then_predict(tmp_path: Path, capsys: pytest.CaptureFixture[str], pr
         (["benchmark", NAME, "--features", "nothing_like_it"], "no feature matches"),
         (["benchmark", NAME, "--reps", "3"], "--reps"),
         (["benchmark"], "Missing argument"),
+        (
+            ["benchmark", NAME, *CHEAP, "--repeats", "2"],
+            "--repeats has no effect under leave-one-target",
+        ),
+        (
+            ["benchmark", NAME, "--predictors", "random", "--features", "data"],
+            "--features has no effect on these predictors",
+        ),
+        (["fit", NAME, "--out", "m", "--recommender", "--seed", "1"], "--seed has no effect with"),
+        (["profile", "a.csv", "--dev-score", "f1"], "--dev-score has no effect without --curve"),
+        (["runs", "plan", "p.toml", "--list", "--json"], "--list has no effect with --json"),
+        (["runs", "status", "--watch", "--json"], "--json has no effect with --watch"),
         (["predict", "nowhere", "p.csv"], "no model in 'nowhere'"),
         (["fit", NAME, "--out", "/dev/null/m"], "cannot write"),
         (["benchmrk"], "benchmrk"),

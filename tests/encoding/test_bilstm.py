@@ -65,12 +65,12 @@ def test_a_words_vector_does_not_depend_on_the_other_words() -> None:
 
 
 def test_a_later_run_keeps_the_vectors_and_adds_its_words(tmp_path: Path) -> None:
-    first = load_encoder("bilstm", words=["a", "b"])
+    first = load_encoder("bilstm", texts=["a b"])
     with torch.no_grad():
         for weight in first.model.parameters():
             weight += 0.5
     save_encoder(first, tmp_path / "e.safetensors")
-    second = load_encoder("bilstm", words=["b", "c"], start=tmp_path / "e.safetensors")
+    second = load_encoder("bilstm", texts=["b c"], start=tmp_path / "e.safetensors")
     assert set(second.words) >= {"a", "b", "c"}
     for word in ("a", "b"):
         vectors = [e.model.words.weight[e.words.index(word)] for e in (first, second)]

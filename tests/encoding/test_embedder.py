@@ -10,13 +10,15 @@ from tiny_tasks import ALL_TYPES, EXAMPLES, tiny
 
 from transfer_meta.encoding.embedder import ENCODER_KINDS, Embedder, EmbedSettings, centroid_mean
 from transfer_meta.encoding.encoders import load_encoder, save_encoder
-from transfer_meta.encoding.frozen_features import LabelledVectors, Reading
+from transfer_meta.encoding.encoding_settings import EncodingSettings
+from transfer_meta.encoding.frozen_features import LabelledVectors
 from transfer_meta.encoding.taskemb import FisherSettings
 from transfer_meta.errors import InputError
 from transfer_meta.features.vectors.similarities import cosine
 from transfer_meta.records import Example, TaskType
 from transfer_meta.runs.store.run_store import Store
 from transfer_meta.tasks import Task
+from transfer_meta.tasks.subsets import draw_examples
 
 EMBEDDER = Embedder("random:2x32")
 
@@ -54,9 +56,12 @@ def test_a_description_is_asked_for() -> None:
     assert "has no description" in result.missing["descemb"]
 
 
-def test_only_the_first_examples_count() -> None:
+def test_examples_are_drawn() -> None:
     task = tiny(TaskType.CLASSIFICATION)
-    short = replace(task, splits={"train": EXAMPLES[task.type][:2]})
+    drawn, size = draw_examples(task, "train", 2)
+    assert len(drawn) == 2 < size
+    assert drawn != EXAMPLES[task.type][:2]
+    short = replace(task, splits={"train": drawn})
     limited = Embedder("random:2x32", EmbedSettings(max_examples=2))
     for kind in ("textemb", "taskemb", "classemb"):
         a, b = limited.embed(task, [kind]).vectors, EMBEDDER.embed(short, [kind]).vectors
@@ -121,10 +126,10 @@ def test_stored_vectors_are_found_by_content(tmp_path: Path, monkeypatch: pytest
     assert computed(again, replace(task, description="Another.")) == {"descemb"}
     fisher = EmbedSettings(fisher=FisherSettings("theoretical"))
     assert computed(Embedder("random:2x32", fisher, store=store), task) == {"taskemb"}
-    length = EmbedSettings(reading=Reading(max_length=64))
+    length = EmbedSettings(encoding=EncodingSettings(max_length=64))
     assert computed(Embedder("random:2x32", length, store=store), task) == set(kinds)
     # How much is read at once decides nothing.
-    memory = EmbedSettings(reading=Reading(max_tokens=64))
+    memory = EmbedSettings(encoding=EncodingSettings(max_tokens=64))
     assert computed(Embedder("random:2x32", memory, store=store), task) == set()
     assert computed(Embedder("random:1x32", store=store), task) == set(kinds)
 

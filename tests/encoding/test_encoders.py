@@ -6,7 +6,12 @@ import pytest
 import torch
 
 from transfer_meta.encoding import encoders
-from transfer_meta.encoding.encoders import encoder_revision, load_encoder, save_encoder
+from transfer_meta.encoding.encoders import (
+    encoder_revision,
+    is_bilstm,
+    load_encoder,
+    save_encoder,
+)
 from transfer_meta.errors import InputError, RunFailed
 
 
@@ -19,13 +24,18 @@ def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
 @pytest.mark.parametrize("name", ["random:2x16", "bilstm"])
 def test_random_encoders_are_the_same_every_time(name: str) -> None:
     torch.manual_seed(1)
-    first = load_encoder(name, words=["a", "b"])
+    first = load_encoder(name, texts=["a b"])
     state = torch.get_rng_state()
     torch.manual_seed(2)
-    assert same(first.model, load_encoder(name, words=["a", "b"]).model)
+    assert same(first.model, load_encoder(name, texts=["a b"]).model)
     torch.manual_seed(1)
-    load_encoder(name, words=["a", "b"])
+    load_encoder(name, texts=["a b"])
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_bilstms_are_told_by_name() -> None:
+    assert all(map(is_bilstm, ("bilstm", "bilstm:glove.txt")))
+    assert not any(map(is_bilstm, ("bilstm2", "random:bilstm", "offline")))
 
 
 def test_a_folder_loads(tiny: str) -> None:
@@ -40,7 +50,7 @@ def test_a_folder_loads(tiny: str) -> None:
 @pytest.mark.parametrize("padding", [0, 3])
 def test_vectors_do_not_depend_on_padding(tiny: str, padding: int) -> None:
     for name in (tiny, "bilstm", "random:1x16"):
-        encoder = load_encoder(name, words=["good", "bad"])
+        encoder = load_encoder(name, texts=["good bad"])
         encoder.model.eval()
         ids = torch.tensor([[1, 4, 5, 2]])
         types = torch.zeros_like(ids)

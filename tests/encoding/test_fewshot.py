@@ -8,8 +8,9 @@ import torch
 from tiny_tasks import ALL_TYPES, EXAMPLES, tiny
 
 from transfer_meta.encoding.encoders import load_encoder
+from transfer_meta.encoding.encoding_settings import EncodingSettings
 from transfer_meta.encoding.fewshot import FewShot, class_probabilities, few_shot_loss
-from transfer_meta.encoding.frozen_features import Reading, labelled_vectors
+from transfer_meta.encoding.frozen_features import labelled_vectors
 from transfer_meta.encoding.taskemb import fit_head
 from transfer_meta.errors import InputError
 from transfer_meta.features.scores.transferability_scores import transferability_scores
@@ -51,8 +52,8 @@ def test_bad_settings() -> None:
 @pytest.mark.parametrize("source", ALL_TYPES)
 @pytest.mark.parametrize("target", ALL_TYPES)
 def test_every_score_for_every_pair_of_types_or_why_not(source: TaskType, target: TaskType) -> None:
-    fitted = fit_head(ENCODER, tiny(source), Reading(), steps=5)
-    labelled = labelled_vectors(ENCODER, tiny(target), Reading())
+    fitted = fit_head(ENCODER, tiny(source), EncodingSettings(), steps=5)
+    labelled = labelled_vectors(ENCODER, tiny(target), EncodingSettings())
     chances = class_probabilities(fitted, labelled.vectors)
     has_classes = source in (TaskType.CLASSIFICATION, TaskType.TOKEN_CLASSIFICATION)
     assert (chances is not None) == has_classes

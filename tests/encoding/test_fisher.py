@@ -9,8 +9,9 @@ from tiny_tasks import ALL_TYPES, EXAMPLES, tiny
 from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel, GPT2Config, GPT2Model
 
 from transfer_meta.encoding.batching import Batcher, EncodedBatch
+from transfer_meta.encoding.encoder import Encoder
 from transfer_meta.encoding.encoder_parts import find_parts
-from transfer_meta.encoding.encoders import Encoder, load_encoder
+from transfer_meta.encoding.encoders import load_encoder
 from transfer_meta.encoding.fisher import Forward, diagonal_fisher
 from transfer_meta.encoding.heads import Head, build_head
 from transfer_meta.encoding.likelihood import log_likelihood
@@ -32,7 +33,7 @@ class Setting:
         )
         self.batcher = Batcher(type, encoded, pad=0, device=torch.device("cpu"))
         torch.manual_seed(0)
-        self.head: Head = build_head(type, 32, labels=len(labels), mean=0.0, deviation=1.0)
+        self.head: Head = build_head(type, 32, labels=len(labels), targets=np.array([-1.0, 1.0]))
         self.head.eval()
 
     def run(self, batch: EncodedBatch) -> torch.Tensor:

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 import torch
 
+from transfer_meta.encoding.encoder import Encoder
 from transfer_meta.encoding.encoder_parts import find_parts
-from transfer_meta.encoding.encoders import Encoder, load_encoder
-from transfer_meta.encoding.frozen_features import Reading
+from transfer_meta.encoding.encoders import load_encoder
+from transfer_meta.encoding.encoding_settings import EncodingSettings
 from transfer_meta.encoding.likelihood import log_likelihood
 from transfer_meta.encoding.taskemb import FisherSettings, fisher_of_head, fit_head
 from transfer_meta.records import TaskType
 from transfer_meta.tasks.resolve import resolve_tasks
 
-READING = Reading(max_length=64)
+READING = EncodingSettings(max_length=64)
 TASKS = [
     "sst2", "mpqa", "trec", "cola", "stsb", "rte", "mrpc", "wic", "boolq", "copa", "squad", "ewt_upos", "wnut17",
 ]  # fmt: skip

@@ -6,12 +6,13 @@ import torch
 from tiny_tasks import ALL_TYPES, CONTEXT, EXAMPLES, tiny
 
 from transfer_meta.encoding.encoders import load_encoder
-from transfer_meta.encoding.frozen_features import Reading, labelled_vectors, text_vectors
+from transfer_meta.encoding.encoding_settings import EncodingSettings
+from transfer_meta.encoding.frozen_features import labelled_vectors, text_vectors
 from transfer_meta.records import Example, TaskType
 from transfer_meta.tasks import Task
 
 ENCODER = load_encoder("random:2x32")
-READING = Reading()
+READING = EncodingSettings()
 
 
 def slow_mean(first: str, second: str) -> np.ndarray:
@@ -51,7 +52,7 @@ def test_windows_are_averaged_within_their_example() -> None:
 def test_memory_bound_and_missing_labels_change_nothing(type: TaskType) -> None:
     vectors = text_vectors(ENCODER, tiny(type), READING)
     np.testing.assert_allclose(
-        text_vectors(ENCODER, tiny(type), Reading(max_tokens=1)), vectors, atol=2e-6
+        text_vectors(ENCODER, tiny(type), EncodingSettings(max_tokens=1)), vectors, atol=2e-6
     )
     bare = Task.from_iterable("b", type, {"train": [e._replace(label=None) for e in EXAMPLES[type]]})
     np.testing.assert_array_equal(text_vectors(ENCODER, bare, READING), vectors)

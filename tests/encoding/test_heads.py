@@ -21,7 +21,7 @@ def make(type: TaskType) -> tuple[Head, EncodedBatch, torch.Tensor]:
     encoded = encode(type, examples, TOKENIZER, labels=LABELS, max_length=64, stride=8)
     batch = Batcher(type, encoded, pad=0, device=torch.device("cpu")).batch(np.arange(5))
     torch.manual_seed(0)
-    head = build_head(type, WIDTH, labels=len(LABELS), mean=3.0, deviation=2.0).eval()
+    head = build_head(type, WIDTH, labels=len(LABELS), targets=np.array([1.0, 5.0])).eval()
     return head, batch, torch.randn(*batch.ids.shape, WIDTH)
 
 
@@ -111,7 +111,7 @@ def test_losses_of_parts_add_up(type: TaskType) -> None:
     batcher = Batcher(type, encoded, pad=0, device=torch.device("cpu"))
     encoder = load_encoder("random:1x8")
     encoder.model.eval()
-    head = build_head(type, 8, labels=len(LABELS), mean=0, deviation=1).eval()
+    head = build_head(type, 8, labels=len(LABELS), targets=np.array([-1.0, 1.0])).eval()
 
     def loss(units: np.ndarray) -> float:
         batch = batcher.batch(units)

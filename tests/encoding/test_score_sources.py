@@ -11,8 +11,9 @@ from tiny_tasks import ALL_TYPES, EXAMPLES, tiny
 from toys import toy_task
 
 from transfer_meta.encoding.encoders import load_encoder, save_encoder
+from transfer_meta.encoding.encoding_settings import EncodingSettings
 from transfer_meta.encoding.fewshot import FewShot, class_probabilities, few_shot_loss
-from transfer_meta.encoding.frozen_features import Reading, labelled_vectors
+from transfer_meta.encoding.frozen_features import labelled_vectors
 from transfer_meta.encoding.score_sources import FEWSHOT, SCORES, ScoreSettings, score_sources
 from transfer_meta.encoding.taskemb import fit_head
 from transfer_meta.errors import InputError
@@ -86,12 +87,12 @@ def test_rows_are_the_scores_of_a_source_done_by_hand(checkpoint: Path) -> None:
     assert frame["checkpoint"].tolist() == ["", str(checkpoint)]
     for source, start in zip(sources, (None, checkpoint), strict=True):
         encoder = load_encoder(ENCODER, start=start)
-        labelled = labelled_vectors(encoder, target, Reading())
+        labelled = labelled_vectors(encoder, target, EncodingSettings())
         expected, missing = transferability_scores(
             labelled.vectors,
             labelled.labels,
             source_probabilities=class_probabilities(
-                fit_head(encoder, source, Reading(), steps=10), labelled.vectors
+                fit_head(encoder, source, EncodingSettings(), steps=10), labelled.vectors
             ),
         )
         assert missing == {}

@@ -7,14 +7,15 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from tiny_tasks import ALL_TYPES, EXAMPLES, tiny
 
 from transfer_meta.encoding.encoders import load_encoder
-from transfer_meta.encoding.frozen_features import Reading, labelled_vectors
+from transfer_meta.encoding.encoding_settings import EncodingSettings
+from transfer_meta.encoding.frozen_features import labelled_vectors
 from transfer_meta.encoding.taskemb import FisherSettings, fit_head, task_vectors
 from transfer_meta.errors import InputError, RunFailed
 from transfer_meta.records import Example, TaskType
 from transfer_meta.tasks import Task
 
 ENCODER = load_encoder("random:2x32")
-READING = Reading()
+READING = EncodingSettings()
 
 
 def distance(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> float:
@@ -58,7 +59,7 @@ def test_every_variant_of_every_type(type: TaskType, variant: str) -> None:
 @pytest.mark.parametrize("type", ALL_TYPES)
 def test_the_memory_bound_changes_nothing(type: TaskType) -> None:
     vectors = task_vectors(ENCODER, tiny(type), FisherSettings(), READING)
-    bounded = task_vectors(ENCODER, tiny(type), FisherSettings(), Reading(max_tokens=1))
+    bounded = task_vectors(ENCODER, tiny(type), FisherSettings(), EncodingSettings(max_tokens=1))
     # The head is fitted to sums of another order: its solver's tolerance shows.
     assert distance(bounded, vectors) < 1e-2
 

@@ -18,7 +18,7 @@ from transfer_meta.evaluation.comparisons import compare
 from transfer_meta.evaluation.metric_rows import target_values
 from transfer_meta.evaluation.metrics import METRICS
 from transfer_meta.metadataset import build_metadataset
-from transfer_meta.outcomes.gain_definition import apply_gain_definition
+from transfer_meta.outcomes.gain_definition import GAIN_DEFINITIONS, apply_gain_definition
 from transfer_meta.outcomes.tables import OutcomeTable, build_table, load_outcomes
 from transfer_meta.predictors import UNTUNED
 
@@ -283,13 +283,15 @@ def test_another_truth_is_learned_and_scored() -> None:
     settings = BenchmarkSettings(predictors=("source-popularity",), gain_definition="taskshop")
     by_option = benchmark(several_settings(), settings)
     by_hand = benchmark(
-        apply_gain_definition(several_settings(), "taskshop"),
+        apply_gain_definition(several_settings(), GAIN_DEFINITIONS["taskshop"]),
         BenchmarkSettings(predictors=("source-popularity",)),
     )
     pd.testing.assert_frame_equal(by_option.rows, by_hand.rows)
     pd.testing.assert_frame_equal(by_option.ceiling, by_hand.ceiling)
     assert not by_option.rows.equals(
-        benchmark(several_settings(), replace(settings, gain_definition="mean-gain")).rows
+        benchmark(
+            several_settings(), replace(settings, gain_definition=GAIN_DEFINITIONS["mean-gain"])
+        ).rows
     )
     with pytest.raises(InputError, match="needs gains"):
         benchmark(load_outcomes("talmor-berant-2019"), settings)

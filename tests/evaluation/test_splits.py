@@ -69,7 +69,7 @@ def test_repeats_are_shuffled_and_do_not_depend_on_each_other() -> None:
     assert folds(seed=1, repeat=3) == folds(seed=1, repeat=3)
     assert folds(seed=1, repeat=3) != folds(seed=1, repeat=4)
     assert folds(seed=1, repeat=3) != folds(seed=2, repeat=3)
-    assert [p.repeated for p in PROTOCOLS.values()] == [True, False, False, False]
+    assert [p.is_shuffled for p in PROTOCOLS.values()] == [True, False, False, False]
 
 
 @pytest.mark.parametrize(

@@ -273,7 +273,7 @@ def work_on_plan(make_engine: Callable[[argparse.Namespace, Any], Any]) -> int:
     """The command that the victims run; its engine is made from its options and the plan."""
     from fake_training import fake_facts
 
-    from transfer_meta.runs.checkpoints.folder import open_checkpoints
+    from transfer_meta.runs.checkpoints.open_checkpoints import open_checkpoints
     from transfer_meta.runs.driver import PlanDriver
     from transfer_meta.runs.plan import load_plan
     from transfer_meta.runs.store.run_store import Store
@@ -289,9 +289,9 @@ def work_on_plan(make_engine: Callable[[argparse.Namespace, Any], Any]) -> int:
     plan = load_plan(arguments.plan, encoder_facts=fake_facts)
     store = Store(os.environ["TRANSFER_META_STORE"], create=True)
     store.add(plan.runs)
-    folder = open_checkpoints(arguments.checkpoints)
+    checkpoints = open_checkpoints(arguments.checkpoints)
     tell = functools.partial(print, flush=True)
-    summary = PlanDriver(store, plan.stages, folder, make_engine(arguments, plan), tell=tell).run()
+    summary = PlanDriver(store, plan.stages, checkpoints, make_engine(arguments, plan), tell=tell).run()
     return 1 if summary.failed or summary.skipped else 0
 
 

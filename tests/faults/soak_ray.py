@@ -151,14 +151,14 @@ def work() -> int:
     """Do what ``transfer-meta run --engine ray`` does, with sleep in place of training."""
     from fake_training import fake_finetune
 
-    from transfer_meta.runs.checkpoints.folder import open_checkpoints
+    from transfer_meta.runs.checkpoints.open_checkpoints import open_checkpoints
     from transfer_meta.runs.ray_engine import RayEngine
     from transfer_meta.runs.ray_nodes import connect_ray
 
     def engine(arguments: argparse.Namespace, plan: Any) -> RayEngine:
         connect_ray(arguments.address)
-        folder = open_checkpoints(arguments.checkpoints)
-        return RayEngine(plan.task_sources, folder, finetune=fake_finetune)
+        checkpoints = open_checkpoints(arguments.checkpoints)
+        return RayEngine(plan.task_sources, checkpoints, finetune=fake_finetune)
 
     return kill.work_on_plan(engine)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 
-from transfer_meta.features.missing import MissingError, collect
+from transfer_meta.features.missing import MissingError, collect_features
 
 
 def test_one_failure_leaves_the_others() -> None:
@@ -12,7 +12,7 @@ def test_one_failure_leaves_the_others() -> None:
     def broken() -> list[float]:
         return [1 / 0]
 
-    values, missing = collect(
+    values, missing = collect_features(
         [
             (["a"], lambda: [1]),
             (["b", "c"], absent),

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 
 from transfer_meta.errors import InputError
-from transfer_meta.features.curves.curve_features import PERCENTS
-from transfer_meta.features.curves.curve_log import CurveLog
+from transfer_meta.features.curves.curve_features import CURVE_PERCENTS
 from transfer_meta.features.pair_features import pair_features
 from transfer_meta.features.task_profile import profile_task
 from transfer_meta.features.text import text_hashes
 from transfer_meta.features.text.vocabulary import Vocabulary
-from transfer_meta.records import Example, TaskProfile
+from transfer_meta.records import CurveLog, Example, TaskProfile
 from transfer_meta.tasks.task import Task
 
 STEPS = np.arange(10.0, 5001, 10)
@@ -75,7 +74,7 @@ def test_another_type_has_no_common_labels(target: TaskProfile) -> None:
     assert "pair.labels_jaccard" in row["missing"].split(",")
 
 
-def test_what_is_missing_is_said(target: TaskProfile) -> None:
+def test_missing_features_are_listed(target: TaskProfile) -> None:
     bare = dataclasses.replace(profile("bare", B), sketches={})
     rows = pair_features(sources=[profile("b", B), bare], target=target)
     first, second = (set(text.split(",")) for text in rows["missing"])
@@ -106,7 +105,7 @@ def test_contrasts_of_curves() -> None:
     target = profile("flat", A, curve=flat)
     sources = [profile("steep", B, curve=steep), profile("bare", C)]
     frame = pair_features(sources=sources, target=target)
-    for percent in PERCENTS:
+    for percent in CURVE_PERCENTS:
         for kind in ("slope", "relative_slope"):
             name = f"{kind}_{percent}"
             difference = target.features[name] - sources[0].features[name]

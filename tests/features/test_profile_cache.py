@@ -18,7 +18,7 @@ def profile() -> TaskProfile:
     return profile_task(Task.from_iterable("reviews", "classification", {"train": EXAMPLES}))
 
 
-def test_what_is_put_is_got(tmp_path: Path, profile: TaskProfile) -> None:
+def test_round_trip(tmp_path: Path, profile: TaskProfile) -> None:
     cache = ProfileCache(tmp_path)
     assert cache.get("abc") is None
     cache.put("abc", profile)
@@ -31,7 +31,7 @@ def test_what_is_put_is_got(tmp_path: Path, profile: TaskProfile) -> None:
         np.testing.assert_array_equal(array, profile.sketches[name])
 
 
-def test_broken_entries_are_told_and_left(tmp_path: Path, profile: TaskProfile) -> None:
+def test_broken_entries_give_a_warning(tmp_path: Path, profile: TaskProfile) -> None:
     told: list[str] = []
     cache = ProfileCache(tmp_path, tell=told.append)
     cache.put("abc", profile)
@@ -50,7 +50,7 @@ def test_broken_entries_are_told_and_left(tmp_path: Path, profile: TaskProfile) 
     assert all("broken cache entry" in line and "\n" not in line for line in told)
 
 
-def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, profile: TaskProfile) -> None:
+def test_an_unwritable_cache_gives_a_warning(tmp_path: Path, profile: TaskProfile) -> None:
     (tmp_path / "file").write_text("")
     told: list[str] = []
     ProfileCache(tmp_path / "file", tell=told.append).put("abc", profile)
@@ -66,7 +66,7 @@ def test_warnings_are_the_default(tmp_path: Path, profile: TaskProfile) -> None:
         assert cache.get("abc") is None
 
 
-def test_where_it_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.delenv("TRANSFER_META_CACHE", raising=False)

@@ -24,7 +24,7 @@ FILMS = profile("films", "a fine film", "no film at all", "a film", "the cast is
 WEATHER = profile("weather", "rain at noon", "a fine day", "no rain at all")
 
 
-def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
+def test_round_trip(tmp_path: Path) -> None:
     save_profile(tmp_path / "films.json", FILMS)
     read = load_profile(tmp_path / "films.json")
     assert read.to_json() == FILMS.to_json()

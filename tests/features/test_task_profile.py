@@ -9,12 +9,11 @@ import pytest
 
 from transfer_meta.errors import InputError
 from transfer_meta.features import task_profile as profile_module
-from transfer_meta.features.curves.curve_log import CurveLog
 from transfer_meta.features.profile_cache import ProfileCache
 from transfer_meta.features.task_profile import profile_task
 from transfer_meta.features.text.statistics import STATISTICS
 from transfer_meta.features.text.vocabulary import Vocabulary
-from transfer_meta.records import Example, TaskProfile
+from transfer_meta.records import CurveLog, Example, TaskProfile
 from transfer_meta.tasks.task import Task
 
 TRAIN = [Example("a fine film", "good"), Example("no film", "bad"), Example("A film", "good")]
@@ -146,6 +145,6 @@ def test_tasks_without_training_examples(splits: dict[str, list[Example]], messa
         profile_task(Task.from_iterable("reviews", "classification", splits))
 
 
-def test_something_else_for_a_tokenizer() -> None:
+def test_an_invalid_tokenizer() -> None:
     with pytest.raises(InputError, match="got int"):
         profile_task(task_of(), tokens=3)

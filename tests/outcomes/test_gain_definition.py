@@ -5,7 +5,11 @@ import pandas as pd
 import pytest
 
 from transfer_meta.errors import InputError
-from transfer_meta.outcomes.gain_definition import apply_gain_definition
+from transfer_meta.outcomes.gain_definition import (
+    GAIN_DEFINITIONS,
+    apply_gain_definition,
+    find_gain_definition,
+)
 from transfer_meta.outcomes.tables import OutcomeTable, build_table
 
 
@@ -18,7 +22,7 @@ def table() -> OutcomeTable:
 
 def test_taskshops_mixture_is_what_its_definition_says() -> None:
     before = table()
-    after = apply_gain_definition(before, "taskshop")
+    after = apply_gain_definition(before, GAIN_DEFINITIONS["taskshop"])
     for (_, old), (_, new) in zip(before.pairs.iterrows(), after.pairs.iterrows(), strict=True):
         key = ["setting", "source", "target"]
         gains = before.runs.loc[(before.runs[key] == old[key]).all(axis=1), "gain"]
@@ -30,12 +34,12 @@ def test_taskshops_mixture_is_what_its_definition_says() -> None:
 
 def test_the_mean_gain_is_the_table_itself() -> None:
     whole = table()
-    assert apply_gain_definition(whole, "mean-gain") is whole
+    assert apply_gain_definition(whole, GAIN_DEFINITIONS["mean-gain"]) is whole
 
 
 def test_bad_input() -> None:
     with pytest.raises(InputError, match="did you mean 'taskshop'"):
-        apply_gain_definition(table(), "taskshp")
+        find_gain_definition("taskshp")
     scores = build_table(pd.DataFrame({"source": ["a", "b"], "target": "c", "score": [0.1, 0.2]}))
     with pytest.raises(InputError, match="needs gains"):
-        apply_gain_definition(scores, "taskshop")
+        apply_gain_definition(scores, GAIN_DEFINITIONS["taskshop"])

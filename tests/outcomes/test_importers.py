@@ -61,10 +61,10 @@ def test_runs_of_a_target_alone_are_baselines(tree: Path) -> None:
     assert "20 runs without a score or a baseline" in imported.notes[0]
 
 
-def test_what_is_no_run_is_said(tree: Path) -> None:
+def test_a_folder_not_named_as_a_run(tree: Path) -> None:
     results = tree / "data" / "taskweb" / "results"
     write_run(results, "cb", "rte", "something", eval_accuracy=0.5)
-    with pytest.raises(InputError, match="is named like no run"):
+    with pytest.raises(InputError, match="is not named as a run"):
         import_taskweb(results)
 
 

@@ -91,7 +91,7 @@ def test_the_pair_features_are_those_of_the_profiles_and_vectors() -> None:
         np.testing.assert_allclose(rows[column], similarities[column], rtol=1e-6, atol=1e-8)
 
 
-def test_the_mark_of_shared_text_is_no_feature() -> None:
+def test_shared_text_is_no_feature() -> None:
     shared = TABLE.pairs.set_index(["source", "target"])["shared_text"]
     assert shared["sick_relatedness", "sick_entailment"] > 0.9
     assert shared["ewt_upos", "ewt_deprel"] > 0.5

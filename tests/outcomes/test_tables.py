@@ -140,7 +140,7 @@ def test_missing_file_and_unknown_name(tmp_path: Path) -> None:
         load_outcomes(tmp_path / "nothing.csv")
     with pytest.raises(InputError, match="did you mean 'bingel-soegaard-2017'"):
         load_outcomes("bingel-sogaard-2017")
-    (tmp_path / "t.xlsx").write_bytes(b"PK")
+    (tmp_path / "t.xlsx").write_bytes(b"PK\x03\x04")
     with pytest.raises(InputError, match="no known suffix"):
         load_outcomes(tmp_path / "t.xlsx")
 
@@ -153,7 +153,7 @@ def test_a_task_without_features_is_named() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("task,size\na,1\na,2\nb,1\n", "stands twice"),
+        ("task,size\na,1\na,2\nb,1\n", "occurs twice"),
         ("task,kind\na,x\nb,y\n", "no numeric column"),
         ("task,size\na,inf\nb,1\n", "feature size of task 'a' is infinite"),
         ("task,size\n", "no rows"),

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from transfer_meta.cli.shared.console import print_table
-from transfer_meta.runs.cost import fit_cost, work_of
+from transfer_meta.runs.cost import held_out_error, median_rates, tokens_of
 from transfer_meta.runs.plan import load_plan
 from transfer_meta.runs.store.run_store import Store
 
@@ -38,7 +38,8 @@ def main() -> None:
     if options.seeds is not None:
         runs = [run for run in runs if run.seed in options.seeds]
     runs.sort(key=lambda run: run.finished or 0.0)
-    work = np.array([work_of(plan.stages[run.key], plan.tasks) for run in runs])
+    tokens = np.array([tokens_of(plan.stages[run.key], plan.tasks) for run in runs])
+    methods = [run.method for run in runs]
     seconds = np.array([run.seconds or np.nan for run in runs])
     speed = np.array([run.tokens_per_second or np.nan for run in runs])
     target = np.array([run.target for run in runs])
@@ -56,8 +57,10 @@ def main() -> None:
                 held_out &= (
                     np.abs(relative_speed / np.median(relative_speed[:probes]) - 1) <= SAME_SPEED
                 )
-            coefficients, error = fit_cost(work[:probes], measured[:probes])
-            predicted, actual = work[held_out] @ coefficients, measured[held_out]
+            rates = list(zip(methods, measured / tokens, strict=True))[:probes]
+            medians = median_rates(rates)
+            of_run = np.array([medians.get(method, medians[""]) for method in methods])
+            predicted, actual = (tokens * of_run)[held_out], measured[held_out]
             relative = np.abs(predicted / actual - 1)
             rows.append(
                 [
@@ -67,7 +70,7 @@ def main() -> None:
                     float(predicted.sum() / actual.sum() - 1),
                     float(np.median(relative)),
                     float(np.mean(relative <= 0.25)),
-                    error,
+                    held_out_error(rates),
                 ]
             )
     columns = ["seconds", "probes", "held out", "error of the total", "median error of a run"]

@@ -15,7 +15,7 @@ import time
 import numpy as np
 
 from transfer_meta.features.curves.curve_features import curve_features
-from transfer_meta.features.curves.curve_log import CurveLog
+from transfer_meta.records import CurveLog
 
 
 def make_log(rng: np.random.Generator, points: int) -> CurveLog:

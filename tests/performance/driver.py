@@ -26,7 +26,7 @@ import numpy as np  # noqa: E402
 from fake_training import fake_facts, fake_finetune, make_tasks  # noqa: E402
 
 from transfer_meta.cli.shared.console import print_table  # noqa: E402
-from transfer_meta.runs.checkpoints.folder import open_checkpoints  # noqa: E402
+from transfer_meta.runs.checkpoints.open_checkpoints import open_checkpoints  # noqa: E402
 from transfer_meta.runs.driver import PlanDriver  # noqa: E402
 from transfer_meta.runs.engine import Event, Job, do_job  # noqa: E402
 from transfer_meta.runs.plan import Plan, load_plan  # noqa: E402
@@ -147,7 +147,7 @@ def measure(plan: Plan, folder: Path, address: str, options: argparse.Namespace)
     began = time.perf_counter()
     store.add(plan.runs)
     added = time.perf_counter() - began
-    places = open_checkpoints(folder / "checkpoints")
+    checkpoints = open_checkpoints(folder / "checkpoints")
     with ExitStack() as stack:
         engine: Any = AtOnce(plan, options.slots)
         if options.ray:
@@ -158,11 +158,11 @@ def measure(plan: Plan, folder: Path, address: str, options: argparse.Namespace)
             from transfer_meta.runs.ray_nodes import connect_ray
 
             connect_ray(cluster.address)
-            engine = RayEngine(plan.task_sources, places, finetune=at_once)
+            engine = RayEngine(plan.task_sources, checkpoints, finetune=at_once)
         ended: list[float] = []
         used = time.process_time()
         PlanDriver(
-            store, plan.stages, places, engine, tell=lambda _: ended.append(time.perf_counter())
+            store, plan.stages, checkpoints, engine, tell=lambda _: ended.append(time.perf_counter())
         ).run()
         used = time.process_time() - used
     runs = store.runs()

@@ -20,6 +20,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +38,14 @@ from transformers import (
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils import logging
 
-from transfer_meta.encoding.encoders import Encoder, _offline_folder, load_encoder
-from transfer_meta.encoding.heads import DROPOUT, NEVER
+from transfer_meta.encoding.encoder import Encoder
+from transfer_meta.encoding.encoders import _offline_folder, load_encoder
+from transfer_meta.encoding.heads import HEAD_DROPOUT, IMPOSSIBLE_LOGIT
 from transfer_meta.records import TaskType
-from transfer_meta.tasks import Task
+from transfer_meta.tasks import Task, read_task
 from transfer_meta.training.finetune import finetune
 from transfer_meta.training.loop import Loop, compile_encoder
-from transfer_meta.training.predictions import predict, score
+from transfer_meta.training.predictions import predict_split, score
 from transfer_meta.training.seen_embedding import compact
 from transfer_meta.training.stage import Stage, TrainingSettings
 from transfer_meta.training.task_data import Split, TaskData, select
@@ -69,7 +71,7 @@ def main() -> None:
     device = torch.device(arguments.device)
     rows = [machine(device)]
     for name in arguments.tasks:
-        task = Task.from_file(next(arguments.folder.glob(f"{name}.train.*")), name=name)
+        task = read_task(next(arguments.folder.glob(f"{name}.train.*")), name=name)
         rows += compare(task, arguments, device)
     if arguments.grid_runs:
         rows.append(grid(arguments))
@@ -183,19 +185,11 @@ class Work:
         selection = select(self.task, self.examples, seed=0, dev_examples=0, with_test=True)
         encoder = load_encoder(self.name)
         encoder.model.to(self.device)
-        data = TaskData(
-            selection,
-            encoder,
-            max_length=self.settings.max_length,
-            stride=self.settings.stride,
-            seed=seed,
-            device=self.device,
-            cache=None,
-        )
+        data = TaskData(selection, encoder, self.settings, seed=seed, cache=None)
         return data, encoder
 
     def steps(self) -> int:
-        return self.settings.epochs * self.data.steps_an_epoch(self.settings.batch_size)
+        return self.settings.epochs * self.data.steps_per_epoch(self.settings.batch_size)
 
     def tokens(self) -> int:
         """Tokens trained on, padding not counted."""
@@ -225,20 +219,8 @@ class Work:
             encoder.model, torch.from_numpy(np.unique(data.train.encoded.ids)).long().to(self.device)
         )
         compile_encoder(encoder, self.settings.compile)
-        loop = Loop(
-            encoder,
-            [data],
-            [[(0, 1.0)]] * self.steps(),
-            device=self.device,
-            batch_size=self.settings.batch_size,
-            peak_rate=self.settings.learning_rate,
-            weight_decay=self.settings.weight_decay,
-            warmup_fraction=self.settings.warmup_fraction,
-            max_grad_norm=self.settings.max_grad_norm,
-            evaluations=0,
-            keep_best=False,
-            precision=self.settings.precision,
-        )
+        settings = replace(self.settings, evaluations=0, checkpoint="last")
+        loop = Loop(encoder, [data], [[(0, 1.0)]] * self.steps(), settings)
         loop.run(should_stop=lambda: False, on_progress=lambda *_: None, resume=None, name="")
         if self.device.type == "cuda":
             torch.cuda.synchronize()
@@ -293,7 +275,7 @@ class Work:
         assert data.test is not None
         for model in (encoder.model, head):
             model.eval()
-        _, predictions = predict(encoder, head, data.test.batcher)
+        _, predictions = predict_split(encoder, head, data.test.batcher)
         scores = score(data.type, data.test.examples, data.test.encoded, predictions, data.labels)
         return scores[main_metric(data.type, scores)]
 
@@ -351,7 +333,7 @@ class MeanPooled(torch.nn.Module):
     def __init__(self, place: str, labels: int) -> None:
         super().__init__()
         self.encoder = AutoModel.from_pretrained(place, add_pooling_layer=False)
-        self.dropout = torch.nn.Dropout(DROPOUT)
+        self.dropout = torch.nn.Dropout(HEAD_DROPOUT)
         self.classifier = torch.nn.Linear(self.encoder.config.hidden_size, labels)
 
     def forward(
@@ -395,12 +377,16 @@ class TrainerHead(torch.nn.Module):
         self.predict, self.loss = ours.predict, ours.loss
 
     def forward(self, logits: torch.Tensor, batch: Any) -> torch.Tensor:
-        return logits if batch.context is None else logits.masked_fill(~batch.context[..., None], NEVER)
+        return (
+            logits
+            if batch.context is None
+            else logits.masked_fill(~batch.context[..., None], IMPOSSIBLE_LOGIT)
+        )
 
 
 def grid(arguments: argparse.Namespace) -> dict[str, Any]:
     """Runs per hour of a grid of limited runs, one after the other, set-up and test included."""
-    task = Task.from_file(next(arguments.folder.glob(f"{arguments.tasks[0]}.train.*")))
+    task = read_task(next(arguments.folder.glob(f"{arguments.tasks[0]}.train.*")))
     settings = TrainingSettings(max_length=128)
     device = torch.device(arguments.device)
     work = Work(task, 200, arguments.encoder, settings, device, same_head=arguments.same_head)

@@ -27,7 +27,7 @@ from transfer_meta.metadataset import with_similarities
 from transfer_meta.predictors import BY_TARGET, make_predictor
 from transfer_meta.predictors.gp import GaussianProcessPredictor
 from transfer_meta.predictors.ridge import RIDGE_PENALTIES, leave_group_out_ridge
-from transfer_meta.predictors.within_target import group_codes, relative_value
+from transfer_meta.predictors.within_target import group_codes, standardised_gains
 
 
 def timed(call: Callable[[], Any]) -> tuple[float, Any]:
@@ -61,7 +61,7 @@ def ridge_against_refits() -> None:
 def gp_against_refits() -> None:
     """Left-out targets of five settings: all at once against a fit and a prediction for each."""
     X, y = grouped_tasks(21, settings=("a", "b", "c", "d", "e"))
-    z, ones = relative_value(y, group_codes(X)), np.ones(len(X))
+    z, ones = standardised_gains(y, group_codes(X)), np.ones(len(X))
     targets = X["target"].to_numpy()
 
     def fitted(rows: np.ndarray) -> GaussianProcessPredictor:

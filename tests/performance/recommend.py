@@ -75,8 +75,8 @@ def main() -> None:
         from transfer_meta.recommender.inputs import MODES
         from transfer_meta.recommender.library import open_library
         from transfer_meta.recommender.persistence import shipped_recommender
-        from transfer_meta.recommender.recommend import advise
-        from transfer_meta.tasks import Task
+        from transfer_meta.recommender.recommend import recommend_described
+        from transfer_meta.tasks import read_task
 
         with timed("opening the table with its profiles and vectors", "–"):
             library = open_library()
@@ -84,20 +84,19 @@ def main() -> None:
             with timed(f"loading the fitted model, mode {mode}", "1 s"):
                 recommender = shipped_recommender(library, mode)
         recommender = shipped_recommender(library, "text")
-        target = Task.from_file(path)
-        with timed(f"looking at the {options.examples} examples", "5 s with the rest of the command"):
-            look = describe_target(target, library, "text")
+        target = read_task(path)
+        with timed(f"describing the {options.examples} examples", "5 s with the rest of the command"):
+            described = describe_target(target, library, "text")
         random = np.random.default_rng(1)
         known = [library.profiles[name] for name in library.sources]
-        own = {}
+        own = []
         for i in range(options.sources):
             profile = replace(known[i % len(known)], name=f"source{i}", digest=str(i))
-            own[profile.name] = replace(
-                look, profile=profile, vectors={"tfidf": random.random(1024)}, notes=()
-            )
-        advise(look, library, recommender, top=5)
+            vectors = {"tfidf": random.random(1024)}
+            own.append(replace(described, profile=profile, vectors=vectors, notes=()))
+        recommend_described(described, library, recommender, top=5)
         with timed(f"ranking {options.sources} sources with cached profiles", "1 s"):
-            advise(look, library, recommender, own=own, names=[], top=5)
+            recommend_described(described, library, recommender, known=[], own=own, top=5)
 
 
 if __name__ == "__main__":

@@ -21,10 +21,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from transfer_meta.encoding.encoder import Encoder
 from transfer_meta.encoding.encoder_parts import find_parts
-from transfer_meta.encoding.encoders import Encoder, load_encoder
+from transfer_meta.encoding.encoders import load_encoder
+from transfer_meta.encoding.encoding_settings import EncodingSettings
 from transfer_meta.encoding.fisher import Forward, diagonal_fisher
-from transfer_meta.encoding.frozen_features import Reading, text_vectors
+from transfer_meta.encoding.frozen_features import text_vectors
 from transfer_meta.encoding.likelihood import log_likelihood
 from transfer_meta.encoding.taskemb import FittedHead, new_head
 from transfer_meta.tasks import Task
@@ -37,7 +39,7 @@ BATCH_TOKENS = 1024  # padded tokens a batch, for the batch-summed pass and for 
 
 def fitted_head(encoder: Encoder, task: Task) -> FittedHead:
     """A head with small fixed weights: the work does not depend on what they are."""
-    fitted = new_head(encoder, task, Reading())
+    fitted = new_head(encoder, task, EncodingSettings())
     torch.manual_seed(0)
     torch.nn.init.normal_(fitted.head.linear.weight, std=0.05)
     return fitted
@@ -137,7 +139,7 @@ def measure(encoder: Encoder, task: Task, device: str, repeats: int) -> None:
     summed = best_of(repeats, lambda: by_backward(encoder, fitted, batches), device)
     ours = best_of(repeats, lambda: exact(encoder, fitted, batches), device)
     texts = [example.text for example in task.examples()]
-    text = best_of(repeats, lambda: text_vectors(encoder, task, Reading()), device)
+    text = best_of(repeats, lambda: text_vectors(encoder, task, EncodingSettings()), device)
     padded = best_of(repeats, lambda: padded_text_vectors(encoder, texts, device), device)
     print(
         f"{task.name:9} Fisher {ours:.2f} s, loop {loop:.2f} s, batch-summed {summed:.2f} s: "

@@ -7,7 +7,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from transfer_meta.predictors.calibrators import (
     CALIBRATORS,
-    LIMIT,
+    MIN_ISOTONIC_PROBABILITY,
     calibrated,
     choose_calibrator,
     fit_calibrator,
@@ -43,7 +43,9 @@ def test_probabilities_come_near_the_truth_and_do_not_fall(kind: str, truth) -> 
 
 def test_isotonic_is_scikit_learns() -> None:
     score, helped, _ = drawn(plateau, n=500)
-    theirs = IsotonicRegression(y_min=LIMIT, y_max=1 - LIMIT, out_of_bounds="clip").fit(score, helped)
+    theirs = IsotonicRegression(
+        y_min=MIN_ISOTONIC_PROBABILITY, y_max=1 - MIN_ISOTONIC_PROBABILITY, out_of_bounds="clip"
+    ).fit(score, helped)
     at = np.linspace(-4, 4, 99)
     np.testing.assert_allclose(
         calibrated("isotonic", at, fit_calibrator("isotonic", score, helped)), theirs.predict(at)

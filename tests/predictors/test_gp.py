@@ -6,9 +6,9 @@ import pytest
 from many_tasks import by_target, grouped_tasks
 
 from transfer_meta.predictors import gp
-from transfer_meta.predictors.gp import NOISE, GaussianProcessPredictor, conjugate_gradients
+from transfer_meta.predictors.gp import NOISE_VARIANCE, GaussianProcessPredictor, conjugate_gradients
 from transfer_meta.predictors.task_kernel import TaskKernel
-from transfer_meta.predictors.within_target import group_codes, relative_value
+from transfer_meta.predictors.within_target import group_codes, standardised_gains
 
 
 def fit(X, z, weight=None):
@@ -28,9 +28,17 @@ def covariance(predictor, a: pd.DataFrame, b: pd.DataFrame) -> np.ndarray:
     near_s, near_t = space.kernel(*source), space.kernel(*target)
     same_s, same_t = (x[:, None] == y[None] for x, y in (source, target))
     turned = (source[0][:, None] == target[1]) & (target[0][:, None] == source[1])
-    q = gp.SOURCE * same_s + gp.SOURCE_KIN * near_s + gp.NEAR_TARGETS * same_s * near_t
-    q += gp.NEAR_BOTH * near_s * near_t + gp.MUTUAL * (same_s & same_t) + gp.MUTUAL * turned
-    q += gp.FEATURES * predictor._relative(a) @ predictor._relative(b).T
+    q = (
+        gp.SOURCE_VARIANCE * same_s
+        + gp.SIMILAR_SOURCE_VARIANCE * near_s
+        + gp.SIMILAR_TARGET_VARIANCE * same_s * near_t
+    )
+    q += (
+        gp.SIMILAR_BOTH_VARIANCE * near_s * near_t
+        + gp.MUTUAL_VARIANCE * (same_s & same_t)
+        + gp.MUTUAL_VARIANCE * turned
+    )
+    q += gp.FEATURE_VARIANCE * predictor._relative(a) @ predictor._relative(b).T
     return q * predictor.kappa_[np.ix_(*places)]
 
 
@@ -47,7 +55,7 @@ def incomplete(share: float, settings: tuple[str, ...]):
     X["pair.jsd"] = np.sin(np.arange(49.0)).reshape(7, 7)[*ends]
     keep = np.random.default_rng(0).random(len(X)) < share
     X, y = X[keep].reset_index(drop=True), y[keep]
-    return X, relative_value(y, group_codes(X))
+    return X, standardised_gains(y, group_codes(X))
 
 
 @pytest.mark.parametrize("share", [1.0, 0.8])
@@ -56,7 +64,7 @@ def test_the_grid_equals_the_dense_formula(share: float, settings: tuple[str, ..
     X, z = incomplete(share, settings)
     weight = np.random.default_rng(1).uniform(0.2, 1, len(z))
     predictor = fit(X, z, weight)
-    noise = (NOISE / pd.Series(weight)).groupby([X["source"], X["target"]]).transform("mean")
+    noise = (NOISE_VARIANCE / pd.Series(weight)).groupby([X["source"], X["target"]]).transform("mean")
     expected = dense_posterior(predictor, X, z, noise.to_numpy(), X)
     np.testing.assert_allclose(predictor.ranking(X), expected, atol=1e-4)
 
@@ -70,7 +78,7 @@ def test_left_out_targets_equal_refits(share: float) -> None:
         # The same kernel, the rows of one target less; features as they are beside all others.
         gram = covariance(predictor, X, X)
         expected = gram[np.ix_(test, train)] @ np.linalg.solve(
-            gram[np.ix_(train, train)] + NOISE * np.eye(len(train)), z[train]
+            gram[np.ix_(train, train)] + NOISE_VARIANCE * np.eye(len(train)), z[train]
         )
         np.testing.assert_allclose(together[test], expected, atol=1e-4)
 
@@ -80,7 +88,7 @@ def test_left_out_targets_equal_the_closed_form() -> None:
     X, z = incomplete(1.0, ("",))
     predictor = fit(X, z)
     together = predictor.inner_ranking(X, z, np.ones(len(z)))
-    inverse = np.linalg.inv(covariance(predictor, X, X) + NOISE * np.eye(len(z)))
+    inverse = np.linalg.inv(covariance(predictor, X, X) + NOISE_VARIANCE * np.eye(len(z)))
     for _, test in by_target(X):
         block = inverse[np.ix_(test, test)]
         expected = z[test] - np.linalg.solve(block, (inverse @ z)[test])
@@ -91,7 +99,7 @@ def test_many_targets_are_left_out_by_thirds(monkeypatch: pytest.MonkeyPatch) ->
     X, z = incomplete(1.0, ("",))
     predictor = fit(X, z)
     alone = predictor.inner_ranking(X, z, np.ones(len(z)))
-    monkeypatch.setattr(gp, "LEFT_OUT_CELLS", 0)
+    monkeypatch.setattr(gp, "MAX_LEFT_OUT_CELLS", 0)
     thirds = predictor.inner_ranking(X, z, np.ones(len(z)))
     assert 0.5 < np.corrcoef(alone, thirds)[0, 1] < 1 - 1e-6
 

@@ -5,15 +5,15 @@ import pandas as pd
 import pytest
 from many_tasks import grouped_tasks
 
-from transfer_meta.predictors.history import FEATURES, history_features
-from transfer_meta.predictors.outcome_tensor import TYPICAL_LIKENESS, OutcomeTensor, find
+from transfer_meta.predictors.history import HISTORY_FEATURES, history_features
+from transfer_meta.predictors.outcome_tensor import PRIOR_SETTING_SIMILARITY, OutcomeTensor, index_in
 from transfer_meta.predictors.task_kernel import TaskKernel
 
 
 def fitted(X: pd.DataFrame, z: np.ndarray, weight: np.ndarray | None = None):
-    grid = OutcomeTensor.fitted(X, z, np.ones(len(z)) if weight is None else weight)
+    grid = OutcomeTensor.from_pairs(X, z, np.ones(len(z)) if weight is None else weight)
     columns = [c for c in X if c not in ("setting", "source", "target")]
-    return grid, TaskKernel.fitted(X, columns, grid, z)
+    return grid, TaskKernel.fit(X, columns, grid, z)
 
 
 def slow_popularity(X: pd.DataFrame, z: np.ndarray, row: int) -> float:
@@ -38,7 +38,7 @@ def test_popularity_is_a_shrunk_mean_over_the_other_targets() -> None:
 def test_nearness_weighs_the_mean() -> None:
     X, z = grouped_tasks(8)
     grid, space = fitted(X, z)
-    near = history_features(grid, X, space)[:, FEATURES.index("near")]
+    near = history_features(grid, X, space)[:, HISTORY_FEATURES.index("near")]
     kernel = space.kernel(grid.targets, grid.targets)
     for row in (0, 17, 40):
         t = int(np.searchsorted(grid.targets, X["target"][row]))
@@ -58,14 +58,14 @@ def test_a_rows_own_target_never_enters_its_features() -> None:
     before, after = (
         history_features(*(lambda g, s: (g, X, s))(*fitted(X, truth)))[own] for truth in (z, noisy)
     )
-    popularity = [FEATURES.index("popularity"), FEATURES.index("mutual")]
+    popularity = [HISTORY_FEATURES.index("popularity"), HISTORY_FEATURES.index("mutual")]
     np.testing.assert_allclose(before[:, popularity[0]], after[:, popularity[0]])
 
 
 def test_mutual_is_how_much_the_target_helped_the_source_beyond_its_mean() -> None:
     X, z = grouped_tasks(6)
     grid, space = fitted(X, z)
-    mutual = history_features(grid, X, space)[:, FEATURES.index("mutual")]
+    mutual = history_features(grid, X, space)[:, HISTORY_FEATURES.index("mutual")]
     row = 7
     helper, helped = X["target"][row], X["source"][row]
     gains = z[(X["source"] == helper)]
@@ -77,7 +77,7 @@ def test_what_is_unknown_is_zero() -> None:
     X, z = grouped_tasks(6)
     grid, space = fitted(X, z)
     new = X.iloc[:3].assign(source="new", target=["x", "y", "x"])
-    np.testing.assert_array_equal(history_features(grid, new, space.located(new)), 0.0)
+    np.testing.assert_array_equal(history_features(grid, new, space.extended(new)), 0.0)
 
 
 def test_a_new_setting_gets_the_means_over_all() -> None:
@@ -89,10 +89,10 @@ def test_a_new_setting_gets_the_means_over_all() -> None:
 
 def test_weights_count_like_repetition() -> None:
     X, z = grouped_tasks(5)
-    doubled = OutcomeTensor.fitted(
+    doubled = OutcomeTensor.from_pairs(
         pd.concat([X, X.iloc[:4]]), np.concatenate([z, z[:4]]), np.ones(len(z) + 4)
     )
-    weighted = OutcomeTensor.fitted(X, z, np.r_[np.full(4, 2.0), np.ones(len(z) - 4)])
+    weighted = OutcomeTensor.from_pairs(X, z, np.r_[np.full(4, 2.0), np.ones(len(z) - 4)])
     np.testing.assert_allclose(doubled.z, weighted.z)
     np.testing.assert_allclose(doubled.weight, weighted.weight)
 
@@ -101,18 +101,18 @@ def test_settings_that_agree_are_alike() -> None:
     X, z = grouped_tasks(20, settings=("a", "b", "c"), noise=0.0)
     z = z.copy()
     z[X["setting"] == "c"] = np.random.default_rng(0).permutation(z[X["setting"] == "c"])
-    likeness = OutcomeTensor.fitted(X, z - z.mean(), np.ones(len(z))).setting_likeness()
+    likeness = OutcomeTensor.from_pairs(X, z - z.mean(), np.ones(len(z))).setting_similarity()
     assert likeness[0, 1] > 0.9
     assert likeness[0, 2] < 0.4
     assert np.linalg.eigvalsh(likeness)[0] > 0
-    none = OutcomeTensor.fitted(X.iloc[[0, -1]], z[[0, -1]], np.ones(2)).setting_likeness()
-    assert none[0, 1] == pytest.approx(TYPICAL_LIKENESS)
+    none = OutcomeTensor.from_pairs(X.iloc[[0, -1]], z[[0, -1]], np.ones(2)).setting_similarity()
+    assert none[0, 1] == pytest.approx(PRIOR_SETTING_SIMILARITY)
 
 
 def test_sources_that_help_the_same_targets_play_one_role() -> None:
     X, z = grouped_tasks(12, noise=0.05)
-    grid = OutcomeTensor.fitted(X, z, np.ones(len(z)))
-    role = grid.role_likeness()
+    grid = OutcomeTensor.from_pairs(X, z, np.ones(len(z)))
+    role = grid.role_similarity()
     even = np.arange(12) % 2 == 0
     off = ~np.eye(12, dtype=bool)
     assert role[np.ix_(even, even)][off[:6, :6]].mean() > role[np.ix_(even, ~even)].mean() + 0.3
@@ -121,4 +121,4 @@ def test_sources_that_help_the_same_targets_play_one_role() -> None:
 
 def test_find() -> None:
     axis = np.array(["a", "c"], dtype=object)
-    assert find(axis, np.array(["c", "b", "a", "z"], dtype=object)).tolist() == [1, -1, 0, -1]
+    assert index_in(axis, np.array(["c", "b", "a", "z"], dtype=object)).tolist() == [1, -1, 0, -1]

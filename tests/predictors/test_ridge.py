@@ -31,7 +31,7 @@ def test_weights_count_like_repetition() -> None:
     assert not np.allclose(ridge.predict(X), make_predictor("ridge").fit(X, y).predict(X))
 
 
-@pytest.mark.parametrize("name", ["knn-targets", "ridge", "gp", "lambdarank", "ensemble", "default"])
+@pytest.mark.parametrize("name", ["knn-targets", "ridge", "gp", "lambdarank", "default"])
 def test_they_find_that_a_kind_helps_its_own(name: str) -> None:
     X, y = grouped_tasks(10, noise=0.1)
     popular = mean_spearman(make_predictor("source-popularity"), X, y)

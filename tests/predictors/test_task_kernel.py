@@ -6,12 +6,12 @@ import pytest
 from many_tasks import grouped_tasks
 
 from transfer_meta.predictors.outcome_tensor import OutcomeTensor
-from transfer_meta.predictors.task_kernel import WIDTH, TaskKernel
+from transfer_meta.predictors.task_kernel import PROFILE_WIDTH, TaskKernel
 
 
 def space_of(X: pd.DataFrame, z: np.ndarray) -> TaskKernel:
     columns = [c for c in X if c not in ("setting", "source", "target")]
-    return TaskKernel.fitted(X, columns, OutcomeTensor.fitted(X, z, np.ones(len(z))), z)
+    return TaskKernel.fit(X, columns, OutcomeTensor.from_pairs(X, z, np.ones(len(z))), z)
 
 
 def flat(X: pd.DataFrame) -> np.ndarray:
@@ -27,7 +27,7 @@ def test_profiles_alone_give_the_gaussian_kernel() -> None:
     space = space_of(X, flat(X))
     v = np.log1p([1.0, 2.0, 5.0])
     v = (v - v.mean()) / v.std()
-    expected = np.exp(-((v[:, None] - v[None]) ** 2) / (2 * WIDTH**2))
+    expected = np.exp(-((v[:, None] - v[None]) ** 2) / (2 * PROFILE_WIDTH**2))
     tasks = np.array(["a", "b", "c"], dtype=object)
     off = ~np.eye(3, dtype=bool)
     np.testing.assert_allclose(space.kernel(tasks, tasks)[off], expected[off])
@@ -64,7 +64,7 @@ def test_the_kernel_is_positive_definite_and_symmetric() -> None:
 def test_a_new_task_is_placed_by_its_own_rows() -> None:
     X, z = grouped_tasks(8)
     known = ((X["target"] != "k00") & (X["source"] != "k00")).to_numpy()
-    space = space_of(X[known], z[known]).located(X[X["target"] == "k00"])
+    space = space_of(X[known], z[known]).extended(X[X["target"] == "k00"])
     nearness = space.kernel(np.array(["k00"], dtype=object), space.known)[0]
     even = np.arange(1, 8) % 2 == 0
     assert nearness[even].min() > nearness[~even].max()

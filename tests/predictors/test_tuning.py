@@ -8,7 +8,7 @@ from scipy.stats import spearmanr
 
 from transfer_meta.predictors import make_predictor
 from transfer_meta.predictors.lambdarank import LambdaRankPredictor
-from transfer_meta.predictors.tuning import SPACES, TunedPredictor, mean_spearman_of
+from transfer_meta.predictors.tuning import SPACES, TunedPredictor, mean_spearman
 from transfer_meta.predictors.within_target_logistic import RelativeLogisticPredictor
 
 
@@ -21,7 +21,7 @@ def test_the_ranking_figure_is_scipys_within_each_target_and_setting() -> None:
         for setting in ("a", "b"):
             rows = (X["setting"].iloc[test] == setting).to_numpy()
             expected.append(spearmanr(ranking[rows], y[test][rows]).statistic)
-    assert mean_spearman_of(rankings, X, y, folds) == pytest.approx(np.mean(expected))
+    assert mean_spearman(rankings, X, y, folds) == pytest.approx(np.mean(expected))
 
 
 @pytest.mark.parametrize("predictor", [LambdaRankPredictor(), RelativeLogisticPredictor()])

@@ -14,7 +14,7 @@ from transfer_meta.predictors.within_target import (
     WithinTarget,
     group_codes,
     levels_known,
-    relative_value,
+    standardised_gains,
     target_folds,
 )
 
@@ -28,12 +28,12 @@ def test_the_truth_is_the_mean_of_standardised_gain_and_normal_score() -> None:
         z = np.clip((part - part.mean()) / part.std(), -3, 3)
         score = norm.ppf((rankdata(part) - 0.5) / 6)
         expected += list((z + score / score.std()) / 2)
-    np.testing.assert_allclose(relative_value(y, groups), expected, atol=1e-12)
+    np.testing.assert_allclose(standardised_gains(y, groups), expected, atol=1e-12)
 
 
 def test_an_outlier_does_not_swallow_the_order_of_the_others() -> None:
     y = np.array([0.01, 0.02, 0.03, 0.04, -50.0])
-    z = relative_value(y, np.zeros(5, dtype=int))
+    z = standardised_gains(y, np.zeros(5, dtype=int))
     assert (np.diff(z[:4]) > 0.1).all()
 
 
@@ -41,7 +41,7 @@ def test_scale_and_level_of_a_target_do_not_matter() -> None:
     y = np.random.default_rng(1).normal(size=8)
     groups = np.zeros(8, dtype=int)
     np.testing.assert_allclose(
-        relative_value(y, groups), relative_value(0.01 * y - 3, groups), atol=1e-9
+        standardised_gains(y, groups), standardised_gains(0.01 * y - 3, groups), atol=1e-9
     )
 
 
@@ -50,7 +50,7 @@ def test_relative_features_of_a_full_target_are_centred_and_of_unknown_value_zer
     values = np.column_stack([random.normal(5, 3, 40), np.ones(40), np.full(40, np.nan)])
     groups = np.repeat([0, 1], 20)
     values[20:, 0] += 100
-    relative = WithinTarget.fitted(values).transform(values, groups)
+    relative = WithinTarget.fit(values).transform(values, groups)
     # Two rows of the training's mean are counted in: the centre is drawn a tenth of the way to it.
     assert abs(relative[:20, 0].mean() - relative[20:, 0].mean()) < 1
     assert (relative[:, 1:] == 0).all()

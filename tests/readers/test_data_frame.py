@@ -9,11 +9,11 @@ import pytest
 from transfer_meta.errors import InputError
 from transfer_meta.readers.data_frame import FrameRows
 from transfer_meta.records import Example, TaskType
-from transfer_meta.tasks import Task
+from transfer_meta.tasks import read_frame
 
 
 def test_one_frame_is_the_train_split() -> None:
-    task = Task.from_frame("t", pd.DataFrame({"text": ["a", "b"], "label": [0, 1]}))
+    task = read_frame("t", pd.DataFrame({"text": ["a", "b"], "label": [0, 1]}))
     assert list(task.splits) == ["train"]
     assert list(task.examples()) == [Example("a", "0"), Example("b", "1")]
     assert list(task.examples()) == list(task.examples())
@@ -21,13 +21,13 @@ def test_one_frame_is_the_train_split() -> None:
 
 def test_one_frame_a_split() -> None:
     frame = pd.DataFrame({"text": ["a"], "label": ["x"]})
-    task = Task.from_frame("t", {"train": frame, "test": frame.assign(label="y")})
+    task = read_frame("t", {"train": frame, "test": frame.assign(label="y")})
     assert next(task.examples("test")).label == "y"
 
 
 def test_arrays_and_scalars_of_numpy_become_pythons() -> None:
     frame = pd.DataFrame({"tokens": [np.array(["a", "b"])], "tags": [np.array([0, 1])]})
-    task = Task.from_frame("t", frame)
+    task = read_frame("t", frame)
     assert (task.type, next(task.examples()).label) == (TaskType.TOKEN_CLASSIFICATION, ("0", "1"))
     ((_, row),) = FrameRows(pd.DataFrame({"a": [np.float64(1.5)], "b": [{"c": np.array([1])}]}), "f")
     assert [type(row["a"]), type(row["b"]["c"][0])] == [float, int]
@@ -37,21 +37,21 @@ def test_arrays_and_scalars_of_numpy_become_pythons() -> None:
 def test_missing_labels_of_any_kind_name_their_row(missing: object) -> None:
     frame = pd.DataFrame({"text": ["a", "b"], "label": pd.Series(["x", missing], dtype=object)})
     with pytest.raises(InputError, match=r"t\[train\] row 1: there is no label"):
-        list(Task.from_frame("t", frame).examples())
+        list(read_frame("t", frame).examples())
     numbers = pd.DataFrame({"text": ["a", "b"], "label": [0.5, None]})
     with pytest.raises(InputError, match=r"t\[train\] row 1: there is no label"):
-        list(Task.from_frame("t", numbers).examples())
+        list(read_frame("t", numbers).examples())
 
 
 def test_categories_and_string_types() -> None:
     frame = pd.DataFrame({"text": ["a", "b"], "label": ["x", "y"]}).astype(
         {"text": "string", "label": "category"}
     )
-    assert Task.from_frame("t", frame).labels() == ("x", "y")
+    assert read_frame("t", frame).labels() == ("x", "y")
 
 
 def test_frames_that_are_no_task() -> None:
     with pytest.raises(InputError, match=r"t\[train\]: no rows"):
-        Task.from_frame("t", pd.DataFrame({"text": [], "label": []}))
+        read_frame("t", pd.DataFrame({"text": [], "label": []}))
     with pytest.raises(InputError, match="two columns of one name"):
-        Task.from_frame("t", pd.DataFrame([["a", "b"]], columns=["text", "text"]))
+        read_frame("t", pd.DataFrame([["a", "b"]], columns=["text", "text"]))

@@ -1,4 +1,4 @@
-"""Opening files: encodings, packed files, bounds."""
+"""Opening text files: encodings, limits."""
 
 from __future__ import annotations
 
@@ -11,13 +11,7 @@ import pytest
 
 from transfer_meta.errors import InputError
 from transfer_meta.readers import opening
-from transfer_meta.readers.opening import (
-    find_encoding,
-    first_lines,
-    open_bytes,
-    text_chunks,
-    text_lines,
-)
+from transfer_meta.readers.opening import find_encoding, first_lines, text_chunks, text_lines
 
 TEXT = "eins\nzwei äöü €\n\ndrei 日本 😀"
 
@@ -38,61 +32,6 @@ def test_every_packing_and_encoding_gives_the_same_lines(tmp_path: Path, pack, e
     named = encoding if encoding in ("gb18030", "utf-16-le") else None  # the others bear a mark
     assert read(path, named) == TEXT.splitlines(keepends=True)
     assert "".join(text_chunks(path, find_encoding(path, named), 3)) == TEXT
-
-
-def test_packing_is_known_by_the_first_bytes_not_by_the_name(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    path.write_bytes(gzip.compress(b"a\nb\n"))
-    assert read(path) == ["a\n", "b\n"]
-    wrong = tmp_path / "a.csv.gz"
-    wrong.write_bytes(b"a\nb\n")
-    with pytest.raises(
-        InputError, match=r"a\.csv\.gz: named \.gz, but its first bytes are of another format"
-    ):
-        open_bytes(wrong)
-
-
-def test_several_gzip_members_and_zstd_frames_are_one_text(tmp_path: Path) -> None:
-    for pack in (gzip.compress, zstd):
-        path = tmp_path / "a.txt"
-        path.write_bytes(pack(b"a\nb") + pack(b"c\n"))
-        assert read(path) == ["a\n", "bc\n"]
-
-
-@pytest.mark.parametrize("pack", [gzip.compress, zstd], ids=["gzip", "zstd"])
-def test_a_packed_file_cut_anywhere_is_one_error_line(tmp_path: Path, pack) -> None:
-    data = pack("\n".join(f"line {i} {i * 7919}" for i in range(5000)).encode())
-    path = tmp_path / "a.txt"
-    for cut in (len(data) - 1, len(data) - 6, len(data) // 2, 20):
-        path.write_bytes(data[:cut])
-        with pytest.raises(InputError, match=r"a\.txt: the packed file ends early"):
-            read(path)
-
-
-def test_a_damaged_packed_file_is_one_error_line(tmp_path: Path) -> None:
-    data = bytearray(gzip.compress(("x y z\n" * 50 + "abc").encode() * 30))
-    data[len(data) // 2] ^= 0xFF
-    path = tmp_path / "a.gz"
-    path.write_bytes(bytes(data))
-    with pytest.raises(InputError, match=r"a\.gz: the packed file (is damaged|ends early)"):
-        read(path)
-
-
-@pytest.mark.parametrize("pack", [gzip.compress, zstd], ids=["gzip", "zstd"])
-def test_a_decompression_bomb_is_refused_before_memory_or_time_go(
-    tmp_path: Path, pack, monkeypatch
-) -> None:
-    monkeypatch.setattr(opening, "FREE_BYTES", 2**20)
-    path = tmp_path / "bomb"
-    path.write_bytes(pack((b" " * 999 + b"\n") * 30_000))
-    tracemalloc.start()
-    with pytest.raises(
-        InputError, match="200 times its size; if it is not a decompression bomb, unpack it first"
-    ):
-        for _ in text_lines(path, "utf-8"):
-            pass
-    assert tracemalloc.get_traced_memory()[1] < 4 * 2**20
-    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])
@@ -127,19 +66,6 @@ def test_an_unknown_encoding_names_the_option(tmp_path: Path, name: str) -> None
     path.write_text("a")
     with pytest.raises(InputError, match="--encoding: unknown encoding"):
         find_encoding(path, name)
-
-
-def test_what_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such file"):
-        open_bytes(tmp_path / "a")
-    with pytest.raises(InputError, match="not a file"):
-        open_bytes(tmp_path)
-    with pytest.raises(InputError, match=r"cannot be read|no such file"):
-        open_bytes(Path("a\0b"))
-    archive = tmp_path / "a.zip"
-    archive.write_bytes(b"PK\x03\x04rest")
-    with pytest.raises(InputError, match="a zip archive; unpack it first"):
-        open_bytes(archive)
 
 
 def test_first_lines_stop_at_a_bound(tmp_path: Path, monkeypatch) -> None:

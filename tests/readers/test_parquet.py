@@ -12,7 +12,7 @@ from transfer_meta.errors import InputError
 from transfer_meta.readers import parquet
 from transfer_meta.readers.parquet import open_parquet
 from transfer_meta.records import Answer, TaskType
-from transfer_meta.tasks import Task
+from transfer_meta.tasks import read_task
 
 ROWS = [{"text": f"text {i}", "label": "ab"[i % 2], "tags": [str(i)] * (i % 3)} for i in range(1000)]
 
@@ -31,13 +31,13 @@ def test_rows_are_numbered_and_read_anew(tmp_path: Path) -> None:
 
 def test_nested_columns_are_answers(tmp_path: Path) -> None:
     rows = [{"context": "Ann saw", "question": "?", "answers": {"text": ["saw"], "answer_start": [4]}}]
-    task = Task.from_file(write(tmp_path, rows))
+    task = read_task(write(tmp_path, rows))
     assert task.type is TaskType.QUESTION_ANSWERING
     assert next(task.examples()).label == (Answer("saw", 4),)
 
 
 def test_numbers_stay_numbers(tmp_path: Path) -> None:
-    task = Task.from_file(write(tmp_path, [{"text": "a", "label": i % 3} for i in range(30)]))
+    task = read_task(write(tmp_path, [{"text": "a", "label": i % 3} for i in range(30)]))
     assert (task.type, task.labels()) == (TaskType.CLASSIFICATION, ("0", "1", "2"))
 
 
@@ -65,4 +65,4 @@ def test_a_long_cell_is_refused(tmp_path: Path, monkeypatch) -> None:
 def test_a_label_that_is_missing_names_the_row(tmp_path: Path) -> None:
     path = write(tmp_path, [{"text": "a", "label": "x"}, {"text": "b", "label": None}])
     with pytest.raises(InputError, match=r"a\.parquet row 2: there is no label"):
-        list(Task.from_file(path).examples())
+        list(read_task(path).examples())

@@ -11,7 +11,7 @@ from transfer_meta.recommender.library import Library, open_library
 
 @pytest.fixture(scope="module")
 def data() -> Iterator[Path]:
-    """A data folder that takes the place of the shipped one."""
+    """The small data folder, in place of the shipped one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DATA_FOLDER, fitted_data)
         yield fitted_data()

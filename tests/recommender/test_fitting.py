@@ -6,7 +6,7 @@ from transfer_meta.evaluation.conformal import fit_conformal
 from transfer_meta.recommender.inputs import MODES
 from transfer_meta.recommender.library import Library
 from transfer_meta.recommender.persistence import shipped_recommender
-from transfer_meta.recommender.training_pairs import Training
+from transfer_meta.recommender.training_pairs import TrainingPairs
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -21,7 +21,7 @@ def test_the_truth_is_found_on_held_out_targets(library: Library, mode: str) -> 
 
 
 def test_the_interval_is_that_of_the_held_out_residuals(library: Library) -> None:
-    training = Training.of(library, "text")
+    training = TrainingPairs.from_library(library, "text")
     recommender = shipped_recommender(library, "text")
     assert recommender.conformal == fit_conformal(
         training.held_out()[0], training.y, training.X["target"], coverage=0.9

@@ -5,51 +5,55 @@ import pandas as pd
 import pytest
 
 from transfer_meta.predictors.within_target import WithinTarget, group_codes
-from transfer_meta.recommender.gain_model import BaselineLevelModel, GainModel, relative_to
+from transfer_meta.recommender.gain_model import GainModel, MeanGainModel, relative_to
 from transfer_meta.recommender.library import Library
-from transfer_meta.recommender.training_pairs import Training
+from transfer_meta.recommender.training_pairs import TrainingPairs
 
 
 @pytest.fixture(scope="module")
-def training(library: Library) -> Training:
-    return Training.of(library, "text")
+def training(library: Library) -> TrainingPairs:
+    return TrainingPairs.from_library(library, "text")
 
 
 @pytest.fixture(scope="module")
-def advisor(training: Training) -> GainModel:
+def gain_model(training: TrainingPairs) -> GainModel:
     return training.fit()
 
 
-def of_target(training: Training, name: str) -> pd.DataFrame:
+def of_target(training: TrainingPairs, name: str) -> pd.DataFrame:
     return training.X[training.X["target"] == name].reset_index(drop=True)
 
 
 def test_terms_add_up_to_the_ranking_of_the_ridge_regression(
-    training: Training, advisor: GainModel
+    training: TrainingPairs, gain_model: GainModel
 ) -> None:
     X = of_target(training, "film_a")
-    effects = advisor.effects(X, np.ones(len(X), dtype=bool))
+    effects = gain_model.effects(X, np.ones(len(X), dtype=bool))
     np.testing.assert_allclose(
-        effects.sum(axis=1), advisor.slope * advisor.ridge.ranking(X), atol=1e-12
+        effects.sum(axis=1), gain_model.slope * gain_model.ridge.ranking(X), atol=1e-12
     )
 
 
-def test_expected_gain_is_the_level_and_the_terms(training: Training, advisor: GainModel) -> None:
-    X, own = of_target(training, "rain_a"), training.own.loc["rain_a"].to_numpy(dtype=float)
+def test_expected_gain_is_the_level_and_the_terms(
+    training: TrainingPairs, gain_model: GainModel
+) -> None:
+    X, own = of_target(training, "rain_a"), training.target_features.loc["rain_a"].to_numpy(dtype=float)
     every = np.ones(len(X), dtype=bool)
-    terms = advisor.effects(X, every).to_numpy().sum(axis=1)
-    np.testing.assert_allclose(advisor.expected(X, own, every), advisor.level(own[None])[0] + terms)
+    terms = gain_model.effects(X, every).to_numpy().sum(axis=1)
+    np.testing.assert_allclose(
+        gain_model.expected(X, own, every), gain_model.mean_gain.predict(own[None])[0] + terms
+    )
 
 
 def test_what_is_said_of_a_source_does_not_depend_on_new_ones(
-    training: Training, advisor: GainModel
+    training: TrainingPairs, gain_model: GainModel
 ) -> None:
-    X, own = of_target(training, "rain_a"), training.own.loc["rain_a"].to_numpy(dtype=float)
+    X, own = of_target(training, "rain_a"), training.target_features.loc["rain_a"].to_numpy(dtype=float)
     new = X.assign(source=[f"new{i}" for i in range(len(X))])
     both = pd.concat([X, new], ignore_index=True)
     reference = np.arange(len(both)) < len(X)
-    alone = advisor.expected(X, own, np.ones(len(X), dtype=bool))
-    np.testing.assert_allclose(advisor.expected(both, own, reference)[: len(X)], alone, atol=1e-12)
+    alone = gain_model.expected(X, own, np.ones(len(X), dtype=bool))
+    np.testing.assert_allclose(gain_model.expected(both, own, reference)[: len(X)], alone, atol=1e-12)
 
 
 def test_relative_to_every_row_is_within_target() -> None:
@@ -67,30 +71,30 @@ def test_relative_to_nothing_is_finite() -> None:
     np.testing.assert_allclose(found, 1.0)
 
 
-def test_probability_rises_with_the_gain_and_doubt_draws_it_to_one_half(advisor: GainModel) -> None:
-    p = advisor.probability(np.array([-0.1, 0.0, 0.1]))
+def test_probability_rises_with_the_gain_and_doubt_draws_it_to_one_half(gain_model: GainModel) -> None:
+    p = gain_model.probability(np.array([-0.1, 0.0, 0.1]))
     assert (np.diff(p) > 0).all()
-    doubtful = advisor.probability(np.array([-0.1, 0.0, 0.1]), doubt=3.0)
+    doubtful = gain_model.probability(np.array([-0.1, 0.0, 0.1]), doubt=3.0)
     assert (np.abs(doubtful - 0.5) <= np.abs(p - 0.5) + 1e-12).all()
 
 
 def test_level_follows_features_that_tell_it() -> None:
     x = np.linspace(1.0, 5.0, 20)[:, None]
-    level, left_out = BaselineLevelModel.fitted(x, 0.1 * np.log1p(x[:, 0]))
-    assert np.isfinite(level.penalty)
+    model, left_out = MeanGainModel.fit(x, 0.1 * np.log1p(x[:, 0]))
+    assert np.isfinite(model.penalty)
     assert np.corrcoef(left_out, x[:, 0])[0, 1] > 0.9
-    assert level(np.array([[5.0]]))[0] > level(np.array([[1.0]]))[0]
+    assert model.predict(np.array([[5.0]]))[0] > model.predict(np.array([[1.0]]))[0]
 
 
 def test_level_is_the_mean_where_features_say_nothing() -> None:
     random = np.random.default_rng(1)
     values = random.normal(size=30)
-    level, left_out = BaselineLevelModel.fitted(random.normal(size=(30, 8)), values)
-    if np.isinf(level.penalty):
-        np.testing.assert_allclose(level(np.full((1, 8), 9.0)), values.mean())
+    model, left_out = MeanGainModel.fit(random.normal(size=(30, 8)), values)
+    if np.isinf(model.penalty):
+        np.testing.assert_allclose(model.predict(np.full((1, 8), 9.0)), values.mean())
         np.testing.assert_allclose(left_out, [(values.sum() - v) / 29 for v in values])
     # An unknown feature is an average one, whatever was learned.
-    np.testing.assert_allclose(level(np.full((1, 8), np.nan)), values.mean())
+    np.testing.assert_allclose(model.predict(np.full((1, 8), np.nan)), values.mean())
 
 
 def test_left_out_level_does_not_know_the_target() -> None:
@@ -98,14 +102,14 @@ def test_left_out_level_does_not_know_the_target() -> None:
     y = np.zeros(10)
     changed = y.copy()
     changed[3] = 100.0
-    before, after = BaselineLevelModel.fitted(x, y)[1], BaselineLevelModel.fitted(x, changed)[1]
-    if np.isinf(BaselineLevelModel.fitted(x, changed)[0].penalty):
+    before, after = MeanGainModel.fit(x, y)[1], MeanGainModel.fit(x, changed)[1]
+    if np.isinf(MeanGainModel.fit(x, changed)[0].penalty):
         assert after[3] == before[3] == 0.0
 
 
-def test_round_trip(advisor: GainModel) -> None:
-    again = GainModel.from_dict(advisor.ridge, advisor.to_dict())
-    assert again.slope == advisor.slope
-    np.testing.assert_array_equal(again.platt, advisor.platt)
-    np.testing.assert_array_equal(again.level.coef, advisor.level.coef)
-    assert again.level.penalty == advisor.level.penalty
+def test_round_trip(gain_model: GainModel) -> None:
+    again = GainModel.from_dict(gain_model.ridge, gain_model.to_dict())
+    assert again.slope == gain_model.slope
+    np.testing.assert_array_equal(again.platt, gain_model.platt)
+    np.testing.assert_array_equal(again.mean_gain.coef, gain_model.mean_gain.coef)
+    assert again.mean_gain.penalty == gain_model.mean_gain.penalty

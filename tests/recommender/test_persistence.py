@@ -12,18 +12,21 @@ from transfer_meta.model import load_model
 from transfer_meta.recommender.fitting import fit_recommender
 from transfer_meta.recommender.library import Library
 from transfer_meta.recommender.persistence import load_recommender, shipped_recommender
-from transfer_meta.recommender.training_pairs import Training
+from transfer_meta.recommender.training_pairs import TrainingPairs
 
 
 def test_fitted_again_from_the_same_data_it_is_the_same(data: Path, library: Library) -> None:
     fitted, loaded = fit_recommender(library, "text"), shipped_recommender(library, "text")
-    assert loaded.advisor.to_dict() == fitted.advisor.to_dict()
-    np.testing.assert_array_equal(loaded.advisor.ridge.coef_, fitted.advisor.ridge.coef_)
-    training = Training.of(library, "text")
+    assert loaded.gain_model.to_dict() == fitted.gain_model.to_dict()
+    np.testing.assert_array_equal(loaded.gain_model.ridge.coef_, fitted.gain_model.ridge.coef_)
+    training = TrainingPairs.from_library(library, "text")
     X = training.X[training.X["target"] == "film_a"].reset_index(drop=True)
-    own, every = training.own.loc["film_a"].to_numpy(dtype=float), np.ones(len(X), dtype=bool)
+    own, every = (
+        training.target_features.loc["film_a"].to_numpy(dtype=float),
+        np.ones(len(X), dtype=bool),
+    )
     np.testing.assert_array_equal(
-        loaded.advisor.expected(X, own, every), fitted.advisor.expected(X, own, every)
+        loaded.gain_model.expected(X, own, every), fitted.gain_model.expected(X, own, every)
     )
     assert loaded.card["figures"] == fitted.card["figures"]
     assert (loaded.conformal, loaded.conformal_new) == (fitted.conformal, fitted.conformal_new)

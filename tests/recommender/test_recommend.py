@@ -13,10 +13,13 @@ from transfer_meta.recommender.candidates import known_as
 from transfer_meta.recommender.describe_target import TargetDescription, describe_target
 from transfer_meta.recommender.library import Library
 from transfer_meta.recommender.persistence import shipped_recommender
-from transfer_meta.recommender.recommend import advise, recommend
+from transfer_meta.recommender.recommend import RecommendSettings, recommend, recommend_described
 from transfer_meta.recommender.recommendation import Recommendation
 from transfer_meta.records import Example, TaskType
 from transfer_meta.tasks import Task
+
+TEXT = RecommendSettings(mode="text")
+TEXT_8 = RecommendSettings(mode="text", top=8)
 
 
 @pytest.fixture(scope="module")
@@ -25,29 +28,29 @@ def target() -> Task:
 
 
 @pytest.fixture(scope="module")
-def answer(data: Path, target: Task) -> Recommendation:
-    return recommend(target, mode="text", top=8)
+def recommendation(data: Path, target: Task) -> Recommendation:
+    return recommend(target, settings=TEXT_8)
 
 
-def test_public_name_is_the_function(answer: Recommendation) -> None:
+def test_public_name_is_the_function(recommendation: Recommendation) -> None:
     assert transfer_meta.recommend is recommend
 
 
-def test_the_true_best_is_first_and_the_worst_last(answer: Recommendation) -> None:
-    ranked = [s.source for s in answer.sources]
+def test_the_true_best_is_first_and_the_worst_last(recommendation: Recommendation) -> None:
+    ranked = [s.source for s in recommendation.sources]
     assert ranked[0] == HELPFUL
     assert ranked[-1] == HARMFUL
     assert {name[:4] for name in ranked[:4]} == {"film"}
-    assert [s.rank for s in answer.sources] == list(range(1, 9))
-    expected = [s.expected_gain for s in answer.sources]
+    assert [s.rank for s in recommendation.sources] == list(range(1, 9))
+    expected = [s.expected_gain for s in recommendation.sources]
     assert expected == sorted(expected, reverse=True)
-    assert answer.sources[0].probability > 0.6 > answer.sources[-1].probability
-    assert all(s.low <= s.expected_gain <= s.high for s in answer.sources)
-    assert answer.verdict.startswith(f"Try {HELPFUL} first")
+    assert recommendation.sources[0].probability > 0.6 > recommendation.sources[-1].probability
+    assert all(s.low <= s.expected_gain <= s.high for s in recommendation.sources)
+    assert recommendation.verdict.startswith(f"Try {HELPFUL} first")
 
 
-def test_json_has_the_keys_that_are_promised(answer: Recommendation) -> None:
-    value = answer.to_dict()
+def test_json_has_the_keys_that_are_promised(recommendation: Recommendation) -> None:
+    value = recommendation.to_dict()
     assert list(value)[:4] == ["target", "mode", "verdict", "sources"]
     assert list(value["sources"][0]) == [
         "source", "rank", "probability", "expected_gain", "low", "high", "reasons", "n_outcomes", "near_duplicate",
@@ -56,63 +59,67 @@ def test_json_has_the_keys_that_are_promised(answer: Recommendation) -> None:
     assert (value["target"], value["mode"]) == ("cinema", "text")
 
 
-def test_reasons_add_up_and_say_the_measured_means(answer: Recommendation) -> None:
-    best = answer.sources[0]
+def test_reasons_add_up_and_say_the_measured_means(recommendation: Recommendation) -> None:
+    best = recommendation.sources[0]
     reason = next(r for r in best.reasons if r.feature == "gain on other targets")
     # On three film targets it gains .09 and on four rain targets .03.
     assert reason.value == pytest.approx((3 * 0.09 + 4 * 0.03) / 7, abs=0.01)
     assert reason.effect > 0
     assert "on 7 other targets" in reason.text
     assert all(
-        sum(r.effect * sign > 0 for r in s.reasons) <= 3 for s in answer.sources for sign in (1, -1)
+        sum(r.effect * sign > 0 for r in s.reasons) <= 3
+        for s in recommendation.sources
+        for sign in (1, -1)
     )
     assert best.n_outcomes == 14
 
 
 def test_no_source_is_likely_to_help(data: Path, target: Task) -> None:
-    answer = recommend(target, mode="text", sources=[HARMFUL, "rain_d"])
-    assert [s.source for s in answer.sources] == ["rain_d", HARMFUL]
-    assert answer.verdict.startswith("No source is likely to help")
-    assert "Train on the target alone" in answer.verdict
+    recommendation = recommend(target, sources=[HARMFUL, "rain_d"], settings=TEXT)
+    assert [s.source for s in recommendation.sources] == ["rain_d", HARMFUL]
+    assert recommendation.verdict.startswith("No source is likely to help")
+    assert "Train on the target alone" in recommendation.verdict
 
 
 def test_a_source_is_told_the_same_whatever_else_is_asked(
-    data: Path, target: Task, answer: Recommendation
+    data: Path, target: Task, recommendation: Recommendation
 ) -> None:
-    alone = recommend(target, mode="text", sources=["film_c"]).sources[0]
-    among = next(s for s in answer.sources if s.source == "film_c")
+    alone = recommend(target, sources=["film_c"], settings=TEXT).sources[0]
+    among = next(s for s in recommendation.sources if s.source == "film_c")
     assert replace(alone, rank=among.rank) == among
 
 
 def test_top(data: Path, target: Task) -> None:
-    answer = recommend(target, mode="text", top=2)
-    assert len(answer.sources) == 2
-    assert answer.n_candidates == 8
+    recommendation = recommend(target, settings=RecommendSettings(mode="text", top=2))
+    assert len(recommendation.sources) == 2
+    assert recommendation.n_candidates == 8
 
 
 def test_own_sources_are_ranked_by_content_and_marked(
-    data: Path, target: Task, answer: Recommendation
+    data: Path, target: Task, recommendation: Recommendation
 ) -> None:
     own = [make_task("my_films", FILM, seed=60), make_task("my_weather", RAIN, seed=61)]
-    found = recommend(target, mode="text", sources=own)
+    found = recommend(target, sources=own, settings=TEXT)
     assert [s.source for s in found.sources] == ["my_films", "my_weather"]
     assert [s.n_outcomes for s in found.sources] == [0, 0]
-    assert any("no outcomes stand behind my_films, my_weather" in note for note in found.notes)
+    assert any("no outcomes of my_films, my_weather are known" in note for note in found.notes)
     assert not any("gain on" in r.feature for s in found.sources for r in s.reasons)
-    mixed = recommend(target, mode="text", sources=[*own, HELPFUL])
+    mixed = recommend(target, sources=[*own, HELPFUL], settings=TEXT)
     assert mixed.sources[0].source == HELPFUL
-    known = next(s for s in answer.sources if s.source == HELPFUL)
+    known = next(s for s in recommendation.sources if s.source == HELPFUL)
     assert mixed.sources[0].expected_gain == pytest.approx(known.expected_gain, abs=1e-12)
 
 
 def test_an_own_source_with_the_name_of_a_known_one(data: Path, target: Task, tmp_path: Path) -> None:
     path = write_csv(tmp_path / "film_a.csv", make_task("film_a", FILM, seed=70))
-    found = recommend(target, mode="text", sources=[str(path), "film_a"])
-    assert {s.source for s in found.sources} == {"film_a", "film_a (own file)"}
+    found = recommend(target, sources=[str(path), "film_a"], settings=TEXT)
+    assert {(s.source, s.is_own) for s in found.sources} == {("film_a", False), ("film_a", True)}
+    printed = {source["source"] for source in found.to_dict()["sources"]}
+    assert printed == {"film_a", "film_a (own file)"}
 
 
 def test_a_target_named_like_a_source_is_a_new_task(data: Path) -> None:
-    found = recommend(make_task("rain_a", FILM, seed=80), mode="text", top=8)
+    found = recommend(make_task("rain_a", FILM, seed=80), settings=TEXT_8)
     assert found.target == "rain_a"
     assert "rain_a" in [s.source for s in found.sources]
     assert found.sources[0].source == HELPFUL
@@ -122,7 +129,7 @@ def test_a_target_named_like_a_source_is_a_new_task(data: Path) -> None:
 def test_a_target_that_is_a_known_task_is_left_out(data: Path, library: Library, part: int) -> None:
     whole = task_named("film_b")
     task = replace(whole, name="renamed", splits={"train": list(whole.examples())[:part]})
-    found = recommend(task, mode="text", top=8)
+    found = recommend(task, settings=TEXT_8)
     assert "film_b" not in [s.source for s in found.sources]
     assert len(found.sources) == 7
     assert any("is the known task film_b" in note for note in found.notes)
@@ -142,23 +149,25 @@ def test_shared_texts_are_told(data: Path) -> None:
     borrowed = list(task_named("film_c").examples())[:10]
     own = list(make_task("t", FILM, seed=90).examples())[:50]
     task = Task.from_iterable("t", TaskType.CLASSIFICATION, {"train": [*borrowed, *own]})
-    found = recommend(task, mode="text", top=8)
+    found = recommend(task, settings=TEXT_8)
     marked = {s.source: s.shared for s in found.sources if s.near_duplicate}
     assert marked == {"film_c": pytest.approx(1 / 6)}
     assert any("film_c shares 17 %" in note for note in found.notes)
 
 
-def test_outside_of_what_was_learned_from(data: Path, target: Task, answer: Recommendation) -> None:
+def test_outside_of_what_was_learned_from(
+    data: Path, target: Task, recommendation: Recommendation
+) -> None:
     words = ["haus", "baum", "strasse", "garten", "fenster", "tisch", "stuhl", "lampe", "wand", "dach"]
     random = np.random.default_rng(0)
     examples = [Example(" ".join(random.choice(words, 300)), f"k{i % 20}") for i in range(60)]
     task = Task.from_iterable("deutsch", TaskType.CLASSIFICATION, {"train": examples})
-    found = recommend(task, mode="text")
+    found = recommend(task, settings=TEXT)
     assert found.widened > 1
-    assert any("outside of what was learned from" in note for note in found.notes)
+    assert any("outside the range of the known tasks" in note for note in found.notes)
     width = found.sources[0].high - found.sources[0].low
-    usual = answer.sources[0].high - answer.sources[0].low
-    assert answer.widened == 1
+    usual = recommendation.sources[0].high - recommendation.sources[0].low
+    assert recommendation.widened == 1
     assert width == pytest.approx(found.widened * usual)
 
 
@@ -166,36 +175,36 @@ def test_a_new_type_is_outside(data: Path) -> None:
     examples = [
         Example(e.text, float(i)) for i, e in enumerate(make_task("t", FILM, seed=50).examples())
     ]
-    found = recommend(Task.from_iterable("t", TaskType.REGRESSION, {"train": examples}), mode="text")
+    found = recommend(Task.from_iterable("t", TaskType.REGRESSION, {"train": examples}), settings=TEXT)
     assert found.widened >= 1.5
-    assert any("no task of type regression" in note for note in found.notes)
+    assert any("no known task is of type regression" in note for note in found.notes)
 
 
 def test_twelve_examples(data: Path) -> None:
-    found = recommend(make_task("few", FILM, count=12, seed=50), mode="text")
+    found = recommend(make_task("few", FILM, count=12, seed=50), settings=TEXT)
     assert found.sources[0].source == HELPFUL
-    assert any(note.startswith("12 training examples say little") for note in found.notes)
+    assert any(note.startswith("12 training examples are few") for note in found.notes)
 
 
 def test_larger_than_what_was_learned_from(data: Path) -> None:
-    found = recommend(make_task("many", FILM, count=120, seed=50), mode="text")
-    assert any("learned from targets of 40 examples; with all 120" in note for note in found.notes)
+    found = recommend(make_task("many", FILM, count=120, seed=50), settings=TEXT)
+    assert any("learned from targets of 40 examples: with all 120" in note for note in found.notes)
 
 
 def test_a_gain_above_the_ceiling_is_not_promised(library: Library, target: Task) -> None:
-    look = replace(describe_target(target, library, "text"), baseline=0.99)
-    found = advise(look, library, shipped_recommender(library, "text"), top=8)
+    described = replace(describe_target(target, library, "text"), baseline=0.99)
+    found = recommend_described(described, library, shipped_recommender(library, "text"), top=8)
     assert max(s.high for s in found.sources) == pytest.approx(1 / 0.99 - 1)
     assert all(s.expected_gain <= s.high for s in found.sources)
 
 
-def test_what_more_would_add(answer: Recommendation) -> None:
-    assert any("with an encoder" in note for note in answer.notes)
-    assert any("with --measure" in note for note in answer.notes)
+def test_what_more_would_add(recommendation: Recommendation) -> None:
+    assert any("with an encoder" in note for note in recommendation.notes)
+    assert any("with --measure" in note for note in recommendation.notes)
 
 
 def test_ten_thousand_sources_are_ranked_as_one_by_one(library: Library, target: Task) -> None:
-    look = describe_target(target, library, "text")
+    described = describe_target(target, library, "text")
     recommender = shipped_recommender(library, "text")
     base = describe_target(make_task("base", RAIN, seed=61), library, "text")
     random = np.random.default_rng(0)
@@ -205,10 +214,12 @@ def test_ten_thousand_sources_are_ranked_as_one_by_one(library: Library, target:
         profile = replace(base.profile, name=f"s{i}", digest=f"s{i}")
         return replace(base, profile=profile, vectors={"tfidf": vector})
 
-    own = {f"s{i}": new(i) for i in range(30)}
-    together = advise(look, library, recommender, own=own, names=[], top=30)
+    own = [new(i) for i in range(30)]
+    together = recommend_described(described, library, recommender, known=[], own=own, top=30)
     for one in together.sources[:3]:
-        alone = advise(look, library, recommender, own={one.source: own[one.source]}, names=[])
+        alone = recommend_described(
+            described, library, recommender, known=[], own=[own[int(one.source[1:])]]
+        )
         assert alone.sources[0].expected_gain == pytest.approx(one.expected_gain, abs=1e-12)
 
 
@@ -219,37 +230,47 @@ def test_ten_thousand_sources_are_ranked_as_one_by_one(library: Library, target:
         ({"method": "multitask"}, "no outcomes of method 'multitask'"),
         ({"mode": "txt"}, "unknown mode 'txt'.*did you mean 'text'"),
         ({"top": 0}, "top = 0"),
-        ({"sources": ["film_aa"]}, "unknown source 'film_aa'.*did you mean 'film_a'"),
-        ({"sources": ["nowhere/x.csv"]}, "unknown source 'nowhere/x.csv'"),
+        ({"mode": "text", "measure": True}, "measure and mode 'text' exclude each other"),
     ],
 )
-def test_mistakes(data: Path, target: Task, arguments: dict, message: str) -> None:
+def test_wrong_settings(data: Path, target: Task, arguments: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        recommend(target, **{"mode": "text", **arguments})
+        recommend(target, settings=RecommendSettings(**{"mode": "text", **arguments}))
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("film_aa", "unknown source 'film_aa'.*did you mean 'film_a'"),
+        ("nowhere/x.csv", "unknown source 'nowhere/x.csv'"),
+    ],
+)
+def test_unknown_sources(data: Path, target: Task, source: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        recommend(target, sources=[source], settings=TEXT)
 
 
 def test_nothing_left_beside_the_target(data: Path) -> None:
     with pytest.raises(InputError, match="no source is left"):
-        recommend(task_named("film_a"), mode="text", sources=["film_a"])
+        recommend(task_named("film_a"), sources=["film_a"], settings=TEXT)
 
 
 def test_an_empty_task(data: Path) -> None:
     with pytest.raises(InputError, match="has no examples"):
-        recommend(Task.from_iterable("t", TaskType.CLASSIFICATION, {"train": []}), mode="text")
+        recommend(Task.from_iterable("t", TaskType.CLASSIFICATION, {"train": []}), settings=TEXT)
     with pytest.raises(InputError, match="no train split"):
-        recommend(
-            Task.from_iterable("t", TaskType.CLASSIFICATION, {"test": [Example("a", "b")]}), mode="text"
-        )
+        task = Task.from_iterable("t", TaskType.CLASSIFICATION, {"test": [Example("a", "b")]})
+        recommend(task, settings=TEXT)
 
 
 def test_encoder_and_measured_modes(data: Path, library: Library, target: Task) -> None:
     pytest.importorskip("torch")
     lines: list[str] = []
-    looked = describe_target(target, library, "encoder", tell=lines.append)
-    assert {"tfidf", "textemb"} <= set(looked.vectors)
-    assert len(looked.vectors["textemb"]) == 16
+    described = describe_target(target, library, "encoder", tell=lines.append)
+    assert {"tfidf", "textemb"} <= set(described.vectors)
+    assert len(described.vectors["textemb"]) == 16
     assert lines == ["embedding cinema with the encoder 'random:1x16'"]
-    found = recommend(target, mode="measured", top=3)
+    found = recommend(target, settings=RecommendSettings(mode="measured", top=3))
     assert found.mode == "measured"
     assert any(note.startswith("trained on") and "alone (accuracy" in note for note in found.notes)
     assert set(NAMES) >= {s.source for s in found.sources}

@@ -1,4 +1,4 @@
-"""A small analysis with names that would break a page that does not escape them."""
+"""A small report with names that have to be escaped."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def nasty_table() -> OutcomeTable:
 
 @pytest.fixture(scope="session")
 def nasty_run(nasty_table: OutcomeTable) -> tuple[Report, list[tuple[int, int]]]:
-    """The report and what it said of its progress."""
+    """The report and its progress calls."""
     seen: list[tuple[int, int]] = []
     report = build_report(nasty_table, repeats=2, on_progress=lambda *at: seen.append(at))
     return report, seen

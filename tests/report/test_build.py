@@ -10,11 +10,11 @@ from transfer_meta.errors import InputError
 from transfer_meta.evaluation.splits import PROTOCOLS
 from transfer_meta.outcomes.tables import build_table
 from transfer_meta.report import Report, build, build_report
-from transfer_meta.report.build import SLOW, figure_of, reliability_points
+from transfer_meta.report.build import SLOW_PREDICTORS, figure_of, reliability_points
 
 
 def test_every_protocol_and_explanation_is_there(nasty_report: Report) -> None:
-    assert [result.settings.protocol for result in nasty_report.benchmarks] == [
+    assert [result.settings.protocol.name for result in nasty_report.benchmarks] == [
         "pairs-5fold",
         "leave-one-target-out",
         "leave-one-task-out",
@@ -22,7 +22,7 @@ def test_every_protocol_and_explanation_is_there(nasty_report: Report) -> None:
     ]
     assert len(nasty_report.importances) == 5
     assert not set(nasty_report.skipped) & set(PROTOCOLS)
-    assert len(nasty_report.importance) == 6
+    assert len(nasty_report.importances["coefficients", "feature"]) == 6
 
 
 def test_progress_rises_to_its_end(nasty_table) -> None:
@@ -36,13 +36,13 @@ def test_progress_rises_to_its_end(nasty_table) -> None:
 def test_what_a_table_does_not_suffice_for_is_said() -> None:
     pairs = pd.DataFrame({"source": list("abc"), "target": list("bca"), "gain": [0.1, -0.2, 0.3]})
     report = build_report(build_table(pairs), repeats=1)
-    assert [r.settings.protocol for r in report.benchmarks] == [
+    assert [r.settings.protocol.name for r in report.benchmarks] == [
         "leave-one-target-out",
         "leave-one-task-out",
     ]
     assert "at least 5 pairs" in report.skipped["pairs-5fold"]
     assert "no features" in report.skipped["coefficients by feature"]
-    assert report.importance.empty
+    assert not report.importances
     with pytest.raises(InputError, match="no protocol applies"):
         build_report(build_table(pairs.head(1)))
 
@@ -68,17 +68,17 @@ def test_what_lacks_its_features_is_named_once(nasty_report: Report) -> None:
 
 
 def test_what_is_slow_is_left_to_the_benchmark(nasty_report: Report) -> None:
-    assert set(SLOW) <= set(nasty_report.skipped)
-    assert not {p for p, _ in nasty_report.benchmarks[1].predictions} & set(SLOW)
+    assert set(SLOW_PREDICTORS) <= set(nasty_report.skipped)
+    assert not {p for p, _ in nasty_report.benchmarks[1].predictions} & set(SLOW_PREDICTORS)
 
 
 def test_a_protocol_of_too_many_folds_is_left_to_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "MOST_FOLDS", 4)
+    monkeypatch.setattr(build, "MAX_FOLDS", 4)
     random = np.random.default_rng(0)
     pairs = pd.DataFrame(permutations("abcd", 2), columns=["source", "target"])
     report = build_report(build_table(pairs.assign(gain=random.normal(size=12))), repeats=1)
     assert "6 folds, more than 4" in report.skipped["leave-two-tasks-out"]
-    assert [r.settings.protocol for r in report.benchmarks][1:] == [
+    assert [r.settings.protocol.name for r in report.benchmarks][1:] == [
         "leave-one-target-out",
         "leave-one-task-out",
     ]

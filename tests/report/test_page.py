@@ -19,7 +19,7 @@ VOID = {"meta", "br", "img", "link", "input", "hr"}
 
 
 class Page(HTMLParser):
-    """Checks that elements are closed in order; gathers text, ids and links."""
+    """Parse a page, checking that elements are closed in order; collect text, ids and links."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ def published_page() -> str:
 
 def test_the_paper_stands_beside_ours(published_page: str) -> None:
     words = re.sub(r"\s+", " ", " ".join(Page(published_page).words))
-    section = words[words.index("The paper's figures and ours") : words.index("Protocols and controls")]
+    section = words[words.index("Comparison with the paper") : words.index("Protocols and controls")]
     for figure in ("0.555", "0.615", "0.749", "0.669", "0.785", "0.713", "0.665", "0.542"):
         assert figure in section
     assert "optimistic" in section
@@ -138,7 +138,7 @@ def test_the_paper_stands_beside_ours(published_page: str) -> None:
 def test_strict_protocols_come_with_what_they_mean(published_page: str) -> None:
     words = " ".join(Page(published_page).words)
     for protocol in ("leave-one-target-out", "leave-one-task-out", "leave-two-tasks-out"):
-        assert f"All figures under {protocol}" in words
+        assert f"All results under {protocol}" in words
     assert (
         len(re.findall(r"Difference [+−]\d\.\d+ \[[+−]\d\.\d+, [+−]\d\.\d+\] over targets", words)) == 3
     )
@@ -150,7 +150,7 @@ def test_scores_alone_make_a_page_too() -> None:
     pairs = pd.DataFrame(permutations("abcde", 2), columns=["source", "target"])
     text = render(build_report(build_table(pairs.assign(score=random.random(20))), repeats=1))
     Page(text)
-    assert "only rankings can be judged" in text
+    assert "only rankings are evaluated" in text
     assert "nan" not in " ".join(Page(text).words).split()
 
 

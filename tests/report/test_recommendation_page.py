@@ -6,7 +6,11 @@ import pytest
 
 from transfer_meta.errors import InputError
 from transfer_meta.recommender.recommendation import RankedSource, Reason, Recommendation, verdict_of
-from transfer_meta.report.recommendation_page import interval_plot, render_advice, write_advice
+from transfer_meta.report.recommendation_page import (
+    interval_plot,
+    render_recommendation,
+    write_recommendation,
+)
 
 FIGURES = {
     "spearman": 0.5, "regret@1": 0.01, "regret@3": 0.0, "coverage": 0.91, "coverage_promised": 0.9,
@@ -15,18 +19,17 @@ FIGURES = {
 NASTY = "<script>alert('$x$')</script>"
 
 
-def advice(
+def ranked(
     rank: int, name: str, gain: float, *, p: float = 0.7, duplicate: bool = False
 ) -> RankedSource:
     reasons = (Reason("task type", "classification", gain / 2, "classification, as the target"),)
-    return RankedSource(
-        name, rank, p, gain, gain - 0.1, gain + 0.1, reasons, 3, duplicate, 0.25 if duplicate else 0.0
-    )
+    shared = 0.25 if duplicate else 0.0
+    return RankedSource(name, name, False, rank, p, gain, gain - 0.1, gain + 0.1, reasons, 3, shared)
 
 
 @pytest.fixture
-def answer() -> Recommendation:
-    sources = (advice(1, NASTY, 0.05, duplicate=True), advice(2, "trec", -0.02, p=0.3))
+def recommendation() -> Recommendation:
+    sources = (ranked(1, NASTY, 0.05, duplicate=True), ranked(2, "trec", -0.02, p=0.3))
     model = {
         "dataset": "toy", "method": "intermediate", "regime": "1-1", "n_targets": 4, "n_outcomes": 12,
         "figures": FIGURES, "reliability": [{"predicted": 0.7, "observed": 0.6, "n": 5}],
@@ -43,8 +46,8 @@ def answer() -> Recommendation:
     )
 
 
-def test_page_says_it_all_and_escapes_names(answer: Recommendation) -> None:
-    text = render_advice(answer)
+def test_page_says_it_all_and_escapes_names(recommendation: Recommendation) -> None:
+    text = render_recommendation(recommendation)
     assert "<script>" not in text
     assert "&lt;script&gt;" in text
     for said in (
@@ -60,30 +63,30 @@ def test_page_says_it_all_and_escapes_names(answer: Recommendation) -> None:
     assert text.count("classification, as the target") == 2
 
 
-def test_plot_is_an_image_with_a_text(answer: Recommendation) -> None:
-    svg = interval_plot(answer.sources)
+def test_plot_is_an_image_with_a_text(recommendation: Recommendation) -> None:
+    svg = interval_plot(recommendation.sources)
     assert svg.startswith("<svg")
     assert 'role="img"' in svg
     assert "Expected gain of 2 sources" in svg
 
 
-def test_it_is_written_whole_or_not_at_all(answer: Recommendation, tmp_path: Path) -> None:
-    path = write_advice(answer, tmp_path / "a.html")
-    assert path.read_text(encoding="utf-8") == render_advice(answer)
+def test_it_is_written_whole_or_not_at_all(recommendation: Recommendation, tmp_path: Path) -> None:
+    path = write_recommendation(recommendation, tmp_path / "a.html")
+    assert path.read_text(encoding="utf-8") == render_recommendation(recommendation)
     (tmp_path / "file").touch()
     with pytest.raises(InputError):
-        write_advice(answer, tmp_path / "file" / "a.html")
+        write_recommendation(recommendation, tmp_path / "file" / "a.html")
 
 
 def test_verdicts() -> None:
-    good, bad = advice(1, "a", 0.05), advice(1, "b", 0.05, p=0.4)
-    assert verdict_of((good, advice(2, "c", 0.01)), coverage=0.9, skill=0.5).startswith("Try a first")
-    assert "then c" in verdict_of((good, advice(2, "c", 0.01)), coverage=0.9, skill=0.5)
+    good, bad = ranked(1, "a", 0.05), ranked(1, "b", 0.05, p=0.4)
+    assert verdict_of((good, ranked(2, "c", 0.01)), coverage=0.9, skill=0.5).startswith("Try a first")
+    assert "then c" in verdict_of((good, ranked(2, "c", 0.01)), coverage=0.9, skill=0.5)
     assert "A loss is possible" in verdict_of((good,), coverage=0.9, skill=0.5)
     assert verdict_of((bad,), coverage=0.9, skill=0.5).startswith("No source is likely to help")
-    assert verdict_of((advice(1, "a", -0.01),), coverage=0.9, skill=0.5).startswith(
+    assert verdict_of((ranked(1, "a", -0.01),), coverage=0.9, skill=0.5).startswith(
         "No source is likely to help"
     )
-    sure = RankedSource("a", 1, 0.99, 0.3, 0.1, 0.5, (), 3, False)
+    sure = RankedSource("a", "a", False, 1, 0.99, 0.3, 0.1, 0.5, (), 3)
     assert "no better than chance" in verdict_of((good,), coverage=0.9, skill=-0.02)
     assert "loss" not in verdict_of((sure,), coverage=0.9, skill=0.5)

@@ -1,4 +1,4 @@
-"""Runs side by side on a card; the cards are made up, what is told of them goes the ways of the real ones."""
+"""Runs side by side on a card; the cards are simulated."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_one_run_until_one_has_ended_then_what_fits_by_the_largest():
     assert (cards.allowed, lines) == (8, [])
     assert cards.learn(Held(14 * GB))
     assert cards.allowed == 5
-    assert lines == ["8 runs side by side on a card were asked for, 5 fit into 80 GB at 14.0 GB a run"]
+    assert lines == ["5 of the requested 8 runs side by side fit on a card of 80 GB at 14.0 GB a run"]
     assert not cards.learn(Held(2 * GB)), "a smaller run changes nothing"
     assert cards.learn(Held(70 * GB))
     assert cards.allowed == 1

@@ -43,7 +43,7 @@ class Bench:
         self.address = str(folder / "runs.sqlite")
         self.store = Store(self.address, create=True)
         self.store.add(self.plan.runs)
-        self.folder = CheckpointFolder(folder / "checkpoints")
+        self.checkpoints = CheckpointFolder(folder / "checkpoints")
         self.lines: list[str] = []
 
     def work(self, workers: int = 1, step_seconds: float = 0.0, **options: object) -> Summary:
@@ -51,11 +51,11 @@ class Bench:
         engine = LocalEngine(["cpu"] * workers, self.plan.task_sources, finetune=finetune)
         tell = options.pop("tell", self.lines.append)
         store = Store(self.address)
-        return PlanDriver(store, self.plan.stages, self.folder, engine, tell=tell, **options).run()
+        return PlanDriver(store, self.plan.stages, self.checkpoints, engine, tell=tell, **options).run()
 
     @property
     def files(self) -> list[str]:
-        return sorted(f.name for f in self.folder.path.iterdir())
+        return sorted(f.name for f in self.checkpoints.path.iterdir())
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_a_time_limit_stops_the_run_in_hand_and_it_goes_on_where_it_was(bench):
     assert summary.signal is None
     assert summary.left == len(bench.plan.runs) - summary.done
     assert any("the time is up" in line for line in bench.lines)
-    assert list(bench.folder.path.glob("*/state"))
+    assert list(bench.checkpoints.path.glob("*/state"))
     assert set(bench.store.statuses().values()) <= {"pending", "done"}
     bench.work()
     resumed = [run.notes["resumed_at"] for run in bench.store.runs()]
@@ -219,7 +219,7 @@ def test_a_checkpoint_that_is_gone_is_made_again(bench):
     kept = bench.store.checkpoints()
     assert len(kept) == 2
     for name in bench.files:
-        shutil.rmtree(bench.folder.path / name)
+        shutil.rmtree(bench.checkpoints.path / name)
     assert bench.work().left == 0
 
 
@@ -228,29 +228,29 @@ def test_keep_checkpoints_keeps_those_of_single_runs(bench):
     singles = [run.key for run in bench.store.runs() if run.method == "single"]
     assert sorted(bench.store.checkpoints()) == sorted(singles)
     assert len(bench.files) == len(singles)
-    assert bench.folder.sweep(bench.store) == 0
-    assert bench.folder.remove(bench.store.drop_checkpoints(kept=True)) > 0
+    assert bench.checkpoints.sweep(bench.store) == 0
+    assert bench.checkpoints.remove(bench.store.drop_checkpoints(kept=True)) > 0
     assert bench.files == []
 
 
 def test_sweeping_removes_orphans_and_nothing_else(bench):
     claim = bench.store.claim(bench.plan.stages, worker="here|1", lease_seconds=60)
     pending = next(run.key for run in bench.store.runs(statuses=("pending",)))
-    mine = bench.folder.file(bench.folder.encoder(claim))
-    orphan = bench.folder.path / f"{'0' * 16}-{'1' * 32}" / "encoder.safetensors"
+    mine = bench.checkpoints.file(bench.checkpoints.encoder(claim))
+    orphan = bench.checkpoints.path / f"{'0' * 16}-{'1' * 32}" / "encoder.safetensors"
 
     def state(key: str) -> Path:
-        return bench.folder.file(bench.folder.state(key))
+        return bench.checkpoints.file(bench.checkpoints.state(key))
 
     # What a library calls a file that it has not finished.
     unfinished = [file.with_name(".tmpAbC123") for file in (orphan, state(pending))]
     states = [state(key) for key in (claim.key, pending, "f" * 64)]
-    foreign = [bench.folder.path / "notes.txt", bench.folder.path / "tokens" / "a"]
+    foreign = [bench.checkpoints.path / "notes.txt", bench.checkpoints.path / "tokens" / "a"]
     for file in (mine, orphan, *unfinished, *states, *foreign):
         file.parent.mkdir(exist_ok=True)
         file.write_text("x")
-    assert bench.folder.sweep(bench.store) == 4
-    left = {f for f in bench.folder.path.rglob("*") if f.is_file()}
+    assert bench.checkpoints.sweep(bench.store) == 4
+    left = {f for f in bench.checkpoints.path.rglob("*") if f.is_file()}
     assert left == {mine, *states[:2], *foreign}
 
 
@@ -268,7 +268,7 @@ def test_a_worker_that_cannot_start_is_an_error(bench, tmp_path, monkeypatch):
     with pytest.raises(
         InputError, match="the worker does not start: its process ended with exit code 1"
     ):
-        PlanDriver(bench.store, bench.plan.stages, bench.folder, engine).run()
+        PlanDriver(bench.store, bench.plan.stages, bench.checkpoints, engine).run()
 
 
 class _Unloadable:

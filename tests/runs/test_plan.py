@@ -8,7 +8,7 @@ import pytest
 from fake_training import fake_facts, make_tasks
 
 from transfer_meta.errors import InputError
-from transfer_meta.runs.estimate import estimate
+from transfer_meta.runs.cost import estimate
 from transfer_meta.runs.plan import EncoderFacts, Plan, label, load_plan
 
 GRID = """
@@ -176,7 +176,7 @@ def test_a_table_of_tasks_with_files_cards_and_other_names(folder):
         ("[0, 1]", "3", "expected a list of whole numbers"),
         ("[0, 1]", "[0, -1]", "expected a list of whole numbers"),
         ("[0, 1]", "[true]", "expected a list of whole numbers"),
-        ("[0, 1]", "[1, 1]", "1 stands there twice"),
+        ("[0, 1]", "[1, 1]", "1 occurs twice"),
         ("16-8", "16/8", r"regime '16/8' \(expected SOURCE-TARGET"),
         ("16-8", "0-8", "regime '0-8'"),
         ('["16-8"]', "[]", "no regimes"),
@@ -313,8 +313,8 @@ def test_finished_runs_set_the_speed(folder):
     rows = [run for run in plan.runs if run.method == "single" and run.regime == "8"]
     done = [Run(**vars(run), seconds=10.0) for run in rows]
     again = [run.key for run in done]
-    # Doing the same runs once more takes as long as they took.
-    assert estimate(plan, done, again).seconds == pytest.approx(10.0 * len(done))
+    # Doing the same runs once more takes about as long as they took: their tokens differ a little.
+    assert estimate(plan, done, again).seconds == pytest.approx(10.0 * len(done), rel=0.01)
     assert estimate(plan, done, again).measured
     # Runs of another encoder, or of tasks that the plan does not know, say nothing.
     other = [Run(**{**vars(run), "encoder_revision": "r2"}, seconds=99.0) for run in rows]

@@ -24,7 +24,9 @@ from sqlalchemy import make_url  # noqa: E402
 from transfer_meta.cli.app import main  # noqa: E402
 from transfer_meta.errors import InputError  # noqa: E402
 from transfer_meta.runs.card_memory import CardMemory  # noqa: E402
-from transfer_meta.runs.checkpoints.folder import PROBE, CheckpointFolder, open_checkpoints  # noqa: E402
+from transfer_meta.runs.checkpoints.checkpoint_base import PROBE  # noqa: E402
+from transfer_meta.runs.checkpoints.folder import CheckpointFolder  # noqa: E402
+from transfer_meta.runs.checkpoints.open_checkpoints import open_checkpoints  # noqa: E402
 from transfer_meta.runs.driver import PlanDriver, Summary  # noqa: E402
 from transfer_meta.runs.local_engine import LocalEngine  # noqa: E402
 from transfer_meta.runs.plan import Plan, load_plan  # noqa: E402
@@ -62,7 +64,7 @@ class Bench:
         self.plan: Plan = load_plan(folder / "plan.toml", encoder_facts=fake_facts)
         self.store = Store(str(folder / "runs.sqlite"), create=True)
         self.store.add(self.plan.runs)
-        self.folder = CheckpointFolder(folder / "checkpoints")
+        self.checkpoints = CheckpointFolder(folder / "checkpoints")
         self.lines: list[str] = []
         self.address = address
 
@@ -70,20 +72,22 @@ class Bench:
         connect_ray(self.address)
         finetune = functools.partial(fake_finetune, step_seconds=step_seconds)
         return RayEngine(
-            self.plan.task_sources, self.folder, gpus_per_run=0, finetune=finetune, **options
+            self.plan.task_sources, self.checkpoints, share=Share(gpus=0), finetune=finetune, **options
         )
 
     def work(self, step_seconds: float = 0.0, **options: Any) -> Summary:
         tell = options.pop("tell", self.lines.append)
         engine = self.engine(step_seconds)
-        return PlanDriver(self.store, self.plan.stages, self.folder, engine, tell=tell, **options).run()
+        return PlanDriver(
+            self.store, self.plan.stages, self.checkpoints, engine, tell=tell, **options
+        ).run()
 
     def scores(self) -> dict[str, float | None]:
         return {run.key: run.score for run in self.store.runs()}
 
     @property
     def files(self) -> list[str]:
-        return sorted(f.name for f in self.folder.path.iterdir())
+        return sorted(f.name for f in self.checkpoints.path.iterdir())
 
 
 @pytest.fixture
@@ -155,13 +159,13 @@ def test_every_run_gets_a_graphics_card_of_its_share(bench, cluster):
     try:
         connect_ray(bench.address)
         engine = RayEngine(
-            bench.plan.task_sources, bench.folder, gpus_per_run=0.5, finetune=fake_finetune
+            bench.plan.task_sources, bench.checkpoints, share=Share(gpus=0.5), finetune=fake_finetune
         )
         assert (engine.machines, str(engine)) == (
             1,
             "1 node with room for 4 runs of 1 CPU, 0.5 GPU",
         )
-        PlanDriver(bench.store, bench.plan.stages, bench.folder, engine).run()
+        PlanDriver(bench.store, bench.plan.stages, bench.checkpoints, engine).run()
         devices = [run.device for run in bench.store.runs()]
         assert set(devices) == {"cuda:0", "cuda:1"}
     finally:
@@ -169,7 +173,7 @@ def test_every_run_gets_a_graphics_card_of_its_share(bench, cluster):
 
 
 def test_checkpoints_behind_a_url(bench, tmp_path):
-    bench.folder = open_checkpoints(f"file://{tmp_path}/bucket")
+    bench.checkpoints = open_checkpoints(f"file://{tmp_path}/bucket")
     assert bench.work().left == 0
     # The stand-in's result depends on the bytes of the file that it starts from.
     assert {run.status for run in bench.store.runs()} == {"done"}
@@ -183,14 +187,14 @@ def test_shares_of_a_card_grow_to_what_a_run_holds(bench, cluster):
         cards = CardMemory(4)
         engine = RayEngine(
             bench.plan.task_sources,
-            bench.folder,
-            gpus_per_run=0.25,
+            bench.checkpoints,
+            share=Share(gpus=0.25),
             cards=cards,
             finetune=functools.partial(on_a_card, of=35 * GB),
         )
         assert engine.share.gpus == 1, "the first run is alone on its card"
         assert str(engine).startswith("1 node with room for 4 runs")
-        PlanDriver(bench.store, bench.plan.stages, bench.folder, engine).run()
+        PlanDriver(bench.store, bench.plan.stages, bench.checkpoints, engine).run()
         assert (cards.allowed, engine.share.gpus) == (2, 0.5)
     finally:
         cluster.remove_node(node)
@@ -198,8 +202,8 @@ def test_shares_of_a_card_grow_to_what_a_run_holds(bench, cluster):
 
 def test_memory_is_planned_from_the_runs_that_ended(bench):
     engine = bench.engine()
-    assert engine.share.memory_bytes == 0
-    PlanDriver(bench.store, bench.plan.stages, bench.folder, engine).run()
+    assert engine.share.memory_bytes is None
+    PlanDriver(bench.store, bench.plan.stages, bench.checkpoints, engine).run()
     assert engine.share.memory_bytes == 1  # what the stand-in says it held
 
 
@@ -239,7 +243,7 @@ def test_an_address_that_does_not_answer(capsys, tmp_path, monkeypatch):
 def test_a_cluster_without_room(bench):
     connect_ray(bench.address)
     with pytest.raises(InputError, match=r"no node .* has room for a run of 1 CPU, 1 GPU"):
-        RayEngine(bench.plan.task_sources, bench.folder, gpus_per_run=1)
+        RayEngine(bench.plan.task_sources, bench.checkpoints, share=Share(gpus=1))
     assert not ray.is_initialized()
 
 
@@ -267,7 +271,7 @@ def test_a_folder_that_is_not_shared(bench, cluster, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "there")
     node = ray_cluster.add_node(cluster, num_cpus=4)
     monkeypatch.chdir(tmp_path / "here")
-    bench.folder = CheckpointFolder(Path("/proc/self/cwd/checkpoints"))
+    bench.checkpoints = CheckpointFolder(Path("/proc/self/cwd/checkpoints"))
     try:
         with pytest.raises(InputError, match="'/proc/self/cwd/checkpoints' is not shared with it"):
             bench.engine()

@@ -29,15 +29,15 @@ class Bench:
             target="t", tasks=tasks, regime="16-8", epochs=4, encoder="tiny", encoder_facts=fake_facts
         )
         self.address = str(folder / "runs.sqlite")
-        self.folder = CheckpointFolder(folder / "checkpoints")
+        self.checkpoints = CheckpointFolder(folder / "checkpoints")
         self.lines: list[str] = []
 
-    def looks(self, **options: object) -> RungRunner:
+    def runner(self, **options: object) -> RungRunner:
         finetune = functools.partial(fake_finetune, step_seconds=0.0)
         engine = LocalEngine(["cpu"], self.plan.task_sources, finetune=finetune)
         store = Store(self.address, create=True)
         return RungRunner(
-            self.plan, EPOCHS, store, self.folder, engine, tell=self.lines.append, **options
+            self.plan, EPOCHS, store, self.checkpoints, engine, tell=self.lines.append, **options
         )
 
 
@@ -71,10 +71,10 @@ def test_a_shorter_plan_has_the_same_shape_and_other_keys(bench):
 
 
 def test_a_search_by_the_store_and_the_same_search_again(bench):
-    looks = bench.looks()
-    assert looks.alone()
-    found = search_sources(dict.fromkeys(bench.sources, 0.0), looks, rungs=RUNGS, budget_runs=3)
-    looks.close()
+    runner = bench.runner()
+    assert runner.alone()
+    found = search_sources(dict.fromkeys(bench.sources, 0.0), runner, rungs=RUNGS, budget_runs=3)
+    runner.close()
     store = Store(bench.address)
     runs = store.runs(statuses=("done",))
     assert 0 < found.spent <= 3
@@ -86,11 +86,11 @@ def test_a_search_by_the_store_and_the_same_search_again(bench):
             assert gain == pytest.approx(expected)
     best = found.best.source
     if found.best.state == "finished":
-        assert bench.looks().test_scores(best) == (scores[best, 4], scores["", 4])
+        assert bench.runner().test_scores(best) == (scores[best, 4], scores["", 4])
     assert store.checkpoints() == {}
 
     attempts = {run.key: run.attempts for run in store.runs()}
-    again = bench.looks()
+    again = bench.runner()
     assert again.alone()
     same = search_sources(dict.fromkeys(bench.sources, 0.0), again, rungs=RUNGS, budget_runs=3)
     again.close()
@@ -100,13 +100,13 @@ def test_a_search_by_the_store_and_the_same_search_again(bench):
 
 def test_a_source_that_fails_is_left_behind(tmp_path):
     bench = Bench(tmp_path, "t a bad")
-    looks = bench.looks()
-    assert looks.alone()
-    found = search_sources({"a": 0.0, "bad": 1.0}, looks, rungs=RUNGS)
-    looks.close()
+    runner = bench.runner()
+    assert runner.alone()
+    found = search_sources({"a": 0.0, "bad": 1.0}, runner, rungs=RUNGS)
+    runner.close()
     assert [c.state for c in found.candidates] == ["finished", "failed"]
     assert any("NaN loss" in line for line in bench.lines)
-    assert looks.test_scores("bad")[0] is None
+    assert runner.test_scores("bad")[0] is None
 
 
 def test_a_target_that_fails_ends_the_search(tmp_path):
@@ -116,21 +116,21 @@ def test_a_target_that_fails_ends_the_search(tmp_path):
     bench.plan = plan_of_search(
         target="bad", tasks=tasks, regime="16-8", epochs=4, encoder="tiny", encoder_facts=fake_facts
     )
-    looks = bench.looks()
+    runner = bench.runner()
     with pytest.raises(InputError, match="the run of 'bad' alone failed: NaN loss"):
-        looks.alone()
-    looks.close()
+        runner.alone()
+    runner.close()
 
 
 def test_without_time_nothing_is_run_and_later_it_goes_on(bench):
-    looks = bench.looks(seconds=0.0)
-    assert not looks.alone()
-    looks.close()
+    runner = bench.runner(seconds=0.0)
+    assert not runner.alone()
+    runner.close()
     assert not Store(bench.address).runs(statuses=("done",))
-    looks = bench.looks()
-    assert looks.alone()
-    looks.close()
-    late = bench.looks(seconds=0.0)
+    runner = bench.runner()
+    assert runner.alone()
+    runner.close()
+    late = bench.runner(seconds=0.0)
     assert late.alone()
     found = search_sources(dict.fromkeys(bench.sources, 0.0), late, rungs=RUNGS)
     late.close()
@@ -139,12 +139,12 @@ def test_without_time_nothing_is_run_and_later_it_goes_on(bench):
 
 
 def test_after_a_signal_no_further_run_is_begun(bench):
-    looks = bench.looks()
-    assert looks.alone()
-    looks.signal = 2
+    runner = bench.runner()
+    assert runner.alone()
+    runner.signal = 2
     before = len(Store(bench.address).runs(statuses=("done",)))
-    assert looks([("a", 0), ("b", 0)]) == [None, None]
-    looks.close()
+    assert runner([("a", 0), ("b", 0)]) == [None, None]
+    runner.close()
     assert len(Store(bench.address).runs(statuses=("done",))) == before
 
 

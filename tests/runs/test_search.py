@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transfer_meta.errors import InputError
-from transfer_meta.runs.search import BREADTH, Budget, Rung, parse_budget, search_sources
+from transfer_meta.runs.search import MIN_SOURCES, Budget, Rung, parse_budget, search_sources
 
 RUNGS = (Rung(0.25, 0.25), Rung(0.5, 0.5), Rung(1.0, 1.0))
 
 
 class Bench:
-    """Sources with true gains, looks with noise, and a record of what was asked."""
+    """Sources with true gains, runs with noise, and a record of the runs."""
 
     def __init__(self, gains: dict[str, float], noise: float = 0.0, seed: int = 0) -> None:
         self.gains, self.noise = gains, noise
@@ -71,7 +71,7 @@ def test_budgets_that_are_none(text):
         parse_budget(text)
 
 
-# --- what is looked at ---------------------------------------------------------------------------------
+# --- which runs are done -------------------------------------------------------------------------------
 
 
 def test_without_a_limit_everything_is_run_and_the_best_is_found():
@@ -84,7 +84,7 @@ def test_without_a_limit_everything_is_run_and_the_best_is_found():
     assert sorted(bench.asked) == sorted((s, r) for s in gains for r in range(3))
 
 
-def test_no_look_is_asked_for_twice_and_longer_ones_come_after_shorter_ones():
+def test_no_run_is_done_twice_and_longer_ones_come_after_shorter_ones():
     gains = some(20)
     bench = Bench(gains, noise=0.02)
     search_sources(dict.fromkeys(gains, 0.0), bench, rungs=RUNGS, budget_runs=12)
@@ -99,8 +99,8 @@ def test_the_prior_says_where_to_begin():
     gains = some(20)
     bench = Bench(gains)
     prior = {s: float(i) for i, s in enumerate(gains)}
-    search_sources(prior, bench, rungs=RUNGS, budget_runs=BREADTH * 0.25)
-    assert [s for s, _ in bench.asked] == sorted(prior, key=lambda s: -prior[s])[:BREADTH]
+    search_sources(prior, bench, rungs=RUNGS, budget_runs=MIN_SOURCES * 0.25)
+    assert [s for s, _ in bench.asked] == sorted(prior, key=lambda s: -prior[s])[:MIN_SOURCES]
 
 
 def test_the_better_half_goes_further():
@@ -114,7 +114,7 @@ def test_the_better_half_goes_further():
 
 
 def test_more_runs_find_better_sources():
-    """With noisy looks and no prior, on average over draws."""
+    """With noisy runs and no prior, on average over draws."""
     regrets = []
     for seed in range(10):
         gains = some(20, seed)
@@ -164,7 +164,7 @@ def test_the_budget_is_kept_and_everybody_is_ranked_once(n, budget, seed, worth)
     assert found.spent == pytest.approx(sum(RUNGS[r].cost for _, r in bench.asked))
     assert sorted(c.source for c in found.candidates) == sorted(gains)
     assert all(math.isfinite(c.expected) for c in found.candidates)
-    # What is left over does not pay for one more look.
+    # What is left does not pay for one more run.
     left = [RUNGS[len(c.gains)].cost for c in found.candidates if len(c.gains) < 3]
     assert not left or found.spent + min(left) > budget
 

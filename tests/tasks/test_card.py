@@ -8,7 +8,7 @@ import pytest
 
 from transfer_meta.errors import InputError
 from transfer_meta.records import TaskType
-from transfer_meta.tasks import ReadSettings, Task
+from transfer_meta.tasks import ReadSettings, read_task
 from transfer_meta.tasks.card import is_card, read_card
 
 CARD = """
@@ -43,7 +43,7 @@ def card(tmp_path: Path) -> Path:
 
 
 def test_a_card_says_everything(card: Path) -> None:
-    task = Task.from_file(card)
+    task = read_task(card)
     assert (task.name, task.type, task.description, task.licence) == (
         "reviews", TaskType.REGRESSION, "Stars of reviews.", "CC BY 4.0",
     )  # fmt: skip
@@ -56,7 +56,7 @@ def test_a_card_says_everything(card: Path) -> None:
 
 
 def test_the_user_goes_before_the_card(card: Path) -> None:
-    task = Task.from_file(card, type="classification", columns={"label": "note"}, name="notes")
+    task = read_task(card, ReadSettings(type="classification", columns={"label": "note"}), name="notes")
     assert (task.name, task.type, task.labels()) == ("notes", TaskType.CLASSIFICATION, ("a", "b"))
     assert task.columns["text"] == "body"
 
@@ -69,8 +69,8 @@ def test_files_outside_the_folder_only_when_allowed(card: Path) -> None:
     for name in ("../outside.csv", str(outside), "link.csv", "data/../../outside.csv"):
         card.write_text(CARD.replace("data/train.txt", name))
         with pytest.raises(InputError, match=r"reviews\.toml:8: '.*' lies outside .* set --outside"):
-            Task.from_file(card)
-        assert next(Task.from_file(card, outside=True).examples()).label == 1.0
+            read_task(card)
+        assert next(read_task(card, ReadSettings(outside=True)).examples()).label == 1.0
 
 
 @pytest.mark.parametrize(
@@ -118,20 +118,20 @@ def test_mistakes_in_a_card(card: Path, old: str, new: str, message: str) -> Non
     assert old in CARD
     card.write_text(CARD.replace(old, new, 1))
     with pytest.raises(InputError, match=message) as error:
-        Task.from_file(card)
+        read_task(card)
     assert len(str(error.value).splitlines()) == 1
 
 
 def test_files_that_are_no_text(card: Path) -> None:
     card.write_bytes(b'name = "a"\nlicence = "\xff"\n')
     with pytest.raises(InputError, match=r"reviews\.toml:2: not TOML: not UTF-8"):
-        Task.from_file(card)
+        read_task(card)
     card.write_bytes(b"#" * (2**20 + 1))
     with pytest.raises(InputError, match="too large for a task card"):
-        Task.from_file(card)
+        read_task(card)
     card.write_text("a = " + "[" * 5000)
     with pytest.raises(InputError, match=r"reviews\.toml"):
-        Task.from_file(card)
+        read_task(card)
 
 
 def test_other_toml_files_are_no_cards(card: Path, tmp_path: Path) -> None:

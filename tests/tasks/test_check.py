@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from transfer_meta.records import Example
-from transfer_meta.tasks import Task, check
+from transfer_meta.tasks import ReadSettings, Task, check, read_task
 from transfer_meta.tasks.check import TaskReport, check_task
 
 
@@ -17,7 +17,7 @@ def report(
     for split, rows in (("train", train), ("test", test)):
         if rows is not None:
             (folder / f"t.{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return check_task(Task.from_file(folder / "t.train.jsonl", **options))
+    return check_task(read_task(folder / "t.train.jsonl", ReadSettings(**options)))
 
 
 def row(label: Any, text: str = "a") -> dict[str, Any]:
@@ -45,7 +45,7 @@ def test_labels_only_in_test_name_their_line(tmp_path: Path) -> None:
 def test_tags_only_in_test(tmp_path: Path) -> None:
     (tmp_path / "t.train.conll").write_text("Ann\tB-PER\nsaw\tO\n")
     (tmp_path / "t.test.conll").write_text("saw\tO\n\nRome\tB-LOC\n")
-    found = check_task(Task.from_file(tmp_path / "t.train.conll"))
+    found = check_task(read_task(tmp_path / "t.train.conll"))
     assert found.problems == (
         f"{tmp_path / 't.test.conll'}:3: the label 'B-LOC' is only in test, not in train",
     )
@@ -106,7 +106,7 @@ def test_examples_at_hand_are_counted_from_zero() -> None:
 def test_real_tasks_have_no_other_problem_than_labels_that_train_lacks(shared: Path) -> None:
     with_new = set()
     for path in sorted((shared / "tasks").glob("*.train.*")):
-        found = check_task(Task.from_file(path))
+        found = check_task(read_task(path))
         assert all("is only in test" in problem for problem in found.problems)
         if found.problems:
             with_new.add(found.name)

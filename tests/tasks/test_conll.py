@@ -8,7 +8,7 @@ import pytest
 
 from transfer_meta.errors import InputError
 from transfer_meta.records import TaskType
-from transfer_meta.tasks import Task, conll
+from transfer_meta.tasks import ReadSettings, conll, read_task
 from transfer_meta.tasks.conll import open_conll
 
 
@@ -19,7 +19,10 @@ def write(folder: Path, text: str, name: str = "a.conll") -> Path:
 
 
 def sentences(path: Path, **options) -> list[tuple[int, list[str], list[str]]]:
-    return [(number, row["tokens"], row["label"]) for number, row in open_conll(path, **options)]
+    return [
+        (number, row["tokens"], row["label"])
+        for number, row in open_conll(path, ReadSettings(**options))
+    ]
 
 
 TWO = [(1, ["Ann", "saw"], ["B-PER", "O"]), (4, ["Bob"], ["B-PER"])]
@@ -130,9 +133,9 @@ def test_rows_may_differ_in_length_where_both_columns_are_named(tmp_path: Path) 
 @pytest.mark.parametrize("column", ["0", "5", "-5", "x", "", "1.5"])
 def test_columns_that_are_none(tmp_path: Path, column: str) -> None:
     with pytest.raises(InputError, match=r"--column label=.*: expected a number from 1 to 4"):
-        open_conll(write(tmp_path, FOUR), columns={"label": column})
+        open_conll(write(tmp_path, FOUR), ReadSettings(columns={"label": column}))
     with pytest.raises(InputError, match="has the columns tokens and label"):
-        open_conll(write(tmp_path, FOUR), columns={"text": "1"})
+        open_conll(write(tmp_path, FOUR), ReadSettings(columns={"text": "1"}))
 
 
 def test_a_file_without_empty_lines_is_no_endless_sentence(tmp_path: Path, monkeypatch) -> None:
@@ -145,7 +148,7 @@ def test_a_file_without_empty_lines_is_no_endless_sentence(tmp_path: Path, monke
 
 def test_a_type_that_does_not_fit(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a CoNLL file is for token-classification, not regression"):
-        Task.from_file(write(tmp_path, "Ann\tO\n"), type="regression")
+        read_task(write(tmp_path, "Ann\tO\n"), ReadSettings(type="regression"))
 
 
 @pytest.mark.parametrize("name", ["wnut17", "atis_slots", "ewt_upos", "ewt_deprel"])
@@ -153,7 +156,7 @@ def test_real_files_hold_the_tokens_of_a_plain_split(shared: Path, name: str) ->
     path = shared / "tasks" / f"{name}.train.conll"
     blocks = [b for b in path.read_text(encoding="utf-8").split("\n\n") if b.strip()]
     expected = [[line.split("\t") for line in block.strip("\n").split("\n")] for block in blocks]
-    task = Task.from_file(path)
+    task = read_task(path)
     assert task.type is TaskType.TOKEN_CLASSIFICATION
     assert [
         [list(pair) for pair in zip(e.tokens, e.label, strict=True)] for e in task.examples()

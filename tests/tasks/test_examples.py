@@ -10,7 +10,7 @@ import pytest
 
 from transfer_meta.errors import InputError
 from transfer_meta.records import Answer, Example, TaskType
-from transfer_meta.tasks import Task
+from transfer_meta.tasks import ReadSettings, Task, read_task
 from transfer_meta.tasks.examples import as_number, is_missing
 
 
@@ -19,7 +19,7 @@ def task(tmp_path: Path):
     def make(*rows: dict[str, Any], **options: Any) -> Task:
         path = tmp_path / "a.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return Task.from_file(path, **options)
+        return read_task(path, ReadSettings(**options))
 
     return make
 
@@ -78,7 +78,7 @@ def test_answers_in_the_forms_in_use(task, answers: Any, expected: tuple[Answer,
 def test_answers_in_two_columns(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("context,question,answer,answer_start\nAnn saw Bob,Who?,Bob,8\nAnn,Who?,,\n")
-    task = Task.from_file(path)
+    task = read_task(path)
     assert task.type is TaskType.QUESTION_ANSWERING
     assert [e.label for e in task.examples()] == [(Answer("Bob", 8),), ()]
 

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from transfer_meta.errors import InputError
-from transfer_meta.tasks import Task
+from transfer_meta.tasks import ReadSettings, read_task
 from transfer_meta.tasks.check import check_task
 
 MUTATIONS = 10_000
@@ -30,7 +30,7 @@ PIECES = [b'"', b"\n", b"\t", b",", b"\0", b"[", b'{"a":', b"1e999", b"NaN", b"\
 def reads(path: Path) -> str:
     """``read`` or the error's one line."""
     try:
-        check_task(Task.from_file(path), examples=1)
+        check_task(read_task(path), examples=1)
     except InputError as error:
         message = str(error)
         assert len(message.splitlines()) == 1, message
@@ -210,6 +210,6 @@ def test_any_rows_of_json(tmp_path: Path, rows: list[dict[str, Any]], same: bool
         "multiple-choice",
     ):
         try:
-            check_task(Task.from_file(path, type=type))
+            check_task(read_task(path, ReadSettings(type=type)))
         except InputError as error:
             assert len(str(error).splitlines()) == 1

@@ -13,7 +13,7 @@ import pytest
 
 from transfer_meta.errors import InputError
 from transfer_meta.records import TaskType
-from transfer_meta.tasks import Task, resolve_tasks
+from transfer_meta.tasks import ReadSettings, read_hub, read_task, resolve_tasks
 
 datasets = pytest.importorskip("datasets")
 
@@ -73,13 +73,13 @@ def test_classes_have_their_names(hub) -> None:
 )
 def test_names_of_one_to_three_parts(hub, name: str, key: tuple[str, str | None]) -> None:
     hub[key] = {"train": sentences(0, 1)}
-    assert Task.from_hub(name).labels() == ("neg", "pos")
+    assert read_hub(name).labels() == ("neg", "pos")
 
 
 def test_a_revision_is_passed_on(hub) -> None:
     hub["imdb", None] = {"train": sentences(0, 1)}
     resolve_tasks(["hf:imdb@abc"])
-    Task.from_hub("imdb", revision="def")
+    read_hub("imdb", ReadSettings(revision="def"))
     assert [asked[2]["revision"] for asked in hub["asked"]] == ["abc", "def"]
 
 
@@ -87,7 +87,7 @@ def test_rows_without_a_label_are_passed_over_and_a_secret_test_split_is_replace
     hub["glue", "sst2"] = {
         "train": sentences(0, -1, 1), "validation": sentences(1, 0), "test": sentences(-1, -1),
     }  # fmt: skip
-    task = Task.from_hub("glue/sst2")
+    task = read_hub("glue/sst2")
     assert [e.label for e in task.examples()] == ["neg", "pos"]
     assert list(task.splits) == ["train", "test"]
     assert task.origin["test"] == "hf:glue/sst2[validation]"
@@ -96,10 +96,10 @@ def test_rows_without_a_label_are_passed_over_and_a_secret_test_split_is_replace
 def test_tags_and_choices(hub) -> None:
     rows = [{"tokens": ["Ann", "saw"], "ner_tags": [1, 0]}]
     hub["tags", None] = {"train": split(rows, ner_tags=["O", "B-PER"])}
-    assert next(Task.from_hub("tags").examples()).label == ("B-PER", "O")
+    assert next(read_hub("tags").examples()).label == ("B-PER", "O")
     rows = [{"premise": "p", "choice1": "x", "choice2": "y", "label": 1}]
     hub["copa", None] = {"train": split(rows, label=["choice1", "choice2"])}
-    assert next(Task.from_hub("copa").examples()).label == 1
+    assert next(read_hub("copa").examples()).label == 1
 
 
 def test_a_card_names_splits_and_revision(hub, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_card_names_splits_and_revision(hub, tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"unknown split of hf:glue/sst2@abc .*did you mean 'validation'"
     ):
-        Task.from_file(card)
+        read_task(card)
 
 
 def test_names_that_lead_nowhere(hub, tmp_path: Path, monkeypatch) -> None:
@@ -124,19 +124,19 @@ def test_names_that_lead_nowhere(hub, tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(
         InputError, match="hf:nosuch: cannot be loaded from the Hub: Dataset 'nosuch' doesn't exist"
     ):
-        Task.from_hub("nosuch")
+        read_hub("nosuch")
     for name in ("", "a/b/c/d", "../x", "a b", "https://x.y/z"):
         with pytest.raises(InputError, match="expected hf:DATASET"):
-            Task.from_hub(name)
+            read_hub(name)
     hub["raw", None] = {"all": sentences(0)}
     with pytest.raises(InputError, match=r"hf:raw: no train split \(there are: all\)"):
-        Task.from_hub("raw")
+        read_hub("raw")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "glue").mkdir()
     with pytest.raises(
         InputError, match="'glue' is a file or folder here and would be read in the Hub's place"
     ):
-        Task.from_hub("glue/sst2")
+        read_hub("glue/sst2")
 
 
 def test_without_datasets_the_extra_is_named(monkeypatch) -> None:
@@ -144,7 +144,7 @@ def test_without_datasets_the_extra_is_named(monkeypatch) -> None:
     with pytest.raises(
         InputError, match=r"hf:glue: needs the package datasets: pip install 'transfer-meta\[harness\]'"
     ):
-        Task.from_hub("glue")
+        read_hub("glue")
 
 
 def offline(cache: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

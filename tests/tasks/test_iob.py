@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transfer_meta.errors import InputError
-from transfer_meta.tasks import Task
+from transfer_meta.tasks import ReadSettings, read_task
 from transfer_meta.tasks.iob import (
     SCHEMES,
     detect_scheme,
@@ -134,15 +134,15 @@ def test_illegal_tags_are_refused_with_their_line(broken: Path) -> None:
         InputError,
         match=r"a\.conll:4: tag 2 .* illegal in IOB2: I-LOC after O; set --repair-tags .* or --scheme plain",
     ):
-        list(Task.from_file(broken).examples())
+        list(read_task(broken).examples())
 
 
 def test_illegal_tags_are_repaired_only_when_asked(broken: Path) -> None:
-    assert [e.label for e in Task.from_file(broken, repair_tags=True).examples()] == [
+    assert [e.label for e in read_task(broken, ReadSettings(repair_tags=True)).examples()] == [
         ("B-PER",),
         ("O", "B-LOC", "I-LOC"),
     ]
-    assert [e.label for e in Task.from_file(broken, scheme="plain").examples()][1] == (
+    assert [e.label for e in read_task(broken, ReadSettings(scheme="plain")).examples()][1] == (
         "O",
         "I-LOC",
         "I-LOC",
@@ -152,18 +152,18 @@ def test_illegal_tags_are_repaired_only_when_asked(broken: Path) -> None:
 def test_a_scheme_that_the_user_names_is_held_to(tmp_path: Path) -> None:
     path = tmp_path / "a.conll"
     path.write_text("New\tI-LOC\nYork\tI-LOC\n")
-    assert "tags IOB1" in Task.from_file(path).notes
+    assert "tags IOB1" in read_task(path).notes
     with pytest.raises(
         InputError, match=r"a\.conll:1: tag 1 of the sentence is illegal in IOB2: I-LOC at the start"
     ):
-        Task.from_file(path, scheme="IOB2")
+        read_task(path, ReadSettings(scheme="IOB2"))
     with pytest.raises(InputError, match=r"unknown tagging scheme 'iob2' .*did you mean 'IOB2'"):
-        Task.from_file(path, scheme="iob2")
+        read_task(path, ReadSettings(scheme="iob2"))
 
 
 @pytest.mark.parametrize("name", ["wnut17", "atis_slots"])
 def test_real_taggers_are_told_and_legal(shared: Path, name: str) -> None:
-    task = Task.from_file(shared / "tasks" / f"{name}.train.conll")
+    task = read_task(shared / "tasks" / f"{name}.train.conll")
     assert "tags IOB2" in task.notes
     for split in task.splits:
         assert all(find_illegal(e.label, "IOB2") is None for e in task.examples(split))

@@ -9,7 +9,8 @@ import pytest
 from transfer_meta.errors import InputError
 from transfer_meta.records import TaskType
 from transfer_meta.tasks import ReadSettings, Task, resolve_tasks
-from transfer_meta.tasks.resolve import find_siblings, find_tasks
+from transfer_meta.tasks.resolve import find_tasks
+from transfer_meta.tasks.siblings import find_siblings
 
 ROWS = "text,label\na,x\nb,y\n"
 REAL = {

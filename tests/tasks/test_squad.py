@@ -12,7 +12,7 @@ import pytest
 from transfer_meta.errors import InputError
 from transfer_meta.readers.jsonl import JsonLines
 from transfer_meta.records import Answer, TaskType
-from transfer_meta.tasks import Task
+from transfer_meta.tasks import read_task
 from transfer_meta.tasks.squad import open_json
 
 
@@ -44,7 +44,7 @@ def test_squad_documents(tmp_path: Path, indent: int | None) -> None:
         {"version": "v2.0", "data": [article(PARAGRAPH), article(), article(PARAGRAPH)]},
         indent,
     )
-    task = Task.from_file(path)
+    task = read_task(path)
     examples = list(task.examples())
     assert task.type is TaskType.QUESTION_ANSWERING
     assert [e.text for e in examples] == ["Who?", "Whom?", "When?"] * 2
@@ -100,7 +100,7 @@ def test_an_answer_that_is_not_in_its_context(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=rf"a\.json:{line}: the answer 'Bob' is not at character 7 .*it is at 8"
     ):
-        list(Task.from_file(path).examples())
+        list(read_task(path).examples())
 
 
 def test_memory_does_not_grow_with_one_article(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transfer_meta.errors import InputError
-from transfer_meta.tasks.subsets import choose, generator
+from transfer_meta.records import Example
+from transfer_meta.tasks import Task
+from transfer_meta.tasks.subsets import choose, dev_size, draw_examples, generator
 
 
 @given(
@@ -49,3 +51,16 @@ def test_more_than_there_is() -> None:
 def test_a_generator_does_not_run_keys_together() -> None:
     assert generator("a", "bc").random() != generator("ab", "c").random()
     assert generator("a", 1).random() == generator("a", 1).random()
+
+
+def test_the_dev_split_is_at_most_a_fifth() -> None:
+    assert [dev_size(size, 100) for size in (0, 4, 5, 499, 500, 5000)] == [0, 0, 1, 99, 100, 100]
+
+
+def test_drawn_examples_are_the_chosen_ones_in_order() -> None:
+    examples = [Example(str(i), "x") for i in range(50)]
+    task = Task.from_iterable("t", "classification", {"train": examples, "test": []})
+    chosen, _ = choose("t", 50, 7, seed=3, dev_examples=0)
+    assert draw_examples(task, "train", 7, seed=3) == ([examples[i] for i in chosen], 50)
+    assert draw_examples(task, "train", None) == draw_examples(task, "train", 50) == (examples, 50)
+    assert draw_examples(task, "test", 7) == ([], 0)

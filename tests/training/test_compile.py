@@ -30,7 +30,7 @@ def test_compiled_training_gives_what_plain_training_gives(
     tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compile: bool | str
 ) -> None:
     # However small, they would go to oneDNN, which the compiler does not take.
-    monkeypatch.setattr(onednn, "WORTHWHILE", 1)
+    monkeypatch.setattr(onednn, "MIN_MULTIPLICATIONS", 1)
     tasks = {"toy": toy_task(TaskType.CLASSIFICATION, train=64)}
     plain = Stage("toy", seed=0, encoder=tiny, training=SETTINGS)
     compiled = replace(plain, training=replace(SETTINGS, compile=compile))

@@ -11,8 +11,9 @@ import torch
 from toys import toy_task
 
 from transfer_meta.encoding import heads
+from transfer_meta.errors import Stopped
 from transfer_meta.records import TaskType
-from transfer_meta.training.finetune import Stopped, finetune
+from transfer_meta.training.finetune import finetune
 from transfer_meta.training.stage import Stage, TrainingSettings
 
 pytestmark = pytest.mark.skipif(

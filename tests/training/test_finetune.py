@@ -10,13 +10,14 @@ import torch
 from safetensors.torch import load_file
 from toys import toy_examples, toy_task
 
-from transfer_meta.encoding.encoders import Encoder
-from transfer_meta.errors import InputError
+from transfer_meta.encoding.encoder import Encoder
+from transfer_meta.errors import InputError, RunFailed, Stopped
 from transfer_meta.records import Example, TaskType
 from transfer_meta.runs.methods import stage_of
 from transfer_meta.tasks import Task
 from transfer_meta.training import finetune as module
-from transfer_meta.training.finetune import RunFailed, StageResult, Stopped, finetune
+from transfer_meta.training.finetune import finetune
+from transfer_meta.training.run_result import RunResult
 from transfer_meta.training.stage import Mixing, Stage, TrainingSettings
 
 SETTINGS = TrainingSettings(
@@ -32,7 +33,7 @@ def with_training(of: Stage, **changes: Any) -> Stage:
     return dataclasses.replace(of, training=dataclasses.replace(of.training, **changes))
 
 
-def same_result(a: StageResult, b: StageResult) -> bool:
+def same_result(a: RunResult, b: RunResult) -> bool:
     curves = all(
         np.array_equal(getattr(a.curve, f.name), getattr(b.curve, f.name), equal_nan=True)
         for f in dataclasses.fields(a.curve)

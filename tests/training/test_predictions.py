@@ -22,7 +22,7 @@ def test_predictions_in_batches_are_those_one_by_one(type: TaskType) -> None:
     encoded = encode(type, examples, ENCODER.tokenizer, labels=LABELS, max_length=48, stride=8)
     batcher = Batcher(type, encoded, pad=0, device=torch.device("cpu"))
     torch.manual_seed(0)
-    head = build_head(type, 8, labels=len(LABELS), mean=0.0, deviation=1.0)
+    head = build_head(type, 8, labels=len(LABELS), targets=np.array([-1.0, 1.0]))
     torch.nn.init.normal_(head.linear.weight)
     ENCODER.model.eval()
     head.eval()

@@ -53,6 +53,7 @@ def test_the_key_depends_on_data_and_encoder_files_and_on_nothing_else() -> None
 def test_an_earlier_stage_decides_through_its_tasks() -> None:
     stage = dataclasses.replace(BASE, start=Stage("snli", seed=1, encoder="offline"))
     assert stage.all_tasks == ("rte", "snli")
+    assert stage.chain == (stage.start, stage)
     assert stage.key(DIGESTS, "r") != stage.key({**DIGESTS, "snli": "changed"}, "r")
 
 

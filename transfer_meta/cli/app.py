@@ -58,11 +58,11 @@ for _name, _group in {"outcomes": outcomes_app, "tasks": tasks_app, "runs": runs
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns its exit code (2 for a user's mistakes, told on stderr in a line each)."""
+    """Run one command and return its exit code: 2 for mistakes of the user, each a line on stderr."""
     try:
         code = app(args=arguments, prog_name="transfer-meta", standalone_mode=False)
     except typer.TyperException as error:
-        # Usage errors (unknown option, missing argument) know more than their str().
+        # The str() of usage errors (unknown option, missing argument) lacks the details.
         message = getattr(error, "format_message", error.__str__)()
         print(f"error: {one_line(message)}", file=sys.stderr)
         return 2
@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def one_line(message: str) -> str:
-    r"""A message whose control characters, from a file's content or name, are written out.
+    r"""Return a message with control characters, from a file's content or name, escaped.
 
     Examples
     --------
@@ -88,5 +88,5 @@ def one_line(message: str) -> str:
 
 
 def run() -> None:
-    """The console script."""
+    """Run the console script."""
     sys.exit(main())

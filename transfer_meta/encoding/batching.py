@@ -1,39 +1,43 @@
-"""Batches of items of similar length, put together on the device that uses them."""
+"""Batches of items of similar length, assembled on the device that uses them."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from transfer_meta.encoding.tokens import IGNORED, Encoded
-from transfer_meta.records import TaskType
+from transfer_meta.encoding.encoder import Encoder
+from transfer_meta.encoding.encoding_settings import EncodingSettings
+from transfer_meta.encoding.tokens import IGNORED, Encoded, encode, encode_cached
+from transfer_meta.records import Example, TaskType
 
-# Batches that are sorted by length together: enough to leave hardly any padding, few enough that a
-# batch remains a random draw of the examples of its length.
 BUCKET_BATCHES = 50
+"""Number of batches sorted by length together: large for little padding, small for random batches."""
 
 
 @dataclass(frozen=True)
 class EncodedBatch:
-    """Items as the model reads them; all tensors on its device.
+    """One batch of model inputs and targets on one device.
 
     Parameters
     ----------
     ids, types : tensor of shape (items, tokens)
-        Token ids and which text of a pair each belongs to, padded to the longest item.
+        Token ids and the text of a pair that each belongs to, padded to the longest item.
     mask : bool tensor of shape (items, tokens) or None
-        True at tokens; None where nothing is padded.
+        True at tokens; None if nothing is padded.
     target : tensor
         As in `Encoded`: of shape (units,), (items, tokens) or (items, 2).
     context : bool tensor of shape (items, tokens) or None
-        Question answering: True where an answer can begin or end, and at the first token ("none").
+        Question answering: True where an answer can start or end, and at the first token ("no answer").
     slots : int tensor of shape (units, choices) or None
-        Multiple choice: the item of each unit's choice, -1 where a unit has fewer.
+        Multiple choice: the item of each choice, -1 where a unit has fewer choices.
     tokens, weight : int
-        Tokens without padding, and the number of targets that the loss is a mean over.
+        Number of tokens without padding, and number of targets that the mean loss divides by.
     """
 
     ids: torch.Tensor
@@ -47,20 +51,18 @@ class EncodedBatch:
 
 
 class Batcher:
-    """The items of one split on one device, and batches of them by *unit*.
+    """A tokenised split on one device, and batches of its *units*.
 
-    A unit is what a batch counts: an item, or all choices of one multiple-choice example.
+    A unit is an item or, for multiple choice, all items of one example.
 
     Parameters
     ----------
-    type
-        Task type.
-    encoded
-        The split.
-    pad
+    type : TaskType
+    encoded : Encoded
+    pad : int
         Id of the padding token.
-    device
-        Where the batches go; the whole split is kept there.
+    device : torch.device
+        Holds the whole split and its batches.
     """
 
     def __init__(self, type: TaskType, encoded: Encoded, *, pad: int, device: torch.device) -> None:
@@ -90,11 +92,11 @@ class Batcher:
         return len(self._first) - 1
 
     def weight(self, units: NDArray[np.int64]) -> int:
-        """Targets of these units: what the mean of their loss is taken over."""
+        """Return the number of targets of some units, at least 1."""
         return max(int(self._weights[units].sum()), 1)
 
     def batch(self, units: NDArray[np.int64]) -> EncodedBatch:
-        """The batch of these units, padded to the longest of them."""
+        """Return the batch of some units, padded to the longest item."""
         first, last = self._first[units], self._first[units + 1]
         counts = last - first
         items = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
@@ -125,7 +127,7 @@ class Batcher:
         )
 
     def epoch(self, batch_size: int, generator: np.random.Generator) -> list[NDArray[np.int64]]:
-        """The units of each batch of one pass, in random order, alike in length within a batch."""
+        """Return the units of each batch of one epoch: random order, similar lengths within a batch."""
         order = generator.permutation(len(self))
         bucket = BUCKET_BATCHES * batch_size
         batches = []
@@ -136,7 +138,7 @@ class Batcher:
         return [batches[i] for i in generator.permutation(len(batches))]
 
     def by_length(self, tokens: int) -> list[NDArray[np.int64]]:
-        """All units, longest first, in batches of about so many padded tokens: for evaluation."""
+        """Return batches of all units, longest first, with at most `tokens` padded tokens for evaluation."""
         order = np.argsort(-self.lengths, kind="stable")
         widths = np.maximum.accumulate(self.lengths[order] * np.diff(self._first)[order])
         batches, begin = [], 0
@@ -147,14 +149,41 @@ class Batcher:
         return batches
 
 
+def encode_examples(
+    encoder: Encoder,
+    type: TaskType,
+    examples: Sequence[Example],
+    settings: EncodingSettings,
+    labels: Sequence[str] = (),
+    *,
+    cache: Path | None = None,
+) -> tuple[Encoded, Batcher]:
+    """Tokenise examples, or read them from the folder `cache`, and return them with their batches."""
+    tokenise = encode if cache is None else functools.partial(encode_cached, cache=cache)
+    encoded = tokenise(
+        type,
+        examples,
+        encoder.tokenizer,
+        labels=labels,
+        max_length=min(settings.max_length, encoder.max_length),
+        stride=settings.window_stride,
+    )
+    return encoded, batcher_for(encoder, type, encoded)
+
+
+def batcher_for(encoder: Encoder, type: TaskType, encoded: Encoded) -> Batcher:
+    """Return batches on an encoder's device."""
+    return Batcher(type, encoded, pad=encoder.tokenizer.pad_token_id or 0, device=encoder.device)
+
+
 def _slots(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Items of each unit as the rows of a table, -1 at the end of shorter rows."""
+    """Return the items of each unit as rows, padded with -1."""
     table = np.arange(counts.max())[None, :] + (np.cumsum(counts) - counts)[:, None]
     return np.where(np.arange(counts.max())[None, :] < counts[:, None], table, -1)
 
 
 def _on(device: torch.device, array: NDArray) -> torch.Tensor:
-    """An array as a tensor on a device, without waiting for the copy."""
-    # A memory-mapped array is read-only, which torch does not know: copy it.
+    """Copy an array to a device asynchronously."""
+    # Copy first: memory-mapped arrays are read-only, which torch does not support.
     tensor = torch.from_numpy(np.array(array))
     return tensor.to(device, non_blocking=True)

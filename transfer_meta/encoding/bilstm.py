@@ -1,4 +1,4 @@
-"""Bingel & Søgaard's encoder: word vectors under one bidirectional LSTM of 100 units a direction."""
+"""Bidirectional LSTM over word vectors, the encoder of Bingel & Søgaard (2017)."""
 
 from __future__ import annotations
 
@@ -6,27 +6,35 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from transfer_meta.encoding.encoders import Encoder, wrap_tokenizer
+from transfer_meta.encoding.encoder import Encoder, wrap_tokenizer
 from transfer_meta.errors import InputError
 from transfer_meta.tasks.subsets import generator
 
 UNITS = 100
-WIDTH_OF_WORDS = 100
+"""Units per direction."""
+RANDOM_VECTOR_WIDTH = 100
+"""Size of word vectors that are not read from a file."""
 MAX_LENGTH = 512
 WORD_DROPOUT = 0.2
-SPECIAL = ("[PAD]", "[CLS]", "[SEP]", "[UNK]")
+SPECIAL_TOKENS = ("[PAD]", "[CLS]", "[SEP]", "[UNK]")
 
 
 class BiLstm(nn.Module):
-    """Word vectors, one LSTM from each end, their states side by side: shape (inputs, tokens, 200).
+    """Word vectors, a forward and a backward LSTM, and their concatenated states.
 
-    The backward LSTM reads each sequence reversed within its own length, so that padding is read after
-    the words in both directions and no length has to travel to the host.
+    The backward LSTM reads each sequence reversed within its own length: padding follows the words in
+    both directions, and no length is copied to the host.
+
+    Parameters
+    ----------
+    vectors : tensor of shape (words, width)
+        Initial word vectors; row 0 is padding.
     """
 
     def __init__(self, vectors: torch.Tensor) -> None:
@@ -37,17 +45,17 @@ class BiLstm(nn.Module):
         self.backwards = nn.LSTM(vectors.shape[1], UNITS, batch_first=True)
 
     def get_input_embeddings(self) -> nn.Module:
-        """The table of word vectors."""
+        """Return the table of word vectors."""
         return self.words
 
     def set_input_embeddings(self, table: nn.Module) -> None:
-        """Put another table in its place."""
+        """Replace the table of word vectors."""
         self.words = table
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None
     ) -> SimpleNamespace:
-        """States of both directions; `attention_mask` has shape (inputs, tokens)."""
+        """Return states of shape (items, tokens, 200); `attention_mask` has shape (items, tokens)."""
         inputs = self.dropout(self.words(input_ids))
         ahead, _ = self.forwards(inputs)
         places = torch.arange(input_ids.shape[1], device=input_ids.device)
@@ -68,22 +76,22 @@ def build(
     words: Iterable[str],
     earlier: tuple[dict[str, torch.Tensor], tuple[str, ...]] = ({}, ()),
 ) -> Encoder:
-    """A bi-LSTM over the words of a run's tasks.
+    """Build a bi-LSTM for a vocabulary.
 
     Parameters
     ----------
-    vectors
-        File with a word and its numbers a line (GloVe's format); None: random vectors.
-    words
-        Words that it must know, lower-cased; the others share one vector.
-    earlier
-        Weights and words of the run to go on from; its vectors go before those of the file.
+    vectors : Path or None
+        File of word vectors in GloVe's format; None: random vectors.
+    words : iterable of str
+        Vocabulary, lower-cased here; all other words share one vector.
+    earlier : tuple of (dict of str to tensor, tuple of str)
+        Weights and words of the run to continue from; its vectors take precedence over the file's.
     """
     weights, known = earlier
-    vocabulary = list(dict.fromkeys([*SPECIAL, *known, *sorted({w.lower() for w in words})]))
+    vocabulary = list(dict.fromkeys([*SPECIAL_TOKENS, *known, *sorted({w.lower() for w in words})]))
     given = read_vectors(vectors, set(vocabulary)) if vectors else {}
-    width = len(next(iter(given.values()))) if given else WIDTH_OF_WORDS
-    # A word's random vector depends on the word alone: the same in every run that meets it.
+    width = len(next(iter(given.values()))) if given else RANDOM_VECTOR_WIDTH
+    # A word's random vector depends on the word alone, so that it is the same in every run.
     table = np.stack([given[w] if w in given else _random_vector(w, width) for w in vocabulary])
     table[0] = 0.0
     with torch.random.fork_rng(devices=[]):
@@ -104,20 +112,19 @@ def build(
     )
 
 
-def word_tokenizer(vocabulary: list[str]) -> object:
-    """Lower-cased words and single punctuation marks."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
+def word_tokenizer(vocabulary: list[str]) -> Any:
+    """Return a tokenizer of lower-cased words and single punctuation marks."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
     rows = {word: row for row, word in enumerate(vocabulary)}
     tokenizer = Tokenizer(models.WordLevel(rows, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    return wrap_tokenizer(PreTrainedTokenizerFast, processors, tokenizer, max_length=MAX_LENGTH)
+    return wrap_tokenizer(tokenizer, max_length=MAX_LENGTH)
 
 
 def words_of(texts: Iterable[str]) -> set[str]:
-    """The words that `word_tokenizer` cuts texts into."""
+    """Return the set of words that `word_tokenizer` splits texts into."""
     from tokenizers import normalizers, pre_tokenizers
 
     lower, cut = normalizers.Lowercase(), pre_tokenizers.Whitespace()
@@ -125,12 +132,12 @@ def words_of(texts: Iterable[str]) -> set[str]:
 
 
 def read_vectors(path: Path, wanted: set[str]) -> dict[str, np.ndarray]:
-    """The wanted words' vectors from a file in GloVe's (or word2vec's) text format.
+    """Return the vectors of `wanted` words from a file in GloVe's or word2vec's text format.
 
     Raises
     ------
     InputError
-        A line does not hold a word and as many numbers as the line before it.
+        A line that is not a word followed by as many numbers as in the other lines.
     """
     found: dict[str, np.ndarray] = {}
     width = 0
@@ -155,6 +162,6 @@ def read_vectors(path: Path, wanted: set[str]) -> dict[str, np.ndarray]:
 
 
 def _random_vector(word: str, width: int) -> np.ndarray:
-    """Uniform numbers with the spread that keeps a vector's length near 1."""
+    """Return uniform numbers scaled so that the expected squared length is 1."""
     bound = math.sqrt(3 / width)
     return generator("word", word).uniform(-bound, bound, size=width)

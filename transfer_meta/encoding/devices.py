@@ -1,4 +1,4 @@
-"""From ``--device`` to the device of each worker."""
+"""Assignment of devices to worker processes."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from transfer_meta.errors import InputError
 def find_devices(
     text: str, *, workers: int | None = None, runs_per_device: int | None = None
 ) -> list[str]:
-    """The device of each worker.
+    """Return the device of each worker.
 
     Parameters
     ----------
-    text
-        ``auto`` (every CUDA device, else the CPU), ``cpu``, or CUDA devices: ``cuda:0,cuda:1``.
-    workers
-        Worker processes in all; None: `runs_per_device` on each device.
-    runs_per_device
-        Workers on each device; None: one, or as many as `workers` needs.
+    text : str
+        ``auto`` (all CUDA devices, or the CPU if there are none), ``cpu``, or a list of CUDA devices:
+        ``cuda:0,cuda:1``.
+    workers : int, optional
+        Total number of worker processes; None: `runs_per_device` on each device.
+    runs_per_device : int, optional
+        Workers per device; None: one, or as many as `workers` requires.
 
     Raises
     ------
     InputError
-        Unknown device, or one that is not there; numbers that do not agree.
+        An unknown or missing device, or numbers of workers that contradict each other.
     """
     for name, number in (("--workers", workers), ("--runs-per-device", runs_per_device)):
         if number is not None and number < 1:
@@ -38,7 +39,7 @@ def find_devices(
 
 
 def card_bytes(device: str) -> int | None:
-    """Memory of a CUDA device; None of the CPU, or where there is no such device."""
+    """Return the memory of a CUDA device in bytes; None for the CPU or if CUDA is not available."""
     if not device.startswith("cuda"):
         return None
     import torch

@@ -2,70 +2,66 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from transfer_meta.encoding.encoders import Encoder, encoder_revision, load_encoder
-from transfer_meta.encoding.frozen_features import (
-    LabelledVectors,
-    Reading,
-    labelled_vectors,
-    text_vectors,
-)
-from transfer_meta.encoding.taskemb import FisherSettings, checked_examples, task_vectors
+from transfer_meta.encoding.encoder import Encoder
+from transfer_meta.encoding.encoders import encoder_revision, file_sha256, load_encoder
+from transfer_meta.encoding.encoding_settings import EncodingSettings, check_positive
+from transfer_meta.encoding.frozen_features import LabelledVectors, labelled_vectors, text_vectors
+from transfer_meta.encoding.taskemb import FisherSettings, task_vectors
+from transfer_meta.encoding.tokens import checked_examples
+from transfer_meta.encoding.vector_store import VectorKey, VectorStore
 from transfer_meta.errors import InputError, RunFailed, unknown
 from transfer_meta.features.vectors.count_sketch import count_sketch
 from transfer_meta.files import digest
 from transfer_meta.records import Example, FloatArray, TaskType
 from transfer_meta.tasks import Task
+from transfer_meta.tasks.subsets import draw_examples
 
-if TYPE_CHECKING:
-    from transfer_meta.runs.store.run_store import Store
-
-# Raise it when a change in the code changes vectors: stored ones are then not found.
-VECTOR_VERSION = 1
+VECTOR_VERSION = 2
+"""Part of the key of stored vectors; increment it when a change in the code changes vectors."""
 
 
 @dataclass(frozen=True)
 class EmbedSettings:
-    """How tasks are embedded.
+    """Settings of task vectors.
 
     Parameters
     ----------
-    max_examples
-        The first so many training examples.
-    reading
-        Lengths and the bound on memory.
-    fisher
-        Which Fisher information.
-    dimension
-        Components longer than this are projected to it (see `sketch.count_sketch`); None: kept whole.
-    projection_seed
-        Vectors are comparable only with the same one.
+    max_examples : int
+        Maximum number of training examples, drawn without replacement.
+    encoding : EncodingSettings
+    fisher : FisherSettings
+    dimension : int, optional
+        Project longer components to this length (see `count_sketch.count_sketch`); None: keep them whole.
+    projection_seed : int
+        Only vectors of equal seeds are comparable.
+    sample_seed : int
+        Seed of the drawn examples.
     """
 
     max_examples: int = 500
-    reading: Reading = field(default_factory=Reading)
+    encoding: EncodingSettings = field(default_factory=EncodingSettings)
     fisher: FisherSettings = field(default_factory=FisherSettings)
     dimension: int | None = 1024
     projection_seed: int = 0
+    sample_seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.max_examples < 1:
-            raise InputError(f"max_examples = {self.max_examples} (expected at least 1)")
-        if self.dimension is not None and self.dimension < 1:
-            raise InputError(f"dimension = {self.dimension} (expected at least 1)")
+        check_positive(self, "max_examples", "dimension")
 
     def of_kind(self, kind: str) -> dict[str, Any]:
-        """The settings that vectors of one kind depend on, as plain values."""
-        own: dict[str, Any] = {"version": VECTOR_VERSION, "max_length": self.reading.max_length}
+        """Return the settings that vectors of one kind depend on, as plain values."""
+        own: dict[str, Any] = {"version": VECTOR_VERSION, "max_length": self.encoding.max_length}
+        if self.encoding.stride is not None:
+            own["stride"] = self.encoding.stride
         if kind not in ("descemb", "labelemb"):
-            own["max_examples"] = self.max_examples
+            own |= {"max_examples": self.max_examples, "sample_seed": self.sample_seed}
         if kind == "taskemb":
             own |= asdict(self.fisher)
             own |= {"dimension": self.dimension, "projection_seed": self.projection_seed}
@@ -78,13 +74,13 @@ class TaskVectors:
 
     Parameters
     ----------
-    vectors : mapping of name to array
-        ``textemb``, ``descemb``, ``labelemb``, ``classemb``; TaskEmb by component,
+    vectors : mapping of str to array
+        ``textemb``, ``descemb``, ``labelemb``, ``classemb``, and TaskEmb by component, for example
         ``taskemb.layer.0.query``.
-    missing : mapping of kind to reason
-        Why a kind that was asked for is not there.
+    missing : mapping of str to str
+        Requested kinds that could not be computed, with the reason.
     stored : tuple of str
-        The kinds that were found in the store and not computed.
+        Kinds that were read from the store.
     """
 
     vectors: Mapping[str, FloatArray]
@@ -93,25 +89,24 @@ class TaskVectors:
 
 
 class Embedder:
-    """An encoder, ready to embed tasks.
+    """Computes task vectors with one encoder.
 
     Parameters
     ----------
-    encoder
-        Its name, see `encoders.load_encoder`.
-    settings
-        How.
-    start
-        Safetensors file of weights that a fine-tuning run left: TaskEmb of the fine-tuned model.
-    device
-        ``cpu``, ``cuda``, ``cuda:1``.
-    store
-        A run store in which vectors are looked up and kept.
+    encoder : str
+        Name of the encoder, see `encoders.load_encoder`.
+    settings : EmbedSettings, optional
+    start : Path, optional
+        Safetensors file of fine-tuned weights, for TaskEmb of the fine-tuned model.
+    device : str
+        ``cpu``, ``cuda`` or ``cuda:N``.
+    store : VectorStore, optional
+        Where vectors are looked up and saved.
 
     Raises
     ------
     InputError
-        No such encoder.
+        Unknown encoder, or `start` cannot be read.
     """
 
     def __init__(
@@ -121,38 +116,40 @@ class Embedder:
         *,
         start: Path | None = None,
         device: str = "cpu",
-        store: Store | None = None,
+        store: VectorStore | None = None,
     ) -> None:
         self.name = encoder
         self.settings = settings or EmbedSettings()
         self.revision = encoder_revision(encoder)
         if start is not None:
-            self.revision = digest(self.revision, _content(start))
+            try:
+                self.revision = digest(self.revision, file_sha256(start))
+            except OSError as error:
+                raise InputError(f"cannot read the checkpoint '{start}': {error.strerror}") from error
         self._start, self._device, self._store = start, device, store
         self._encoder: Encoder | None = None
 
     @property
     def encoder(self) -> Encoder:
-        """The encoder, loaded when it is first wanted."""
+        """The encoder, loaded on first use."""
         if self._encoder is None:
             self._encoder = load_encoder(self.name, start=self._start)
             self._encoder.model.to(self._device)
         return self._encoder
 
     def embed(self, task: Task, kinds: Iterable[str] = ("textemb",)) -> TaskVectors:
-        """The vectors of a task's training split.
+        """Return the vectors of a task's training split.
 
         Parameters
         ----------
-        task
-            The task.
-        kinds
-            Among `ENCODER_KINDS`.
+        task : Task
+        kinds : iterable of str
+            Keys of `ENCODER_KINDS`.
 
         Raises
         ------
         InputError
-            An unknown kind, or no examples.
+            Unknown kind, or no training examples.
         """
         vectors: dict[str, FloatArray] = {}
         missing: dict[str, str] = {}
@@ -161,7 +158,8 @@ class Embedder:
         for kind in kinds:
             if kind not in ENCODER_KINDS:
                 raise unknown("kind of task vector", kind, ENCODER_KINDS)
-            found = self._look_up(task, kind)
+            key = self._key(task, kind)
+            found = self._store.vectors(key) if self._store else {}
             if found:
                 stored.append(kind)
             else:
@@ -171,38 +169,31 @@ class Embedder:
                 except (InputError, RunFailed) as error:
                     missing[kind] = str(error)
                     continue
-                self._keep(task, kind, found)
+                if self._store:
+                    self._store.save_vectors(key, task.name, found)
             vectors |= {f"{kind}.{part}" if part else kind: values for part, values in found.items()}
         return TaskVectors(vectors, missing, tuple(stored))
 
     def _sample(self, task: Task) -> Task:
-        """The task with the first training examples alone, in memory."""
-        examples = list(itertools.islice(task.examples(), self.settings.max_examples))
+        """Return the task with a sample of its training examples only, in memory."""
+        count, seed = self.settings.max_examples, self.settings.sample_seed
+        examples, _ = draw_examples(task, "train", count, seed=seed)
         if not examples:
             raise InputError(f"task '{task.name}' has no training examples to embed")
         return replace(task, splits={"train": examples})
 
-    def _look_up(self, task: Task, kind: str) -> dict[str, FloatArray]:
-        return {} if self._store is None else self._store.vectors(self._key(task, kind))
-
-    def _keep(self, task: Task, kind: str, parts: Mapping[str, FloatArray]) -> None:
-        if self._store is not None:
-            self._store.save_vectors(self._key(task, kind), task.name, parts)
-
-    def _key(self, task: Task, kind: str) -> Any:
-        from transfer_meta.runs.store.archive import VectorKey
-
-        # A description is no part of a task's content, but all of its DescEmb.
+    def _key(self, task: Task, kind: str) -> VectorKey:
+        # A description is not part of a task's digest, but it is all that descemb depends on.
         content = digest(task.description) if kind == "descemb" else task.digest
         return VectorKey(kind, content, self.name, self.revision, self.settings.of_kind(kind))
 
     def _text(self, task: Task) -> dict[str, FloatArray]:
-        vectors = text_vectors(self.encoder, task, self.settings.reading)
+        vectors = text_vectors(self.encoder, task, self.settings.encoding)
         return {"": vectors.mean(axis=0, dtype=np.float64)}
 
     def _task(self, task: Task) -> dict[str, FloatArray]:
         settings = self.settings
-        parts = task_vectors(self.encoder, task, settings.fisher, settings.reading)
+        parts = task_vectors(self.encoder, task, settings.fisher, settings.encoding)
         return {
             name: np.asarray(values, dtype=np.float64)
             if settings.dimension is None
@@ -227,7 +218,7 @@ class Embedder:
 
     def _classes(self, task: Task) -> dict[str, FloatArray]:
         checked_examples(task)
-        labelled = labelled_vectors(self.encoder, task, self.settings.reading)
+        labelled = labelled_vectors(self.encoder, task, self.settings.encoding)
         return {"": (self._text(task)[""] + centroid_mean(labelled)) / 2}
 
 
@@ -241,7 +232,7 @@ ENCODER_KINDS: dict[str, Callable[[Embedder, Task], dict[str, FloatArray]]] = {
 
 
 def centroid_mean(labelled: LabelledVectors) -> FloatArray:
-    """The mean of the classes' centroids, every class alike; a regression's classes are its thirds."""
+    """Return the unweighted mean of class centroids; the classes of a regression are its terciles."""
     classes = labelled.labels
     if labelled.regression:
         classes = np.digitize(classes, np.quantile(classes.astype(float), [1 / 3, 2 / 3]))
@@ -249,14 +240,3 @@ def centroid_mean(labelled: LabelledVectors) -> FloatArray:
         labelled.vectors[classes == c].mean(axis=0, dtype=np.float64) for c in np.unique(classes)
     ]
     return np.mean(centroids, axis=0)
-
-
-def _content(path: Path) -> str:
-    """Digest of a checkpoint."""
-    import hashlib
-
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"cannot read the checkpoint '{path}': {error.strerror}") from error

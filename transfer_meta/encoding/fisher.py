@@ -1,12 +1,11 @@
-"""The diagonal of the Fisher information of an encoder's parts, exact per example.
+"""Exact per-example diagonal Fisher information of an encoder's parts.
 
 F = (1/n) Σₙ (∇θ ln p(yₙ | xₙ))²: the gradient of every single example is squared.  Automatic
-differentiation gives only the gradient of a batch's sum, and squaring that is another quantity, one
-that depends on the batch size.  Here a batch is run forward and backward once, through the activations
-alone. For a linear layer the gradient of one example is the product δᵀa of what flows back to its
-outputs, (tokens, out), and what went into it, (tokens, in); it is formed, squared and added up while it
-is in the processor's cache.  That costs the multiplications of the ordinary backward pass, and memory
-for one such product whatever the batch.
+differentiation returns the gradient of a batch's sum, and its square is another quantity that depends on
+the batch size.  Here one forward and backward pass per batch goes through the activations only.  For a
+linear layer the gradient of one example is the product δᵀa of the gradients of its outputs, (tokens, out),
+and its inputs, (tokens, in); each product is squared and accumulated at once.  This costs the
+multiplications of the ordinary backward pass, and memory for one product whatever the batch size.
 """
 
 from __future__ import annotations
@@ -31,17 +30,17 @@ FisherBatch = TypeVar("FisherBatch")
 
 @dataclass(frozen=True)
 class Forward:
-    """What one forward pass of a batch gives.
+    """Result of the forward pass of one batch.
 
     Parameters
     ----------
     log_likelihood : tensor of shape (draws, examples)
-        ln p(y | x) in nats: one row for the gold labels, or one a draw of labels from the model.
+        ln p(y | x) in nats: one row for the gold labels, or one per draw of labels from the model.
     example_of_input : tensor of shape (inputs,)
-        Which example each row of the encoder's input belongs to, ascending: a question with several
-        windows or choices is one example of several inputs.
+        Example of each row of the encoder's input, ascending: a question with several windows or choices
+        is one example of several inputs.
     mask : bool tensor of shape (inputs, tokens) or None
-        True at tokens, False at padding; None where nothing is padded.
+        True at tokens, False at padding; None if nothing is padded.
     """
 
     log_likelihood: Tensor
@@ -59,41 +58,40 @@ def diagonal_fisher(
     embeddings: bool = False,
     temporary_bytes: int = 256 * 2**20,
 ) -> dict[str, NDArray[np.float32]]:
-    """Mean squared gradient of the log-likelihood, for every part of the encoder.
+    """Return the mean squared gradient of the log-likelihood for every part of the encoder.
 
     Parameters
     ----------
     encoder : module
-        BERT-like (see `parts.find_parts`); called within `forward`, once a batch.  Dropout is off
-        meanwhile.
+        BERT-like (see `encoder_parts.find_parts`); `forward` calls it once per batch, with dropout off.
     batches : iterable
-        The result does not depend on how the examples are cut into batches, nor on padding.
+        The result depends neither on how examples are batched nor on padding.
     forward : callable
         Runs encoder and head on a batch.
     squared : bool
-        False: the mean gradient itself, with its sign.
+        False: return the signed mean gradient instead.
     per_example : bool
-        False: the gradient is summed over a batch and then squared, (1/n) Σ_batches (Σₙ ∇)², as public
-        code does it; depends on the batches, offered for comparison.
+        False: sum the gradient over each batch before squaring, (1/n) Σ_batches (Σₙ ∇)², as published
+        code does; depends on the batches, for comparison only.
     embeddings : bool
-        Also the word embeddings and their layer norm.
+        Whether to include the word embeddings and their layer norm.
     temporary_bytes : int
-        Bound on the temporary products on CUDA, where several examples are multiplied at once.
+        Memory limit of the products on CUDA, where several examples are multiplied at once.
 
     Returns
     -------
     dict of str to float32 array
         ``layer.I.query``, ``.key``, ``.value``, ``.attention_output``, ``.attention_norm``,
         ``.feed_forward_in``, ``.feed_forward_out``, ``.output_norm``: weights, flattened, then biases.
-        ``layer.I.output``: the layer's output activations (width,), the mean over an example's tokens
-        of the squared gradient of its log-likelihood, averaged over examples.
-        ``pooled_output`` (width,): the squared gradient for a shift of all tokens of the last layer,
-        which is the gradient for their mean where the head reads that.
+        ``layer.I.output``: the squared gradient with respect to the layer's outputs (width,), averaged
+        over an example's tokens and then over examples.
+        ``pooled_output`` (width,): the squared gradient with respect to a shift of all tokens of the last
+        layer, which is that of their mean if the head reads the mean.
 
     Raises
     ------
     InputError
-        An encoder whose parts are not known, or that uses one part several times; no examples.
+        An encoder with unknown parts, or that calls one part several times; no examples.
 
     References
     ----------
@@ -101,28 +99,28 @@ def diagonal_fisher(
     "Task2Vec: task embedding for meta-learning".
     """
     parts = find_parts(encoder, embeddings=embeddings)
-    tap = _Tap(squared=squared, per_example=per_example, temporary_bytes=temporary_bytes)
+    hooks = _Hooks(squared=squared, per_example=per_example, temporary_bytes=temporary_bytes)
     examples = draws = 0
     device = next(encoder.parameters()).device
-    with _frozen(encoder), tap.attached(encoder, parts), fast_linear(device):
+    with _frozen(encoder), hooks.attached(encoder, parts), fast_linear(device):
         for batch in batches:
-            tap.calls.clear()
+            hooks.calls.clear()
             result = forward(batch)
-            tap.start(result)
+            hooks.start(result)
             draws = len(result.log_likelihood)
             for draw in range(draws):
-                # The gradient itself is not wanted: the hooks read what flows by.
+                # The returned gradient is not used: the hooks read the gradients of activations.
                 torch.autograd.grad(
-                    result.log_likelihood[draw].sum(), tap.entry, retain_graph=draw + 1 < draws
+                    result.log_likelihood[draw].sum(), hooks.entry, retain_graph=draw + 1 < draws
                 )
             examples += result.log_likelihood.shape[1]
     if not examples:
         raise InputError("no examples to compute the Fisher information of")
-    return {name: tap.vector(name) / np.float32(examples * draws) for name in parts}
+    return {name: hooks.vector(name) / np.float32(examples * draws) for name in parts}
 
 
-class _Tap:
-    """Hooks on an encoder's parts, and the sums that they add to."""
+class _Hooks:
+    """Hooks on an encoder's parts that accumulate squared gradients."""
 
     def __init__(self, *, squared: bool, per_example: bool, temporary_bytes: int) -> None:
         self.totals: dict[str, list[Tensor]] = {}
@@ -133,8 +131,8 @@ class _Tap:
 
     @contextlib.contextmanager
     def attached(self, encoder: nn.Module, parts: Mapping[str, Part]) -> Iterator[None]:
-        """Hooks on while the block runs."""
-        # With all weights frozen, a graph begins where something is made to need a gradient.
+        """Attach the hooks within the block."""
+        # With all weights frozen, the graph starts where `_enter` makes the embeddings require a gradient.
         words: Any = encoder.get_input_embeddings()  # type: ignore[operator]
         handles = [words.register_forward_hook(self._enter)]
         for name, part in parts.items():
@@ -146,7 +144,7 @@ class _Tap:
                 handle.remove()
 
     def start(self, result: Forward) -> None:
-        """Note which inputs and tokens belong to which example of the batch."""
+        """Record which inputs and tokens belong to which example of the batch."""
         owner = result.example_of_input
         mask = torch.ones_like(self._ids) if result.mask is None else result.mask.long()
         tokens = torch.zeros(int(owner[-1]) + 1, device=owner.device)
@@ -155,14 +153,14 @@ class _Tap:
         self._count = int(self._example[-1]) + 1
         last = (mask * torch.arange(1, mask.shape[1] + 1, device=mask.device)).amax(1).tolist()
         inputs = torch.bincount(self._example, minlength=self._count).cumsum(0).tolist()
-        # First input, the one after the last, and the longest one's tokens, for every example.
+        # For every example: its first input, one past its last input, and the tokens of its longest input.
         self._spans = [
             (first, stop, max(last[first:stop]))
             for first, stop in zip([0, *inputs], inputs, strict=False)
         ]
 
     def vector(self, name: str) -> NDArray[np.float32]:
-        """The sums of one part as one vector."""
+        """Return the sums of one part as one vector."""
         return torch.cat([total.flatten() for total in self.totals[name]]).cpu().numpy()
 
     def _enter(self, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
@@ -171,7 +169,7 @@ class _Tap:
         return self.entry
 
     def _listener(self, name: str, part: Part) -> Callable[..., None]:
-        """A forward hook that waits for the gradient of the part's output."""
+        """Return a forward hook that hooks the gradient of the part's output."""
         add = getattr(self, f"_add_{part.kind}")
 
         def forward_hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
@@ -188,11 +186,7 @@ class _Tap:
         return forward_hook
 
     def _add_linear(self, name: str, module: nn.Linear, given: Tensor, delta: Tensor) -> None:
-        if name not in self.totals:
-            self.totals[name] = [torch.zeros_like(module.weight)]
-            if module.bias is not None:
-                self.totals[name].append(torch.zeros_like(module.bias))
-        total, *bias = self.totals[name]
+        total, *bias = self._sums(name, module.weight, module.bias)
         if bias:
             self._add_sums(bias[0], delta.sum(1))
         if not self._squared:
@@ -203,7 +197,7 @@ class _Tap:
                 total.add_(torch.bmm(some_delta.transpose(1, 2), some_given).square_().sum(0))
         else:
             for first, stop, tokens in self._spans:
-                # δᵀa, written as a linear layer of inputs δᵀ and weights aᵀ, which `fast_linear` knows.
+                # δᵀa, written as a linear layer with inputs δᵀ and weights aᵀ, which `fast_linear` recognises.
                 product = functional.linear(
                     delta[first:stop, :tokens].flatten(0, 1).t(),
                     given[first:stop, :tokens].flatten(0, 1).t(),
@@ -211,25 +205,23 @@ class _Tap:
                 total.addcmul_(product, product)
 
     def _add_norm(self, name: str, module: nn.LayerNorm, given: Tensor, delta: Tensor) -> None:
-        if name not in self.totals:
-            self.totals[name] = [torch.zeros_like(module.weight), torch.zeros_like(module.bias)]
-        weight, bias = self.totals[name]
+        weight, bias = self._sums(name, module.weight, module.bias)
         normalised = functional.layer_norm(given, module.normalized_shape, eps=module.eps)
         self._add_sums(weight, (delta * normalised).sum(1))
         self._add_sums(bias, delta.sum(1))
 
     def _add_activation(self, name: str, _: nn.Module, __: Tensor | None, delta: Tensor) -> None:
         values = delta.square() if self._squared else delta
-        self._add(name, (values.sum(1) / self._tokens_of_input[:, None]).sum(0))
+        mean = (values.sum(1) / self._tokens_of_input[:, None]).sum(0)
+        self._sums(name, mean)[0].add_(mean)
 
     def _add_pooled(self, name: str, _: nn.Module, __: Tensor | None, delta: Tensor) -> None:
         shift = delta.sum(1)
-        self._add(name, (shift.square() if self._squared else shift).sum(0))
+        total = (shift.square() if self._squared else shift).sum(0)
+        self._sums(name, total)[0].add_(total)
 
     def _add_embedding(self, name: str, module: nn.Embedding, _: Tensor, delta: Tensor) -> None:
-        if name not in self.totals:
-            self.totals[name] = [torch.zeros_like(module.weight)]
-        total = self.totals[name][0]
+        (total,) = self._sums(name, module.weight)
         if not self._squared:
             total.index_add_(0, self._ids.flatten(), delta.flatten(0, 1))
             return
@@ -240,22 +232,22 @@ class _Tap:
             total.index_add_(0, ids, summed.square_())
 
     def _add_sums(self, total: Tensor, of_inputs: Tensor) -> None:
-        """Add gradients given for each input, shape (inputs, width): summed by example, then squared."""
+        """Sum gradients of shape (inputs, width) by example, square them and add them to `total`."""
         if self._squared:
             sums = of_inputs.new_zeros(self._count, of_inputs.shape[1])
             of_inputs = sums.index_add_(0, self._example, of_inputs).square_()
         total.add_(of_inputs.sum(0))
 
-    def _add(self, name: str, value: Tensor) -> None:
-        if name in self.totals:
-            self.totals[name][0].add_(value)
-        else:
-            self.totals[name] = [value.clone()]
+    def _sums(self, name: str, *weights: Tensor | None) -> list[Tensor]:
+        """Return the sums of a part, zero at first, in the shapes of its weights."""
+        if name not in self.totals:
+            self.totals[name] = [torch.zeros_like(w) for w in weights if w is not None]
+        return self.totals[name]
 
 
 @contextlib.contextmanager
 def _frozen(module: nn.Module) -> Iterator[None]:
-    """Weights without gradients and dropout off, put back as they were afterwards."""
+    """Disable gradients of weights and dropout within the block."""
     wanted = [(weight, weight.requires_grad) for weight in module.parameters()]
     modes = [(part, part.training) for part in module.modules()]
     module.eval()

@@ -1,4 +1,4 @@
-"""The log-likelihood that a task's head stands for, and labels drawn from it."""
+"""Log-likelihood of labels under a task head, and labels sampled from it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,19 @@ from transfer_meta.records import TaskType
 
 
 def log_likelihood(type: TaskType, outputs: Tensor, target: Tensor) -> Tensor:
-    """Ln p(y | x) of every unit, in nats.
+    """Return ln p(y | x) of every unit in nats.
 
-    Classes and choices: the log-softmax at the label; tags: its sum over a sentence's words; spans: of
-    first and last token; regression: a Gaussian of unit variance around the output, in units of the
-    training labels' standard deviation, without its constant.  A label that the head does not know adds
-    0.
+    Classes and choices: the log-softmax at the label; tags: its sum over the words of a sentence; spans:
+    its sum over first and last token; regression: a Gaussian of unit variance around the output, in units
+    of the training labels' standard deviation, without the constant.  Unknown labels contribute 0.
 
     Parameters
     ----------
-    type
-        Task type.
+    type : TaskType
     outputs : tensor
-        What the head put out: (units, classes), (items, tokens, tags), (items, tokens, 2), (units, 1).
+        Head outputs: (units, classes), (items, tokens, tags), (items, tokens, 2) or (units, 1).
     target : tensor
-        As in `batching.EncodedBatch`; for regression standardised.
+        As in `batching.EncodedBatch`; standardised for regression.
 
     Returns
     -------
@@ -41,9 +39,9 @@ def log_likelihood(type: TaskType, outputs: Tensor, target: Tensor) -> Tensor:
 
 
 def draw_target(type: TaskType, outputs: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:
-    """Labels drawn from the head's own distribution, of the shape of `target`.
+    """Sample labels from the head's distribution, in the shape of `target`.
 
-    Unlabelled tokens stay unlabelled, so that tags are drawn for the words alone.
+    Unlabelled tokens stay unlabelled: tags are sampled at first tokens of words only.
     """
     outputs = outputs.detach()
     if type is TaskType.REGRESSION:
@@ -57,5 +55,5 @@ def draw_target(type: TaskType, outputs: Tensor, target: Tensor, generator: torc
 
 
 def _cross_entropy(outputs: Tensor, target: Tensor) -> Tensor:
-    """Classes in the second dimension; nothing is summed."""
+    """Return the unreduced cross-entropy; dimension 1 holds the classes."""
     return functional.cross_entropy(outputs, target, reduction="none", ignore_index=IGNORED)

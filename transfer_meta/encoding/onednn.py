@@ -1,8 +1,10 @@
 """Linear layers in float32 through oneDNN instead of MKL.
 
-On processors that are not Intel's, MKL computes float32 matrix products with AVX2 even where there is
-AVX-512; oneDNN, which torch carries for other uses, has no such preference and is twice as fast there, at
-the same precision (both accumulate in float32; the order of the sums differs).
+On processors that are not Intel's, MKL computes float32 matrix products with AVX2 even where there is AVX-512;
+oneDNN, which torch carries for other uses, does not.  Both accumulate in float32; the order of the sums differs.
+
+Training on 256 examples of sst2 takes 1 / 1.20 of the CPU time where MKL is held to AVX2, and 8 % more on an Intel
+Xeon.  Kept on both, since without it vectors and scores differ in the eighth digit from those that are stored.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-# Below so many multiplications a call's overhead outweighs what it gains.
-WORTHWHILE = 1 << 20
+MIN_MULTIPLICATIONS = 1 << 20
+"""Smaller products go to MKL: the overhead of a call would outweigh the gain."""
 
 
 class _Linear(torch.autograd.Function):
@@ -45,7 +47,7 @@ class _Linear(torch.autograd.Function):
 
 
 class _Mode(TorchFunctionMode):
-    """Sends float32 calls of `functional.linear` to `_Linear`."""
+    """Redirect float32 calls of `functional.linear` to `_Linear`."""
 
     def __torch_function__(
         self,
@@ -58,13 +60,13 @@ class _Mode(TorchFunctionMode):
         if func is functional.linear and not kwargs and plain:
             inputs, weight = args[:2]
             work = inputs.numel() * weight.shape[0]
-            if inputs.dtype == weight.dtype == torch.float32 and work >= WORTHWHILE:
+            if inputs.dtype == weight.dtype == torch.float32 and work >= MIN_MULTIPLICATIONS:
                 return _Linear.apply(inputs, weight, args[2] if len(args) > 2 else None)
         return func(*args, **(kwargs or {}))
 
 
 def available() -> bool:
-    """Whether this torch has the product and this processor the instructions that make it worth while."""
+    """Return whether this torch has the operator and this processor has AVX-512."""
     return (
         torch.backends.mkldnn.is_available()
         and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
@@ -74,7 +76,7 @@ def available() -> bool:
 
 @contextlib.contextmanager
 def fast_linear(device: torch.device) -> Iterator[None]:
-    """Within it, linear layers on the CPU take oneDNN where that is `available`; elsewhere nothing changes."""
+    """Use oneDNN for linear layers on the CPU within the block, if it is `available`."""
     if device.type == "cpu" and available():
         with _Mode():
             yield
@@ -83,5 +85,5 @@ def fast_linear(device: torch.device) -> Iterator[None]:
 
 
 def _product(left: torch.Tensor, right: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    """Left times right transposed, plus a bias."""
+    """Return left times right transposed, plus a bias."""
     return torch.ops.mkldnn._linear_pointwise(left, right, bias, "none", [], "")

@@ -1,4 +1,4 @@
-"""What source checkpoints are worth for a target by the published scores, one row a source."""
+"""Transferability scores of source checkpoints for a target, one row per source."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from transfer_meta.encoding.bilstm import words_of
 from transfer_meta.encoding.devices import find_devices
-from transfer_meta.encoding.encoders import BILSTM, Encoder, load_encoder
+from transfer_meta.encoding.encoder import Encoder
+from transfer_meta.encoding.encoders import load_encoder
+from transfer_meta.encoding.encoding_settings import EncodingSettings, check_positive
 from transfer_meta.encoding.fewshot import FewShot, class_probabilities, few_shot_loss
-from transfer_meta.encoding.frozen_features import LabelledVectors, Reading, labelled_vectors
-from transfer_meta.encoding.taskemb import checked_examples, fit_head
+from transfer_meta.encoding.frozen_features import LabelledVectors, labelled_vectors
+from transfer_meta.encoding.taskemb import fit_head
+from transfer_meta.encoding.tokens import checked_examples
 from transfer_meta.errors import InputError, RunFailed, unknown
 from transfer_meta.features.scores.label_transfer import leep, nce
 from transfer_meta.features.scores.transferability_scores import (
@@ -24,7 +26,7 @@ from transfer_meta.features.scores.transferability_scores import (
     transferability_scores,
 )
 from transfer_meta.records import TaskType
-from transfer_meta.tasks.subsets import choose
+from transfer_meta.tasks.subsets import draw_examples
 from transfer_meta.tasks.task import Task
 
 FEWSHOT = "fewshot_neg_loss"
@@ -34,32 +36,29 @@ _WITH_CLASSES = (TaskType.CLASSIFICATION, TaskType.TOKEN_CLASSIFICATION)
 
 @dataclass(frozen=True)
 class ScoreSettings:
-    """How sources are scored.
+    """Settings of transferability scores.
 
     Parameters
     ----------
-    max_examples
-        Training examples of each task, drawn without replacement; all of a smaller task.
-    seed
-        Of the draw.
-    reading
-        Lengths and the bound on memory.
-    head_steps
-        Most steps of the fit of a source's head.
-    few_shot
-        How few steps on how few examples, themselves drawn from the target's.
+    max_examples : int
+        Maximum number of training examples of each task, drawn without replacement.
+    seed : int
+        Seed of the draw.
+    encoding : EncodingSettings
+    head_steps : int
+        Maximum number of L-BFGS iterations for a source's head.
+    few_shot : FewShot
+        Its examples are drawn from those of the target.
     """
 
     max_examples: int = 500
     seed: int = 0
-    reading: Reading = field(default_factory=Reading)
+    encoding: EncodingSettings = field(default_factory=EncodingSettings)
     head_steps: int = 50
     few_shot: FewShot = field(default_factory=FewShot)
 
     def __post_init__(self) -> None:
-        for name in ("max_examples", "head_steps"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} = {getattr(self, name)} (expected at least 1)")
+        check_positive(self, "max_examples", "head_steps")
 
 
 def score_sources(
@@ -72,17 +71,17 @@ def score_sources(
     device: str = "cpu",
     on_progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
-    """Score sources for a target: the higher a score, the better the source.
+    """Score sources for a target; a higher score means a better source.
 
-    A source is a checkpoint (its fine-tuned encoder) and a head.  The head is always fitted here, to the
-    frozen features of the source's own examples, since fine-tuning runs keep encoders alone.  A source
-    **without a checkpoint has the pretrained encoder**: its features of the target are those of every
-    other such source, and so are all scores but LEEP and NCE, which read the head.
+    A source is a checkpoint (its fine-tuned encoder) and a head, which is fitted here to the frozen
+    features of the source's examples because fine-tuning runs keep encoders only.  A source **without a
+    checkpoint uses the pretrained encoder**: all such sources share the same target features, and
+    therefore all scores except LEEP and NCE, which depend on the head.
 
     ================  ======================================================  ===================
-    column            what it is                                              from
+    column            definition                                              source
     ================  ======================================================  ===================
-    logme             log-evidence at its maximum, nats an example and class  You et al. 2021
+    logme             maximum log-evidence, nats per example and class        You et al. 2021
     h_score           tr(cov⁺ · cov of class means), 0 to classes - 1         Bao et al. 2019
     h_score_shrunk    the same with Ledoit & Wolf's covariance                Ibrahim et al. 2022
     transrate         R(Z) - R(Z | Y) in nats, of features of unit size       Huang et al. 2022
@@ -91,42 +90,42 @@ def score_sources(
     linear_probe      accuracy or R² of a linear model, 5 folds               Renggli et al. 2022
     leep              mean log-likelihood of the labels, nats, at most 0      Nguyen et al. 2020
     nce               -H(target class | source class), nats, at most 0        Tran et al. 2019
-    fewshot_neg_loss  -loss after k steps of fine-tuning, at most 0: nats a   Poth et al. 2021
-                      label, or squared error in the labels' variance
+    fewshot_neg_loss  -loss after k fine-tuning steps, at most 0: nats per    Poth et al. 2021
+                      label, or squared error over the labels' variance
     ================  ======================================================  ===================
 
-    LEEP, NCE, GBC and the negated loss are at most 0, nearer to 0 being better: their signs are such that
-    no column has to be turned round.  Compare sources on one target, not targets.
+    Compare the scores of sources for one target, not those of different targets.
 
     Parameters
     ----------
     target : Task
-        Only its training split is read, as with the sources.
+        Only training splits are read, here and of the sources.
     sources : sequence of Task
-        Of different names, the target not among them.
+        Tasks with distinct names that differ from the target's.
     encoder : str
         See `transfer_meta.encoding.encoders.load_encoder`.
-    checkpoints : mapping of source name to path, optional
-        Safetensors that ``transfer-meta run --keep-checkpoints`` left: the encoder fine-tuned on a source.
+    checkpoints : mapping of str to path, optional
+        By source name, the safetensors file of the encoder fine-tuned on it, as written by
+        ``transfer-meta run --keep-checkpoints``.
     settings : ScoreSettings, optional
     device : str
-        ``cpu``, ``cuda:0``, or ``auto``.
+        ``cpu``, ``cuda:N`` or ``auto``.
     on_progress : callable, optional
-        Called with the sources done and their number.
+        Called with the number of finished sources and of all sources.
 
     Returns
     -------
     DataFrame
-        One row a source in their order: ``source``, ``target``; a float column for each of `SCORES`, NaN
-        where it does not apply; ``checkpoint``, empty for the pretrained encoder; ``missing``, why scores
-        are NaN (``leep, nce: …; gbc: …``), empty if none is.  By ``source`` and ``target`` it merges into a
-        table of outcomes, where the scores are features of the pair.
+        One row per source in the order given: ``source``, ``target``; one float column for each of
+        `SCORES`, NaN if it does not apply; ``checkpoint``, empty for the pretrained encoder; ``missing``,
+        the reasons for NaN (``leep, nce: …; gbc: …``).  It can be merged by ``source`` and ``target``
+        into a table of outcomes, where the scores become features of the pair.
 
     Raises
     ------
     InputError
-        An unknown encoder or device, a checkpoint of no source or that does not fit the encoder, a target
-        without examples or with labels that cannot be learned from, no or equally named sources.
+        Unknown encoder or device, a checkpoint of an unknown source or of another encoder, a target
+        without examples or with unusable labels, no sources, or sources of equal names.
 
     References
     ----------
@@ -143,7 +142,7 @@ def score_sources(
     except RunFailed as error:
         raise InputError(str(error)) from error
     samples = [_sample(source, settings.max_examples, settings.seed) for source in sources]
-    # Each encoder is loaded once, and the target read once with it.
+    # Load each encoder once, and compute the target's vectors once per encoder.
     sources_of: dict[Path | None, list[Task]] = defaultdict(list)
     for source in samples:
         start = checkpoints.get(source.name)
@@ -153,10 +152,10 @@ def score_sources(
     for start, group in sources_of.items():
         loaded = _load(encoder, start, [target, *group])
         loaded.model.to(place)
-        view = _view(loaded, target, settings)
+        scored = _score_target(loaded, target, settings)
         for source in group:
-            of_head, no_head = _label_scores(loaded, source, view.labelled, settings)
-            scores, reasons = view.scores | of_head, view.missing | no_head
+            of_head, no_head = _label_scores(loaded, source, scored.labelled, settings)
+            scores, reasons = scored.scores | of_head, scored.missing | no_head
             missing = {
                 name: reasons.get(name, "it is not a number")
                 for name in SCORES
@@ -175,38 +174,38 @@ def score_sources(
 
 
 @dataclass(frozen=True)
-class _View:
-    """The target as one encoder sees it, and the scores that no head has a part in."""
+class _TargetScores:
+    """The target's vectors under one encoder, and the scores that do not depend on a source's head."""
 
     labelled: LabelledVectors
     scores: dict[str, float]
     missing: dict[str, str]
 
 
-def _view(encoder: Encoder, target: Task, settings: ScoreSettings) -> _View:
-    labelled = labelled_vectors(encoder, target, settings.reading)
+def _score_target(encoder: Encoder, target: Task, settings: ScoreSettings) -> _TargetScores:
+    labelled = labelled_vectors(encoder, target, settings.encoding)
     scores, missing = transferability_scores(
         labelled.vectors, labelled.labels, regression=labelled.regression
     )
-    # Drawn, not the first ones: files are often sorted by class.
+    # Draw examples instead of taking the first ones: files are often sorted by class.
     few = _sample(target, settings.few_shot.examples, settings.seed)
     try:
-        scores[FEWSHOT] = -few_shot_loss(encoder, few, settings.few_shot, settings.reading)
+        scores[FEWSHOT] = -few_shot_loss(encoder, few, settings.few_shot, settings.encoding)
     except (InputError, RunFailed) as error:
         scores[FEWSHOT], missing[FEWSHOT] = np.nan, str(error)
-    return _View(labelled, scores, missing)
+    return _TargetScores(labelled, scores, missing)
 
 
 def _label_scores(
     encoder: Encoder, source: Task, target: LabelledVectors, settings: ScoreSettings
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """LEEP and NCE through a head fitted to the source, or the reason why there are none."""
+    """Return LEEP and NCE from a head fitted to the source, and the reasons for missing ones."""
     if target.regression:
-        return {}, {}  # known to be missing, and why
+        return {}, {}  # `transferability_scores` gives the reason
     if source.type not in _WITH_CLASSES:
         return {}, dict.fromkeys(LABEL_SCORES, f"the source's type is {source.type}: it has no classes")
     try:
-        fitted = fit_head(encoder, source, settings.reading, steps=settings.head_steps)
+        fitted = fit_head(encoder, source, settings.encoding, steps=settings.head_steps)
         chances = class_probabilities(fitted, target.vectors)
         assert chances is not None
         return {
@@ -220,7 +219,7 @@ def _label_scores(
 def _check_names(
     target: Task, sources: Sequence[Task], checkpoints: Mapping[str, str | Path]
 ) -> list[str]:
-    """The sources' names; an InputError where they do not tell the sources apart."""
+    """Return the names of the sources; an InputError if they are not distinct."""
     names = [source.name for source in sources]
     if not names:
         raise InputError("no source beside the target itself")
@@ -235,26 +234,28 @@ def _check_names(
 
 
 def _sample(task: Task, examples: int, seed: int) -> Task:
-    """The task with so many training examples alone, in memory."""
-    size = sum(1 for _ in task.examples())
-    chosen, _ = choose(task.name, size, min(examples, size), seed=seed, dev_examples=0)
-    wanted = set(chosen.tolist())
-    return replace(task, splits={"train": [e for i, e in enumerate(task.examples()) if i in wanted]})
+    """Return the task with a random subset of its training examples only, in memory."""
+    drawn, size = draw_examples(task, "train", examples, seed=seed)
+    if not size:
+        raise InputError(f"task '{task.name}' has no training examples")
+    return replace(task, splits={"train": drawn})
 
 
 def _load(encoder: str, start: Path | None, tasks: Sequence[Task]) -> Encoder:
-    words: set[str] = set()
-    if encoder.partition(":")[0] == BILSTM:
-        examples = [example for task in tasks for example in task.examples()]
-        words = words_of(text for e in examples for text in (e.text, e.text_pair or "", *e.choices))
+    texts = (
+        text
+        for task in tasks
+        for example in task.examples()
+        for text in (example.text, example.text_pair or "", *example.choices)
+    )
     try:
-        return load_encoder(encoder, words=words, start=start)
+        return load_encoder(encoder, texts=texts, start=start)
     except RunFailed as error:
         raise InputError(f"checkpoint of source '{tasks[-1].name}': {error}") from error
 
 
 def _by_reason(missing: Mapping[str, str]) -> str:
-    """Scores and why they are missing, in one line.
+    """Format missing scores grouped by reason, in one line.
 
     Examples
     --------

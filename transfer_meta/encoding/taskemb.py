@@ -1,4 +1,4 @@
-"""TaskEmb: the diagonal Fisher information of an encoder on one task, through a head fitted to it."""
+"""TaskEmb: diagonal Fisher information of an encoder on a task, with a head fitted to the task."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transfer_meta.encoding.batching import Batcher, EncodedBatch
-from transfer_meta.encoding.encoders import Encoder
+from transfer_meta.encoding.batching import Batcher, EncodedBatch, encode_examples
+from transfer_meta.encoding.encoder import Encoder
+from transfer_meta.encoding.encoding_settings import EncodingSettings, check_positive
 from transfer_meta.encoding.fisher import Forward, diagonal_fisher
-from transfer_meta.encoding.frozen_features import Reading, encode_examples, run_encoder
 from transfer_meta.encoding.heads import Head, RegressionHead, build_head, pool
 from transfer_meta.encoding.likelihood import draw_target, log_likelihood
-from transfer_meta.errors import InputError, RunFailed, unknown
-from transfer_meta.records import Example, TaskType
-from transfer_meta.tasks.label_kinds import check_label
+from transfer_meta.encoding.tokens import checked_examples
+from transfer_meta.errors import InputError, unknown
+from transfer_meta.records import TaskType
 from transfer_meta.tasks.task import Task
 
 VARIANTS = ("empirical", "theoretical", "batch-summed", "gradient")
@@ -25,24 +25,24 @@ VARIANTS = ("empirical", "theoretical", "batch-summed", "gradient")
 
 @dataclass(frozen=True)
 class FisherSettings:
-    """Which Fisher information.
+    """Settings of the Fisher information.
 
     Parameters
     ----------
-    variant
-        ``empirical``: gradients for the labels of the data; ``theoretical``: for labels drawn from the
-        model; ``batch-summed``: gradients summed over a batch before they are squared, as public code
-        does it; ``gradient``: the mean gradient, not squared.
-    draws
-        Labels drawn for each example (``theoretical``).
-    batch_size
-        Examples a batch (``batch-summed``; the others do not depend on it).
-    embeddings
-        Also the word embeddings and their layer norm.
-    head_steps
-        Most steps of the head's fit.
-    seed
-        Of the draws.
+    variant : {"empirical", "theoretical", "batch-summed", "gradient"}
+        ``empirical``: squared gradients for the labels of the data; ``theoretical``: for labels sampled
+        from the model; ``batch-summed``: gradients summed over a batch before squaring, as in published
+        code; ``gradient``: the mean gradient, not squared.
+    draws : int
+        Labels sampled per example (``theoretical``).
+    batch_size : int
+        Examples per batch (``batch-summed``; the other variants do not depend on it).
+    embeddings : bool
+        Whether to include the word embeddings and their layer norm.
+    head_steps : int
+        Maximum number of L-BFGS iterations for the head.
+    seed : int
+        Seed of the sampled labels.
     """
 
     variant: str = "empirical"
@@ -55,39 +55,37 @@ class FisherSettings:
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:
             raise unknown("Fisher variant", self.variant, VARIANTS)
-        for name in ("draws", "batch_size", "head_steps"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} = {getattr(self, name)} (expected at least 1)")
+        check_positive(self, "draws", "batch_size", "head_steps")
 
 
 def task_vectors(
-    encoder: Encoder, task: Task, settings: FisherSettings, reading: Reading
+    encoder: Encoder, task: Task, settings: FisherSettings, encoding: EncodingSettings
 ) -> dict[str, NDArray[np.float32]]:
-    """The components of TaskEmb from a training split, see `fisher.diagonal_fisher`.
+    """Return the components of TaskEmb of a training split, see `fisher.diagonal_fisher`.
 
-    A question's windows count as one example each; question answering has no pooled output.
+    Each window of a question counts as one example; question answering has no pooled output.
 
     Raises
     ------
     InputError
-        A single class, an encoder whose parts are not known.
+        A single class, or an encoder with unknown parts.
     RunFailed
         A label that cannot be learned from.
     """
-    fitted = fit_head(encoder, task, reading, steps=settings.head_steps)
-    return fisher_of_head(encoder, fitted, settings, reading)
+    fitted = fit_head(encoder, task, encoding, steps=settings.head_steps)
+    return fisher_of_head(encoder, fitted, settings, encoding)
 
 
 def fisher_of_head(
-    encoder: Encoder, fitted: FittedHead, settings: FisherSettings, reading: Reading
+    encoder: Encoder, fitted: FittedHead, settings: FisherSettings, encoding: EncodingSettings
 ) -> dict[str, NDArray[np.float32]]:
-    """The components of TaskEmb for the examples that a head was fitted to."""
+    """Return the components of TaskEmb for the examples that a head was fitted to."""
     batcher, head, type = fitted.batcher, fitted.head, fitted.type
     generator = torch.Generator(device=batcher.device).manual_seed(settings.seed)
 
     def forward(units: NDArray[np.int64]) -> Forward:
         batch = batcher.batch(units)
-        outputs = head(run_encoder(encoder, batch), batch)
+        outputs = head(encoder.vectors(batch.ids, batch.types, batch.mask), batch)
         gold = _standardised(head, batch.target)
         targets = [gold]
         if settings.variant == "theoretical":
@@ -101,7 +99,7 @@ def fisher_of_head(
             order[i : i + settings.batch_size] for i in range(0, len(order), settings.batch_size)
         ]
     else:
-        batches = batcher.by_length(reading.max_tokens)
+        batches = batcher.by_length(encoding.max_tokens)
     vectors = diagonal_fisher(
         encoder.model,
         batches,
@@ -111,14 +109,14 @@ def fisher_of_head(
         embeddings=settings.embeddings,
     )
     if type is TaskType.QUESTION_ANSWERING:
-        # A softmax over tokens does not see a shift of all of them: what is there is rounding.
+        # A softmax over tokens is invariant to a shift of all tokens: only rounding errors remain.
         del vectors["pooled_output"]
     return vectors
 
 
 @dataclass(frozen=True)
 class FittedHead:
-    """A head, the classes of its outputs, and the examples that it belongs to."""
+    """A head, the classes of its outputs, and the batches of its examples."""
 
     type: TaskType
     head: Head
@@ -126,8 +124,8 @@ class FittedHead:
     batcher: Batcher
 
 
-def new_head(encoder: Encoder, task: Task, reading: Reading) -> FittedHead:
-    """A head with weights of zero for the classes of a training split, in evaluation mode.
+def new_head(encoder: Encoder, task: Task, encoding: EncodingSettings) -> FittedHead:
+    """Return a zero-initialised head for a training split, in evaluation mode.
 
     Raises
     ------
@@ -136,36 +134,34 @@ def new_head(encoder: Encoder, task: Task, reading: Reading) -> FittedHead:
     RunFailed
         A label that cannot be learned from.
     """
-    type, labels, examples = task.type, task.labels(), checked_examples(task)
+    type, labels = task.type, task.labels()
+    examples = checked_examples(task)
     if type in (TaskType.CLASSIFICATION, TaskType.TOKEN_CLASSIFICATION) and len(labels) < 2:
         raise InputError(
             f"task '{task.name}' has a single class ('{labels[0]}'): a head has nothing to learn"
         )
-    encoded, batcher = encode_examples(encoder, type, examples, reading, labels)
-    mean, deviation = 0.0, 1.0
-    if type is TaskType.REGRESSION:
-        mean, deviation = float(encoded.target.mean()), float(encoded.target.std())
-    head = build_head(type, encoder.width, labels=len(labels), mean=mean, deviation=deviation)
+    encoded, batcher = encode_examples(encoder, type, examples, encoding, labels)
+    head = build_head(type, encoder.width, labels=len(labels), targets=encoded.target)
     torch.nn.init.zeros_(head.linear.weight)
     torch.nn.init.zeros_(head.linear.bias)
     return FittedHead(type, head.to(batcher.device).eval(), labels, batcher)
 
 
-def fit_head(encoder: Encoder, task: Task, reading: Reading, *, steps: int) -> FittedHead:
-    """Fit a new head to frozen features: a convex problem, so neither a seed nor a rate matters.
+def fit_head(encoder: Encoder, task: Task, encoding: EncodingSettings, *, steps: int) -> FittedHead:
+    """Fit a new head to frozen features: minimise the mean loss plus ‖W‖² / 2n by L-BFGS from zero.
 
-    Mean loss plus ‖W‖² / 2n by L-BFGS from zero, on token vectors that are computed once.
+    The problem is convex, so the result depends on no seed or learning rate.
     """
-    fitted = new_head(encoder, task, reading)
+    fitted = new_head(encoder, task, encoding)
     head, batcher = fitted.head, fitted.batcher
     encoder.model.eval()
     inputs: list[tuple[Tensor, EncodedBatch]] = []
     with torch.no_grad():
-        for units in batcher.by_length(reading.max_tokens):
+        for units in batcher.by_length(encoding.max_tokens):
             batch = batcher.batch(units)
-            hidden = run_encoder(encoder, batch).float()
+            hidden = encoder.vectors(batch.ids, batch.types, batch.mask).float()
             if not head.per_token:
-                # The head would take this mean at every step: one vector an item is all that it needs.
+                # Pool once here instead of in every iteration.
                 hidden, batch = pool(hidden, batch.mask)[:, None], replace(batch, mask=None)
             inputs.append((hidden, batch))
     weight = sum(batch.weight for _, batch in inputs)
@@ -189,25 +185,12 @@ def fit_head(encoder: Encoder, task: Task, reading: Reading, *, steps: int) -> F
     return fitted
 
 
-def checked_examples(task: Task) -> list[Example]:
-    """The training examples; RunFailed at the first label that cannot be learned from."""
-    examples = list(task.examples())
-    for number, example in enumerate(examples, start=1):
-        try:
-            check_label(task.type, example)
-        except RunFailed as error:
-            raise RunFailed(
-                f"bad label: task '{task.name}', train example {number}: {error}"
-            ) from error
-    return examples
-
-
 def _standardised(head: Head, target: Tensor) -> Tensor:
-    """Regression targets in the units of the head's output; others as they are."""
+    """Return regression targets in units of the head's output; other targets unchanged."""
     return (target - head.mean) / head.deviation if isinstance(head, RegressionHead) else target
 
 
 def _owner(batch: EncodedBatch, units: int) -> Tensor:
-    """The unit of each item."""
+    """Return the unit of each item."""
     owner = torch.arange(units, device=batch.ids.device)
     return owner if batch.slots is None else owner.repeat_interleave((batch.slots >= 0).sum(1))

@@ -1,9 +1,9 @@
-"""Examples as flat arrays of token ids, made once and read from disk afterwards."""
+"""Tokenised examples as flat arrays, with a cache on disk."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from itertools import chain
 from pathlib import Path
@@ -12,37 +12,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transfer_meta.errors import RunFailed
 from transfer_meta.files import atomic_folder, digest
 from transfer_meta.records import Example, TaskType
-from transfer_meta.tasks.label_kinds import answers
+from transfer_meta.tasks.label_kinds import answers, check_label
+from transfer_meta.tasks.task import Task
 
-# Targets with this value count neither in the loss nor in a score.
 IGNORED = -100
-# Changes when the arrays change: older caches are then not read.
+"""Target value that counts neither in the loss nor in a score."""
 TOKEN_CACHE_VERSION = 1
+"""Part of the cache key; increment it when the arrays change."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Tokenised examples.  An *item* is one input of the model: an example, a window, or a choice.
+    """Tokenised examples; an *item* is one input of the model: an example, a window, or a choice.
 
     Parameters
     ----------
     ids, types : array of shape (tokens,), int32 and uint8
-        Token ids of all items one after the other, and which text of a pair each belongs to.
+        Token ids of all items, concatenated, and the text of a pair that each belongs to (0 or 1).
     offsets : array of shape (items + 1,), int64
         Item i is ``ids[offsets[i]:offsets[i + 1]]``.
     examples : array of shape (items,), int32
-        The example that an item belongs to, ascending.
+        Index of the example that an item belongs to, ascending.
     target : array
-        Classification, multiple choice: int32 of shape (examples,), the class or choice, `IGNORED` for a
-        class that training does not know.  Regression: float32 of shape (examples,).  Token
-        classification: int32 of shape (tokens,), the tag of a word at its first token, else `IGNORED`.
-        Question answering: int32 of shape (items, 2), first and last token of the answer, both 0 (the
-        first special token) where the window does not hold it.
+        Classification, multiple choice: int32 of shape (examples,), the index of the class or choice,
+        `IGNORED` for a class that is not in the training split.  Regression: float32 of shape
+        (examples,).  Token classification: int32 of shape (tokens,), the tag of a word at its first
+        token, otherwise `IGNORED`.  Question answering: int32 of shape (items, 2), the first and last
+        token of the answer, both 0 if the window does not contain it.
     spans : array of shape (tokens, 2), int32
-        Question answering: the characters of the context that a token stands for, else -1.  Token
-        classification: (word, word), at a word's first token, else -1.  Empty for the other types.
+        Question answering: characters of the context that a token covers, otherwise -1.  Token
+        classification: (word, word) at a word's first token, otherwise -1.  Other types: empty.
     """
 
     ids: NDArray[np.int32]
@@ -54,8 +56,32 @@ class Encoded:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each item."""
+        """Number of tokens of each item."""
         return np.diff(self.offsets)
+
+
+def checked_examples(
+    task: Task, split: str = "train", *, keep: Collection[int] | None = None
+) -> list[Example]:
+    """Return the examples of a split with indices in `keep` (None: all), with valid labels.
+
+    Raises
+    ------
+    RunFailed
+        A label that cannot be learned from; the message names task, split and example.
+    """
+    found = []
+    for index, example in enumerate(task.examples(split)):
+        if keep is not None and index not in keep:
+            continue
+        try:
+            check_label(task.type, example)
+        except RunFailed as error:
+            raise RunFailed(
+                f"bad label: task '{task.name}', {split} example {index + 1}: {error}"
+            ) from error
+        found.append(example)
+    return found
 
 
 def encode_cached(
@@ -66,29 +92,23 @@ def encode_cached(
     labels: Sequence[str],
     max_length: int,
     stride: int,
-    cache: Path | None,
+    cache: Path,
 ) -> Encoded:
-    """`encode`, or its memory-mapped arrays where they were written before."""
-    if cache is None:
-        return encode(type, examples, tokenizer, labels=labels, max_length=max_length, stride=stride)
+    """Return `encode`'s result, memory-mapped from the folder `cache` if it was computed before."""
     content = json.dumps(
         [type, labels, max_length, stride, TOKEN_CACHE_VERSION, examples], ensure_ascii=False
     )
     folder = cache / digest(content, tokenizer.backend_tokenizer.to_str())[:32]
+    names = [field.name for field in fields(Encoded)]
     if not (folder / "card.json").is_file():
         encoded = encode(type, examples, tokenizer, labels=labels, max_length=max_length, stride=stride)
         with atomic_folder(folder) as temporary:
-            for field in fields(Encoded):
-                np.save(temporary / f"{field.name}.npy", getattr(encoded, field.name))
+            for name in names:
+                np.save(temporary / f"{name}.npy", getattr(encoded, name))
             (temporary / "card.json").write_text(
                 json.dumps({"format": TOKEN_CACHE_VERSION, "type": type})
             )
-    return Encoded(
-        **{
-            field.name: np.load(folder / f"{field.name}.npy", mmap_mode="r")
-            for field in fields(Encoded)
-        }
-    )
+    return Encoded(**{name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names})
 
 
 def encode(
@@ -100,21 +120,20 @@ def encode(
     max_length: int,
     stride: int,
 ) -> Encoded:
-    """Tokenise examples whose labels have been checked.
+    """Tokenise examples with valid labels (see `checked_examples`).
 
     Parameters
     ----------
-    type
-        Their task type.
-    examples
-        The examples; a label of None is as unknown as a class that is not in `labels`.
-    tokenizer
-        A fast tokenizer of transformers.
-    labels
-        The classes, in the order of the model's outputs.
-    max_length
-        Tokens an item.  The longer text of a pair is cut; a long context is read in windows.
-    stride
+    type : TaskType
+    examples : sequence of Example
+        A label of None is treated like a class that is not in `labels`.
+    tokenizer : PreTrainedTokenizerFast
+    labels : sequence of str
+        Class names in the order of the model's outputs.
+    max_length : int
+        Maximum number of tokens per item.  The longer text of a pair is truncated; a long context is
+        split into windows.
+    stride : int
         Tokens that neighbouring windows share.
     """
     if type is TaskType.QUESTION_ANSWERING:
@@ -143,7 +162,7 @@ def encode(
 def _encode_words(
     examples: Sequence[Example], tokenizer: Any, *, rank: dict[str, int], max_length: int
 ) -> Encoded:
-    """Sentences with a tag at the first token of each word; words beyond `max_length` are lost."""
+    """Tokenise sentences and align tags to first tokens; words beyond `max_length` are dropped."""
     texts = [example.text for example in examples]
     batch = tokenizer(texts, truncation=True, max_length=max_length, return_offsets_mapping=True)
     words: list[int] = []
@@ -165,8 +184,8 @@ def _encode_words(
 def _encode_questions(
     examples: Sequence[Example], tokenizer: Any, *, max_length: int, stride: int
 ) -> Encoded:
-    """Windows over the contexts, each after its question, and where the answer lies in them."""
-    questions = _cut([example.text for example in examples], tokenizer, max_length // 4)
+    """Tokenise questions with windows of their contexts and locate the answers."""
+    questions = _truncate([example.text for example in examples], tokenizer, max_length // 4)
     batch = tokenizer(
         questions,
         [example.text_pair or "" for example in examples],
@@ -190,15 +209,15 @@ def _encode_questions(
 
 
 def _window_target(places: NDArray[np.int32], begin: int, end: int) -> tuple[int, int]:
-    """First and last token of the characters from `begin` to before `end`; (0, 0) if they are cut."""
+    """Return the first and last token of characters [begin, end), or (0, 0) if the window cuts them."""
     inside = np.flatnonzero((places[:, 1] > begin) & (places[:, 0] < end) & (places[:, 0] >= 0))
     if len(inside) == 0 or places[inside[0], 0] > begin or places[inside[-1], 1] < end:
         return 0, 0
     return int(inside[0]), int(inside[-1])
 
 
-def _cut(texts: list[str], tokenizer: Any, tokens: int) -> list[str]:
-    """Texts without what comes after so many tokens."""
+def _truncate(texts: list[str], tokenizer: Any, tokens: int) -> list[str]:
+    """Truncate texts to a number of tokens."""
     batch = tokenizer(
         texts, add_special_tokens=False, truncation=True, max_length=tokens, return_offsets_mapping=True
     )
@@ -209,11 +228,11 @@ def _cut(texts: list[str], tokenizer: Any, tokens: int) -> list[str]:
 
 
 def _first_tokens(example: Example, places: Sequence[tuple[int, int]]) -> list[int]:
-    """For each token the word that it begins, else -1; the text is the words joined by blanks."""
+    """Return for each token the word that it starts, or -1; words are joined by single spaces."""
     ends = np.cumsum([len(word) + 1 for word in example.tokens])
     found, before = [], -1
     for begin, end in places:
-        # The last character: some tokenizers count the blank before a word as part of its first token.
+        # Locate by the last character: some tokenizers include the space before a word in its first token.
         word = int(np.searchsorted(ends, end - 1, side="right")) if end > begin else -1
         found.append(word if word > before else -1)
         before = max(before, word)
@@ -226,7 +245,7 @@ def _flatten(
     target: NDArray[Any],
     spans: NDArray[np.int32] | None = None,
 ) -> Encoded:
-    """A tokenizer's lists as flat arrays."""
+    """Concatenate a tokenizer's lists into flat arrays."""
     lengths = np.array([len(ids) for ids in batch["input_ids"]], dtype=np.int64)
     types = batch.get("token_type_ids")
     return Encoded(

@@ -1,1 +1,1 @@
-"""Protocols, metrics and the benchmark that brings them together."""
+"""Evaluation protocols, metrics and the benchmark."""

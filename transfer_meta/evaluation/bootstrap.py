@@ -1,7 +1,7 @@
-"""Bootstrap intervals over targets: what would other targets have given?
+"""Bootstrap intervals over targets.
 
-Targets, not pairs, are drawn with replacement, since the pairs of one target share its baseline and
-its features and are no independent observations.
+Targets, not pairs, are resampled, since the pairs of a target share its baseline and its features and are not
+independent.
 """
 
 from __future__ import annotations
@@ -23,25 +23,27 @@ def bootstrap_over_targets(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Percentile interval of the mean of a per-target metric.
+    """Return the percentile interval of the mean of a per-target metric.
 
     Parameters
     ----------
     values : array of shape (n,)
-        One value a target, or a target and setting; NaN (undefined there) is left out.
+        One value per target, or per target and setting; NaN is ignored.
     clusters : array of shape (n,), optional
-        The target of each value, where a target has several: they are drawn together.
+        Target of each value, if a target has several; they are drawn together.
     resamples : int
-        Number of draws of all targets with replacement.
+        Number of resamples.
     level : float
         Share of the resampled means inside the interval.
 
     Returns
     -------
     low, high : float
-        NaN with fewer than two targets that have a defined value.
+        NaN with fewer than two targets with a defined value.
 
-    Source: Efron & Tibshirani 1993, "An Introduction to the Bootstrap".
+    References
+    ----------
+    Efron & Tibshirani 1993, "An Introduction to the Bootstrap".
     """
     every = np.asarray(values, dtype=float)
     known = ~np.isnan(every)
@@ -63,7 +65,7 @@ def bootstrap_pooled(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Percentile interval of a pooled metric over targets drawn with replacement.
+    """Return the percentile interval of a pooled metric over resampled targets.
 
     Parameters
     ----------
@@ -72,14 +74,12 @@ def bootstrap_pooled(
     truth, predictions
         As in `evaluate`, without repeats.
     clusters : array of shape (n,), optional
-        What is drawn together where that is not `truth.target`: the target of pairs that are ranked within a target
-        and a setting.
+        Target of each pair, if `truth.target` also distinguishes settings.
 
     Returns
     -------
     low, high : float
-        NaN with fewer than two targets, or where the metric is undefined in every draw; draws in which
-        it is undefined are left out.
+        NaN with fewer than two targets; resamples in which the metric is undefined are ignored.
     """
     metric = METRICS[key]
     measured, predicted = truth.values(metric.truth), getattr(predictions, metric.prediction)
@@ -95,7 +95,7 @@ def bootstrap_pooled(
 
 
 def target_draws(n: int, resamples: int, seed: int) -> FloatArray:
-    """How often each of n targets is drawn with replacement, shape (resamples, n)."""
+    """Return how often each of n targets is drawn with replacement, shape (resamples, n)."""
     return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples).astype(float)
 
 

@@ -1,4 +1,4 @@
-"""How far predicted probabilities can be taken at their word."""
+"""Reliability diagrams and calibration errors of predicted probabilities."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from transfer_meta.evaluation.classification import calibration_error, probabili
 
 
 def reliability(truth: ArrayLike, probability: ArrayLike, *, n_bins: int = 10) -> pd.DataFrame:
-    """The points of a reliability diagram: predicted against observed frequency, in bins of equal width.
+    """Return the points of a reliability diagram: predicted and observed frequency in bins of equal width.
 
     Parameters
     ----------
@@ -19,13 +19,12 @@ def reliability(truth: ArrayLike, probability: ArrayLike, *, n_bins: int = 10) -
     probability : array of shape (n,)
         Probability of 1.
     n_bins : int
-        Bins of width 1/n_bins, closed below; the last one holds 1 as well.
+        Number of bins, closed below; the last one contains 1 as well.
 
     Returns
     -------
     DataFrame
-        A row for each bin that is not empty: ``predicted`` (mean probability in it), ``observed`` (share of
-        ones) and ``n``.
+        One row per non-empty bin: ``predicted`` (mean probability), ``observed`` (share of ones) and ``n``.
 
     Examples
     --------
@@ -40,10 +39,11 @@ def reliability(truth: ArrayLike, probability: ArrayLike, *, n_bins: int = 10) -
 
 
 def expected_calibration_error(points: pd.DataFrame) -> float:
-    """Σ n/N · |predicted − observed| over the points of `reliability`; 0 is perfect.
+    """Return Σ n/N · |predicted − observed| over the points of `reliability`; 0 is perfect.
 
-    Source: Naeini, Cooper & Hauskrecht 2015, "Obtaining well calibrated probabilities using Bayesian
-    binning".
+    References
+    ----------
+    Naeini, Cooper & Hauskrecht 2015, "Obtaining well calibrated probabilities using Bayesian binning".
     """
     off = (points["predicted"] - points["observed"]).abs()
     return float((off * points["n"]).sum() / points["n"].sum())
@@ -52,17 +52,19 @@ def expected_calibration_error(points: pd.DataFrame) -> float:
 def error_if_calibrated(
     probability: ArrayLike, *, n_bins: int = 10, draws: int = 200, seed: int = 0
 ) -> float:
-    """The calibration error that these very probabilities would show if each were true.
+    """Return the expected `calibration_error` if every probability were true.
 
-    The mean of `calibration_error` over labels drawn from the probabilities: what the number of pairs alone
-    causes, and therefore what a measured error is to be compared with.  Pairs are drawn independently, which
-    those of one target are not: the figure is a lower limit.
+    The mean over labels drawn from the probabilities, which is due to the number of pairs alone: the reference
+    for a measured error.  A lower bound, since labels are drawn independently and pairs of a target are not
+    independent.
 
     Parameters
     ----------
     probability : array of shape (n,)
 
-    Source: Vaicenavicius et al. 2019, "Evaluating model calibration in classification".
+    References
+    ----------
+    Vaicenavicius et al. 2019, "Evaluating model calibration in classification".
     """
     p = np.asarray(probability, dtype=float)
     labels = np.random.default_rng(seed).random((draws, len(p))) < p

@@ -1,7 +1,7 @@
-"""The noise ceiling: how well one half of the seeds predicts the other.
+"""Noise ceiling of ranking metrics: how well one half of the seeds predicts the other.
 
-A ranking of sources that was measured with few seeds is partly noise, and nobody can predict noise.  What runs of
-the same pairs with other seeds reach is what a predictor is to be compared with.
+A ranking of sources measured with few seeds is partly noise, which no predictor can foresee; runs of the same pairs
+with other seeds are the reference.
 """
 
 from __future__ import annotations
@@ -20,45 +20,45 @@ from transfer_meta.evaluation.metrics import METRICS, PairTruth, within_groups
 from transfer_meta.outcomes.tables import OutcomeTable
 from transfer_meta.records import FloatArray
 
-SPLITS = 20
+N_SPLITS = 20
 SPLIT_HALF, SPEARMAN_BROWN = "split-half", "Spearman-Brown"
 CEILING_COLUMNS = ("n_seeds", "how", "metric", "value", "ci_low", "ci_high", "n")
 
 
 def noise_ceiling(
-    table: OutcomeTable, metrics: Iterable[str] = METRICS, *, splits: int = SPLITS, seed: int = 0
+    table: OutcomeTable, metrics: Iterable[str] = METRICS, *, splits: int = N_SPLITS, seed: int = 0
 ) -> pd.DataFrame:
-    """Ranking metrics of a ranking by m seeds against the truth of m others, for every m the table allows.
+    """Score the ranking by m seeds against the outcomes of m others, for every m that the table allows.
 
     Parameters
     ----------
-    table
-        Outcomes.  Pairs with fewer runs than most of those that were repeated are left out.
+    table : OutcomeTable
+        Of the pairs with several runs, those with fewer than the most frequent number are left out.
     metrics : iterable of str
-        Keys of `METRICS`; those that are not scored within a target are left out.
+        Keys of `METRICS`; pooled ones are left out.
     splits : int
-        Random splits of the seeds; each is scored in both directions.
+        Number of random splits of the seeds; each is scored in both directions.
     seed : int
         Seed of the splits and of the bootstrap.
 
     Returns
     -------
     DataFrame
-        ``n_seeds`` (m: behind the ranking, and as many behind the truth), ``how`` (``split-half``: measured;
-        ``Spearman-Brown``: Spearman's correlation stepped up from the largest m that was measured to as many
-        seeds as the table has), ``metric``, ``value`` (mean over targets, settings and splits), ``ci_low`` and
-        ``ci_high`` (95 %, bootstrap over targets), ``n`` (targets).  Empty where no pair has two runs.
+        ``n_seeds`` (m), ``how`` (``split-half``: measured; ``Spearman-Brown``: Spearman's correlation extrapolated
+        from the largest measured m up to the number of seeds in the table), ``metric``, ``value`` (mean over
+        targets, settings and splits), ``ci_low`` and ``ci_high`` (95 %, bootstrap over targets), ``n`` (targets).
+        Empty if no pair has two runs.
 
     Notes
     -----
-    A correlation r of two rankings by m seeds each becomes f·r / (1 + (f − 1)·r) with f·m seeds each, target by
-    target, where the seeds' noise is alike throughout.  Runs that collapse make it less than that: what is
-    measured with 1, 2, … seeds shows how far the formula holds on a table.  A predictor that knew every pair's
-    expected gain would do better than a second measurement: its correlation with the measured truth is about the
-    square root of that of two measurements.
+    The extrapolation (`spearman_brown`, per target) assumes noise of equal size in all runs; collapsed runs make
+    the true correlation smaller, as the values at m = 1, 2, … show.  The correlation of the expected gains with
+    the measured ones is about the square root of that of two measurements, so a predictor can exceed the ceiling.
 
-    Source: Spearman 1910, "Correlation calculated from faulty data"; Brown 1910, "Some experimental results in the
-    correlation of mental abilities".
+    References
+    ----------
+    Spearman 1910, "Correlation calculated from faulty data".
+    Brown 1910, "Some experimental results in the correlation of mental abilities".
     """
     values, index = _repeated_runs(table)
     if not len(index):
@@ -73,7 +73,6 @@ def noise_ceiling(
     for m in range(1, most // 2 + 1):
         halves = np.vstack([shuffled[:, :m], shuffled[:, m : 2 * m]])
         predicting = {name: runs[:, halves].mean(axis=-1).T for name, runs in values.items()}
-        # Each half predicts the other.
         measured = {name: np.roll(means, splits, axis=0) for name, means in predicting.items()}
         scores = _scores(groups, predicting, measured, chosen)
         rows += [(m, SPLIT_HALF, metric, *_spread(s, owner, seed)) for metric, s in scores.items()]
@@ -85,10 +84,9 @@ def noise_ceiling(
 
 
 def spearman_brown(reliability: ArrayLike, factor: float) -> FloatArray:
-    """Reliability with `factor` times as many measurements: f·r / (1 + (f − 1)·|r|).
+    """Return the reliability with `factor` times as many measurements: f·r / (1 + (f − 1)·|r|).
 
-    Below 0, where the formula has no meaning, it is continued symmetrically: the mean of reliabilities that are
-    noise about 0 stays there.
+    The absolute value makes the formula odd, so that noise around 0 keeps the mean 0.
 
     Examples
     --------
@@ -100,7 +98,7 @@ def spearman_brown(reliability: ArrayLike, factor: float) -> FloatArray:
 
 
 def _spread(by_group: FloatArray, owner: Any, seed: int) -> tuple[float, float, float, int]:
-    """Mean over groups, its interval over targets, and the number of targets where it is defined."""
+    """Return the mean over groups, its interval over targets, and the number of targets with a value."""
     known = ~np.isnan(by_group)
     low, high = bootstrap_over_targets(by_group, clusters=owner, seed=seed)
     mean = float(by_group[known].mean()) if known.any() else np.nan
@@ -110,7 +108,7 @@ def _spread(by_group: FloatArray, owner: Any, seed: int) -> tuple[float, float, 
 def _scores(
     groups: Any, predicting: dict[str, FloatArray], measured: dict[str, FloatArray], metrics: list[str]
 ) -> dict[str, FloatArray]:
-    """Each metric by group, mean over splits."""
+    """Return each metric by group, averaged over splits."""
     truth = PairTruth(groups, gain=measured.get("gain"), score=measured.get("score"))
     ranking = predicting["gain" if "gain" in predicting else "score"]
     _, sizes = np.unique(groups, return_counts=True)
@@ -120,7 +118,6 @@ def _scores(
         if wanted is None:
             continue
         scores = within_groups(METRICS[metric].function, groups, wanted, ranking)
-        # A target with a single source leaves no choice.
         scores = np.where(sizes < 2, np.nan, scores)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
@@ -129,11 +126,11 @@ def _scores(
 
 
 def _repeated_runs(table: OutcomeTable) -> tuple[dict[str, FloatArray], pd.DataFrame]:
-    """Gains and scores, shape (pairs, seeds), of the pairs that have as many runs as most; and those pairs."""
+    """Return gains and scores, shape (pairs, seeds), and the pairs that have the most frequent number of runs."""
     key = ["setting", "source", "target"]
     runs = table.runs
     if "seed" in runs:
-        # The order of the seeds does not matter, only that it is the same for all pairs.
+        # Any order that is the same for all pairs.
         runs = runs.iloc[np.argsort(runs["seed"].astype(str).to_numpy(), kind="stable")]
     groups = runs.groupby(key)
     place, size = groups.cumcount(), groups["source"].transform("size")

@@ -1,8 +1,7 @@
-"""Metrics of a yes-or-no prediction: does the source help the target?
+"""Metrics of binary predictions and probabilities of gain.
 
-Every function works on the last axis and broadcasts over the others, so that one call scores a whole
-stack of repeats.  `truth` is 0 or 1 (1: gain), of shape (..., n); `weight` counts each pair as often as
-it says (shape (..., n), not negative), which is what a bootstrap over targets needs.
+Functions work on the last axis and broadcast over the others.  `truth` is 0 or 1 (1: gain), shape (..., n);
+`weight` is the multiplicity of each pair, not negative, shape (..., n), as a bootstrap over targets needs it.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ Weight = FloatArray | float
 
 
 def accuracy(truth: ArrayLike, predicted: ArrayLike, *, weight: Weight = 1.0) -> FloatArray:
-    """Share of pairs whose predicted label is right: mean of [ŷ = y].
+    """Return the share of correct labels, the mean of [ŷ = y].
 
     Parameters
     ----------
@@ -27,7 +26,7 @@ def accuracy(truth: ArrayLike, predicted: ArrayLike, *, weight: Weight = 1.0) ->
     Returns
     -------
     array of shape (...)
-        0-1; NaN where there are no pairs.
+        0-1; NaN without pairs.
 
     Examples
     --------
@@ -38,10 +37,7 @@ def accuracy(truth: ArrayLike, predicted: ArrayLike, *, weight: Weight = 1.0) ->
 
 
 def f1(truth: ArrayLike, predicted: ArrayLike, *, weight: Weight = 1.0) -> FloatArray:
-    """F1 of the class *gain*: 2·TP / (2·TP + FP + FN).
-
-    0 where no pair gains and none is predicted to (0/0; scikit-learn's value too).
-    """
+    """Return F1 of the class gain, 2·TP / (2·TP + FP + FN); 0 if the denominator is 0, as in scikit-learn."""
     y, predicted_gain = _labels(truth), _labels(predicted)
     both = np.sum(y * predicted_gain * weight, axis=-1)
     either = np.sum((y + predicted_gain) * weight, axis=-1)
@@ -49,18 +45,19 @@ def f1(truth: ArrayLike, predicted: ArrayLike, *, weight: Weight = 1.0) -> Float
 
 
 def brier(truth: ArrayLike, probability: ArrayLike, *, weight: Weight = 1.0) -> FloatArray:
-    """Brier score, the mean of (p − y)²: 0 is perfect, 0.25 is p = ½ throughout.
+    """Return the Brier score, the mean of (p − y)²: 0 is perfect, 0.25 is p = ½ throughout.
 
-    Source: Brier 1950, "Verification of forecasts expressed in terms of probability".
+    References
+    ----------
+    Brier 1950, "Verification of forecasts expressed in terms of probability".
     """
     return _mean((np.asarray(probability, dtype=float) - _labels(truth)) ** 2, weight)
 
 
 def log_loss(truth: ArrayLike, probability: ArrayLike, *, weight: Weight = 1.0) -> FloatArray:
-    """Mean of −ln p(y), in nats: 0 is perfect, ln 2 is p = ½ throughout.
+    """Return the mean of −ln p(y), in nats: 0 is perfect, ln 2 is p = ½ throughout.
 
-    Probabilities are kept 2.2e-16 (the double precision) away from 0 and 1, as scikit-learn does it, so
-    that one certain mistake costs 36 nats and not infinity.
+    Probabilities are clipped at the double precision from 0 and 1, as in scikit-learn.
     """
     tiny = np.finfo(float).eps
     p = np.clip(np.asarray(probability, dtype=float), tiny, 1 - tiny)
@@ -70,11 +67,13 @@ def log_loss(truth: ArrayLike, probability: ArrayLike, *, weight: Weight = 1.0) 
 def calibration_error(
     truth: ArrayLike, probability: ArrayLike, *, weight: Weight = 1.0, n_bins: int = 10
 ) -> FloatArray:
-    """Expected calibration error: Σ over bins of |Σ w (p − y)| / Σ w, bins of equal width; 0 is perfect.
+    """Return the expected calibration error, Σ over bins of equal width of |Σ w (p − y)| / Σ w; 0 is perfect.
 
-    It is not 0 for true probabilities of few pairs: each bin's rate of gains has its own noise.
+    True probabilities of few pairs have an error above 0, see `calibration.error_if_calibrated`.
 
-    Source: Naeini, Cooper & Hauskrecht 2015, "Obtaining well calibrated probabilities using Bayesian binning".
+    References
+    ----------
+    Naeini, Cooper & Hauskrecht 2015, "Obtaining well calibrated probabilities using Bayesian binning".
 
     Examples
     --------
@@ -90,27 +89,26 @@ def calibration_error(
 
 
 def probability_bins(probability: FloatArray, n_bins: int) -> NDArray[np.intp]:
-    """Number of the bin of width 1/n_bins, closed below, that each probability lies in; 1 is in the last one."""
+    """Return the bin of each probability, of width 1/n_bins and closed below; 1 is in the last one."""
     return np.minimum((np.nan_to_num(probability) * n_bins).astype(np.intp), n_bins - 1)
 
 
 def auroc(truth: ArrayLike, score: ArrayLike, *, weight: Weight = 1.0) -> FloatArray:
-    """Area under the ROC curve: P(score of a gain > score of a loss) + ½ P(equal).
+    """Return the area under the ROC curve, P(score of a gain > score of a loss) + ½ P(equal).
 
-    Counted from one sort (the Mann-Whitney statistic): the losses ranked above each gain and half of
-    those tied with it, over all pairs of a gain and a loss, are what it lacks to 1.
+    Computed as the Mann-Whitney statistic with one sort.
 
     Parameters
     ----------
     truth : array of shape (..., n)
         Labels, 0 or 1.
     score : array of shape (..., n)
-        Anything that is higher where a gain is more likely: probability, margin, expected gain.
+        Higher for a likelier gain: probability, margin or expected gain.
 
     Returns
     -------
     array of shape (...)
-        0-1, ½ for a constant score; NaN where only one class is there.
+        0-1, ½ for a constant score; NaN with one class.
 
     Examples
     --------

@@ -1,8 +1,6 @@
-"""Intervals of expected gains that hold for a target nobody has seen.
+"""Conformal prediction intervals of the gain, calibrated over targets.
 
-The pairs of one target share its baseline, its noise and its ceiling: a residual says much about the target's
-other residuals and little about another target's.  Targets, not pairs, are therefore what is exchangeable, and
-what the intervals are calibrated on.
+The pairs of a target share its baseline, noise and ceiling, so that targets, not pairs, are exchangeable.
 """
 
 from __future__ import annotations
@@ -17,20 +15,21 @@ from transfer_meta.errors import InputError
 from transfer_meta.records import FloatArray
 
 COVERAGE = 0.9
+"""Default share of a new target's pairs inside the interval."""
 
 
 @dataclass(frozen=True)
 class Conformal:
-    """Offsets from the expected gain between which a new target's gains lie.
+    """A prediction interval around the expected gain.
 
     Parameters
     ----------
     coverage : float
-        Share of a new target's pairs that should lie inside, 0-1, on average over targets.
+        Nominal share of a new target's pairs inside, 0-1, on average over targets.
     low_offset, high_offset : float
-        What is added to the expected gain, fractions; the low one is not positive, the high one not negative.
+        Ends relative to the expected gain, fractions; low ≤ 0 ≤ high.
     n_targets : int
-        Targets that the offsets were calibrated on.
+        Number of targets in the calibration.
     """
 
     coverage: float
@@ -39,10 +38,7 @@ class Conformal:
     n_targets: int
 
     def interval(self, expected: ArrayLike, widen: float = 1.0) -> tuple[FloatArray, FloatArray]:
-        """Lower and upper end for each expected gain, arrays of its shape.
-
-        `widen` multiplies both offsets, for a target that is unlike those calibrated on.
-        """
+        """Return lower and upper ends, arrays of the shape of `expected`; `widen` multiplies both offsets."""
         gain = np.asarray(expected, dtype=float)
         return gain + widen * self.low_offset, gain + widen * self.high_offset
 
@@ -50,38 +46,39 @@ class Conformal:
 def fit_conformal(
     expected: ArrayLike, truth: ArrayLike, targets: ArrayLike, *, coverage: float = COVERAGE
 ) -> Conformal:
-    """Calibrate an interval on predictions for targets that were held out.
+    """Calibrate an interval on out-of-fold predictions.
 
     Parameters
     ----------
     expected, truth : array of shape (n,)
-        Out-of-fold expected gains, each predicted without its target's outcomes, and the measured gains; fractions.
-        Pairs in which either is NaN are left out.
+        Expected gains, predicted with the target held out, and measured gains; fractions.  Pairs with NaN are
+        ignored.
     targets : array of shape (n,)
-        Target of each pair: its pairs, in whatever setting, are one group.
+        Target of each pair; its settings form one group.
     coverage : float
-        Wanted chance that a pair of a new target lies inside, 0-1, exclusive.
+        Nominal coverage, in (0, 1).
 
     Raises
     ------
     InputError
-        No pair is left, or a coverage that is no share.
+        No known pair, or `coverage` out of range.
 
     Notes
     -----
-    The offsets are ±q, with q a quantile of the absolute residuals in which every target weighs the same.  Its
-    level is not `coverage` itself: the level of a residual is the share of the *other* targets' residuals below it,
-    and the `coverage` quantile of these levels is what the other targets' residuals have to reach to cover each
-    left-out target as often as promised.  With many targets the two coincide; at ten the level is a bit higher.
+    The offsets are ±q, with q a quantile of the absolute residuals, all targets with equal weight.  The level of a
+    residual is the share of the *other* targets' residuals below it; q is taken at the `coverage` quantile of these
+    levels, so that each left-out target is covered as nominal on average.  With many targets this level equals
+    `coverage`; with ten it is slightly higher.
 
-    Exchangeable targets make that approximately right whatever the predictor, and exactly in the limit of many
-    targets.  The finite-sample guarantee of Lee, Barber & Willett 2023, which counts the new target in as an
-    infinite residual, costs too much here: with 10 targets it takes the largest residual of all, two to three
-    times as wide an interval, and covers 98-100 % of the pairs where 90 % were asked for.
+    For exchangeable targets the coverage is approximate, and exact in the limit of many targets.  The finite-sample
+    guarantee of Lee, Barber & Willett costs too much here: with 10 targets its intervals are two to three times as
+    wide and cover 98-100 % at a nominal 90 %.
 
-    Source: Dunn, Wasserman & Ramdas 2022, "Distribution-free prediction sets for two-layer hierarchical models"
-    (pooled distribution of the groups); Lee, Barber & Willett 2023, "Distribution-free inference with hierarchical
-    data"; Barber, Candès, Ramdas & Tibshirani 2021, "Predictive inference with the jackknife+", for leaving out.
+    References
+    ----------
+    Dunn, Wasserman & Ramdas 2022, "Distribution-free prediction sets for two-layer hierarchical models".
+    Lee, Barber & Willett 2023, "Distribution-free inference with hierarchical data".
+    Barber, Candès, Ramdas & Tibshirani 2021, "Predictive inference with the jackknife+".
 
     Examples
     --------
@@ -100,7 +97,7 @@ def fit_conformal(
 def interval_coverage(
     expected: ArrayLike, truth: ArrayLike, targets: ArrayLike, *, coverage: float = COVERAGE
 ) -> pd.DataFrame:
-    """How well the intervals hold: each target against those calibrated on all others.
+    """Return the coverage of each target by the interval calibrated on all others.
 
     Parameters
     ----------
@@ -110,14 +107,13 @@ def interval_coverage(
     Returns
     -------
     DataFrame
-        A row a target: ``target``, ``covered`` (share of its pairs inside), ``width`` of the interval (a
-        fraction) and ``n`` (pairs).  Empty with fewer than two targets.  The mean of ``covered`` is what `coverage`
-        promises; single targets lie above and below it.
+        One row per target: ``target``, ``covered`` (share of its pairs inside), ``width`` of the interval (a
+        fraction) and ``n`` (pairs).  Empty with fewer than two targets.  `coverage` is nominal for the mean of
+        ``covered``.
 
     Notes
     -----
-    The residuals of the other targets come from predictors that learned from this one, which the guarantee does not
-    allow for (it is that of the jackknife, not of splitting): hence the measurement.
+    The residuals of the other targets come from predictors trained on this one, as in the jackknife.
     """
     residual, group = _residuals(expected, truth, targets)
     rows = []
@@ -148,7 +144,7 @@ def _calibrated(residual: FloatArray, group: NDArray[np.object_], coverage: floa
     share = 1 / (n_targets * sizes[target])
     level = coverage
     if n_targets > 1:
-        # Of everybody's residuals up to each one, those of its own target do not count.
+        # Share of the residuals up to each one, without those of its own target.
         own = pd.Series(share).groupby(target).cumsum().to_numpy()
         levels = (np.cumsum(share) - own) * n_targets / (n_targets - 1)
         level = _quantile(levels, share, coverage)
@@ -157,8 +153,7 @@ def _calibrated(residual: FloatArray, group: NDArray[np.object_], coverage: floa
 
 
 def _quantile(values: FloatArray, share: FloatArray, level: float) -> float:
-    """The smallest value that values with at least `level` of the shares, which sum to 1, do not exceed."""
+    """Return the weighted quantile of values whose shares sum to 1."""
     order = np.argsort(values, kind="stable")
-    # The tolerance is for the sum's rounding.
-    place = np.searchsorted(np.cumsum(share[order]), level - 1e-9)
+    place = np.searchsorted(np.cumsum(share[order]), level - 1e-9)  # tolerance for rounding
     return float(values[order[min(int(place), len(order) - 1)]])

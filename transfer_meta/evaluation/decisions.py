@@ -1,4 +1,4 @@
-"""Transfer or not, and from which: what following a predictor would have brought."""
+"""Realised gain of choosing sources, or no transfer, by a predictor."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 from transfer_meta.evaluation.bootstrap import bootstrap_over_targets
-from transfer_meta.evaluation.fold_jobs import PredictionKey
+from transfer_meta.evaluation.fold_jobs import NO_FEATURE_SET, PredictionKey
 from transfer_meta.evaluation.metric_rows import group_targets
 from transfer_meta.evaluation.metrics import within_groups
 from transfer_meta.predictors import Prediction
 from transfer_meta.records import FloatArray
 
 NEVER, POPULAR, ORACLE = "never-transfer", "always-best-popular", "oracle"
+"""References: gain 0; the most popular source, whatever its sign; the best source, if it helps."""
 DECISION_COLUMNS = (
     "predictor", "features", "gain", "ci_low", "ci_high", "over_popular", "over_popular_low", "over_popular_high",
     "always", "transfers", "helped", "n",
@@ -31,42 +32,40 @@ def judge_decisions(
     *,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Realised mean gain of the rule "take the source ranked first, if its expected gain is above 0".
+    """Evaluate the rule "take the source ranked first if its expected gain is above 0, else none".
 
     Parameters
     ----------
     gain : array of shape (n,)
         Measured gains, fractions.
     groups, targets : arrays of shape (n,)
-        Within which a source is chosen, and the targets that the bootstrap draws.
+        Groups within which a source is chosen, and their targets for the bootstrap.
     predictions : mapping
         Out-of-fold, arrays of shape (repeats, n).
     popular : Prediction
-        Of the source popularity predictor, arrays of shape (1, n).
+        Of ``source-popularity``, arrays of shape (1, n).
     seed : int
         Seed of the bootstrap.
 
     Returns
     -------
     DataFrame
-        A row a predictor after three references: ``never-transfer`` (gain 0), ``always-best-popular`` (the source
-        with the best mean gain on the training targets, shrunken, whatever its sign) and ``oracle`` (the best
-        source, if it helps).  ``gain`` is the mean over targets and settings of the realised gain, 0 where the rule
-        says no, with its 95 % interval ``ci_low``, ``ci_high`` over targets; ``over_popular`` the mean of its
-        difference to ``always-best-popular`` with its interval; ``always`` the mean gain of the source ranked
-        first, taken whatever is expected of it; ``transfers`` the share of targets where the rule says yes, and
-        ``helped`` the share of those where the source helped; ``n`` targets.  Of sources ranked equally first, one
-        is taken at random: figures are expectations.
+        One row per reference (`NEVER`, `POPULAR`, `ORACLE`) and predictor: ``gain``, the mean over targets and
+        settings of the realised gain (0 without transfer), with its 95 % interval over targets ``ci_low``,
+        ``ci_high``; ``over_popular``, the mean difference to ``always-best-popular``, with its interval;
+        ``always``, the mean gain of the source ranked first, always taken; ``transfers``, the share of targets with
+        transfer, and ``helped``, the share of those where the source helped; ``n`` targets.  Figures are
+        expectations over a random choice among sources tied for the first rank.
     """
     owner = group_targets(groups, targets)
     best = within_groups(lambda truth, _: truth.max(axis=-1), groups, gain, gain)
     baseline = _followed(gain, groups, popular)["always"]
-    followed = {(NEVER, "–"): _reference(np.zeros(len(owner)), np.zeros(len(owner)))}
-    followed[POPULAR, "–"] = _followed(gain, groups, popular) | {
+    followed = {(NEVER, NO_FEATURE_SET): _reference(np.zeros(len(owner)), np.zeros(len(owner)))}
+    followed[POPULAR, NO_FEATURE_SET] = _followed(gain, groups, popular) | {
         "gain": baseline,
         "transfers": np.ones(len(owner)),
     }
-    followed[ORACLE, "–"] = _reference(np.maximum(best, 0.0), (best > 0).astype(float))
+    followed[ORACLE, NO_FEATURE_SET] = _reference(np.maximum(best, 0.0), (best > 0).astype(float))
     followed |= {key: _followed(gain, groups, prediction) for key, prediction in predictions.items()}
     rows = []
     for (predictor, features), by_group in followed.items():
@@ -90,11 +89,11 @@ def judge_decisions(
 
 
 def _followed(gain: FloatArray, groups: Any, prediction: Prediction) -> dict[str, FloatArray]:
-    """By group, mean over repeats: realised gain, gain of the first source, whether it is taken, and helps then."""
+    """Return the columns of the table by group, averaged over repeats."""
     order = np.arange(len(gain), dtype=float)
 
     def first(values: FloatArray) -> FloatArray:
-        """Mean of the values over the sources that are ranked first."""
+        """Return the mean of the values over the sources tied for the first rank."""
 
         def of_group(rows: FloatArray, ranking: FloatArray) -> FloatArray:
             top = ranking == ranking.max(axis=-1, keepdims=True)

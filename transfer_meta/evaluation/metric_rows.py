@@ -1,4 +1,4 @@
-"""Figures of predictions: every metric with its spread."""
+"""Metrics of predictions with standard deviations and intervals, as rows of the benchmark."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def metric_rows(
     targets: Any,
     seed: int,
 ) -> Iterator[dict[str, Any]]:
-    """One row a metric: ``metric``, ``value``, ``std``, ``ci_low``, ``ci_high`` and ``n``.
+    """Yield a row per metric: ``metric``, ``value``, ``std``, ``ci_low``, ``ci_high`` and ``n``.
 
     Parameters
     ----------
-    truth
+    truth : PairTruth
         Of n pairs.
-    prediction
+    prediction : Prediction
         Out-of-fold, arrays of shape (repeats, n).
-    metrics
+    metrics : sequence of str
         Keys of `METRICS`.
     targets : array of shape (n,)
-        Target of each pair: what the bootstrap draws, also where `truth.target` tells settings apart.
+        Target of each pair for the bootstrap; `truth.target` may also distinguish settings.
     seed : int
         Seed of the bootstrap.
     """
@@ -41,10 +41,9 @@ def metric_rows(
     for metric, values in evaluate(truth, pair_predictions(prediction), metrics).items():
         low, high, n = np.nan, np.nan, truth.target.size
         with warnings.catch_warnings():
-            # A metric that is undefined throughout is NaN; that is its figure, not news.
+            # An undefined metric is NaN.
             warnings.simplefilter("ignore", RuntimeWarning)
             if METRICS[metric].per_target:
-                # The settings of one target are no independent draws: the bootstrap draws targets.
                 by_group = np.nanmean(values, axis=0)
                 n = len(np.unique(owner[~np.isnan(by_group)]))
                 low, high = bootstrap_over_targets(by_group, clusters=owner, seed=seed)
@@ -60,7 +59,7 @@ def metric_rows(
 def target_values(
     truth: PairTruth, prediction: Prediction, metric: str, *, targets: Any
 ) -> dict[str, float]:
-    """A per-target metric by target: its mean over repeats and over the target's settings, NaN where undefined."""
+    """Return a per-target metric by target, averaged over repeats and settings; NaN where undefined."""
     values = evaluate(truth, pair_predictions(prediction), [metric]).get(metric)
     owner = group_targets(truth.target, targets)
     if values is None:
@@ -72,13 +71,13 @@ def target_values(
 
 
 def group_targets(groups: Any, targets: Any) -> Any:
-    """Target of each group of pairs, the groups sorted by name."""
+    """Return the target of each group of pairs, groups sorted by name."""
     owner = dict(zip(groups, targets, strict=True))
     return np.array([owner[group] for group in np.unique(groups)], dtype=object)
 
 
 def pair_predictions(prediction: Prediction) -> PairPredictions:
-    """Predictions as metrics take them: with the label that the probability stands for."""
+    """Return predictions with labels, 1 for a probability above 0.5."""
     return PairPredictions(
         label=(prediction.probability > 0.5).astype(float),
         probability=prediction.probability,

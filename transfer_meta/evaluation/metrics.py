@@ -1,7 +1,7 @@
-"""The registry of metrics, and the one function that scores predictions with them.
+"""Registry of metrics, and scoring of predictions.
 
-Metrics are *pooled* (over all pairs) or *per target* (a value a target, whose mean is the figure).  A
-metric that is undefined for a target or a repeat is NaN there, never left out silently.
+Metrics are *pooled* (over all pairs) or *per target* (one value per target, averaged afterwards).  A metric that is
+undefined for a target or a repeat is NaN there.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ MetricFunction = Callable[..., FloatArray]
 
 @dataclass(frozen=True)
 class PairTruth:
-    """What was measured for each pair.
+    """Measured values of n pairs.
 
     Parameters
     ----------
     target : array of shape (n,)
-        The pair's target; rankings are scored within it.
+        Group within which rankings are scored.
     gain : array of shape (n,) or None
-        Relative gain, a fraction; None where only scores are known: then only rankings can be scored.
+        Relative gain, a fraction; None for scores without baselines, which allow ranking metrics only.
     score : array of shape (n,) or None
-        Score with the source.  None where only gains are known: 1 + gain then stands for it, the
-        score in units of the target's baseline, which leaves every regret as it is.
+        Score with the source; if None, 1 + gain (the score in units of the baseline) is used, which gives the same
+        regrets.
     """
 
     target: NDArray[Any]
@@ -45,7 +45,7 @@ class PairTruth:
             raise ValueError("neither gains nor scores are given")
 
     def values(self, kind: str) -> FloatArray | None:
-        """Truth of one kind (``label``, ``rank`` or ``score``), or None where it is not known."""
+        """Return the measured values of a kind (``label``, ``rank`` or ``score``), or None if unknown."""
         if kind == "label":
             return None if self.gain is None else (self.gain > 0).astype(float)
         if kind == "rank":
@@ -55,7 +55,7 @@ class PairTruth:
 
 @dataclass(frozen=True)
 class PairPredictions:
-    """What was predicted for each pair: arrays of shape (n,), or (repeats, n) for a repeated protocol.
+    """Predictions for n pairs: arrays of shape (n,), or (repeats, n) for a shuffled protocol.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class PairPredictions:
     probability : array or None
         Probability of gain.
     ranking : array or None
-        Higher is better: a probability, a margin or an expected gain.
+        A probability, a margin or an expected gain; higher is better.
     """
 
     label: NDArray[Any] | None = None
@@ -74,92 +74,72 @@ class PairPredictions:
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric: what it is called, what it needs and what computes it.
+    """A metric and its inputs.
 
     Parameters
     ----------
-    function
+    function : callable
         ``function(truth, prediction)`` over the last axis.
-    truth
-        The truth it is given: ``label`` (gain or not), ``rank`` (gain, or score where no gain is known)
-        or ``score`` (score, or 1 + gain).
-    prediction
-        The `PairPredictions` array it is given.
+    title : str
+        Description for tables and reports.
+    truth : {"label", "rank", "score"}
+        Measured value to pass: gain or not; gain, or score if gains are unknown; score, or 1 + gain.
+    prediction : {"label", "probability", "ranking"}
+        Array of `PairPredictions` to pass.
     per_target : bool
         Scored within each target; otherwise over all pairs.
     higher_is_better : bool
-    title : str
-        What it says, for tables and reports.
     """
 
     function: MetricFunction
-    truth: Literal["label", "rank", "score"]
-    prediction: Literal["label", "probability", "ranking"]
-    per_target: bool
-    higher_is_better: bool
     title: str
+    truth: Literal["label", "rank", "score"] = "rank"
+    prediction: Literal["label", "probability", "ranking"] = "ranking"
+    per_target: bool = True
+    higher_is_better: bool = True
 
 
 METRICS: dict[str, Metric] = {
     "accuracy": Metric(
-        classification.accuracy, "label", "label", False, True, "share of pairs labelled right"
+        classification.accuracy, "share of pairs labelled right", "label", "label", per_target=False
     ),
-    "f1": Metric(classification.f1, "label", "label", False, True, "F1 of the class gain"),
+    "f1": Metric(classification.f1, "F1 of the class gain", "label", "label", per_target=False),
     "auroc": Metric(
-        classification.auroc, "label", "ranking", False, True, "area under the ROC curve, all pairs"
+        classification.auroc, "area under the ROC curve, all pairs", "label", per_target=False
     ),
     "auroc_within_target": Metric(
-        classification.auroc, "label", "ranking", True, True, "area under the ROC curve within a target"
+        classification.auroc, "area under the ROC curve within a target", "label"
     ),
-    "brier": Metric(classification.brier, "label", "probability", False, False, "Brier score"),
-    "log_loss": Metric(classification.log_loss, "label", "probability", False, False, "log loss, nats"),
+    "brier": Metric(
+        classification.brier, "Brier score", "label", "probability", per_target=False, higher_is_better=False
+    ),
+    "log_loss": Metric(
+        classification.log_loss, "log loss, nats", "label", "probability", per_target=False, higher_is_better=False
+    ),
     "ece": Metric(
-        classification.calibration_error,
-        "label",
-        "probability",
-        False,
-        False,
-        "expected calibration error, ten bins",
+        classification.calibration_error, "expected calibration error, ten bins", "label", "probability",
+        per_target=False, higher_is_better=False,
     ),
-    "spearman": Metric(ranking.spearman, "rank", "ranking", True, True, "Spearman's rank correlation"),
-    "ndcg": Metric(ranking.ndcg, "rank", "ranking", True, True, "NDCG, linear gains"),
-    "ndcg_exp": Metric(ranking.ndcg_exp, "rank", "ranking", True, True, "NDCG, gains 2^(n-rank)-1"),
-    "ndcg@3": Metric(
-        partial(ranking.ndcg, k=3), "rank", "ranking", True, True, "NDCG of three picks, linear gains"
-    ),
-    "ndcg@3_langrank": Metric(
-        ranking.ndcg_langrank, "rank", "ranking", True, True, "NDCG of three picks, gains 2^rel-1"
-    ),
+    "spearman": Metric(ranking.spearman, "Spearman's rank correlation"),
+    "ndcg": Metric(ranking.ndcg, "NDCG, linear gains"),
+    "ndcg_exp": Metric(ranking.ndcg_exp, "NDCG, gains 2^(n-rank)-1"),
+    "ndcg@3": Metric(partial(ranking.ndcg, k=3), "NDCG of three picks, linear gains"),
+    "ndcg@3_langrank": Metric(ranking.ndcg_langrank, "NDCG of three picks, gains 2^rel-1"),
     "regret@1": Metric(
-        partial(ranking.regret, k=1),
-        "score",
-        "ranking",
-        True,
-        False,
-        "the pick against the best source",
+        partial(ranking.regret, k=1), "the pick against the best source", "score", higher_is_better=False
     ),
     "regret@3": Metric(
-        partial(ranking.regret, k=3),
-        "score",
-        "ranking",
-        True,
-        False,
-        "best of 3 picks against the best",
+        partial(ranking.regret, k=3), "best of 3 picks against the best", "score", higher_is_better=False
     ),
     "regret@5": Metric(
-        partial(ranking.regret, k=5),
-        "score",
-        "ranking",
-        True,
-        False,
-        "best of 5 picks against the best",
+        partial(ranking.regret, k=5), "best of 5 picks against the best", "score", higher_is_better=False
     ),
     "regret_mean@5": Metric(
-        ranking.regret_mean, "score", "ranking", True, False, "mean of 5 picks against the best 5's"
+        ranking.regret_mean, "mean of 5 picks against the best 5's", "score", higher_is_better=False
     ),
-    "mean_rank": Metric(ranking.mean_rank, "rank", "ranking", True, False, "true rank of the pick"),
-    "hit@1": Metric(ranking.hit, "rank", "ranking", True, True, "the pick is the best source"),
-}
+    "mean_rank": Metric(ranking.mean_rank, "true rank of the pick", higher_is_better=False),
+    "hit@1": Metric(ranking.hit, "the pick is the best source"),
+}  # fmt: skip
 
 
 def evaluate(
@@ -170,17 +150,16 @@ def evaluate(
     Parameters
     ----------
     truth, predictions
-        Over the same n pairs; predictions may be stacked to (repeats, n), which costs hardly more.
+        Of the same n pairs; predictions may be stacked to (repeats, n).
     metrics : iterable of str
         Keys of `METRICS`.
 
     Returns
     -------
     dict of str to array
-        A pooled metric has shape () or (repeats,), a per-target one (targets,) or (repeats, targets),
-        targets sorted by name.  A metric is absent where its truth or its prediction is not known, and
-        NaN where it is undefined (see its function), where a prediction that enters it is NaN, and for
-        a target with a single source, where there is nothing to choose.
+        A pooled metric has shape () or (repeats,), a per-target one (targets,) or (repeats, targets), targets
+        sorted by name.  A metric is absent if its measured value or its prediction is unknown, and NaN where it is
+        undefined (see its function), where a prediction is NaN, and for a target with a single source.
 
     Raises
     ------
@@ -217,10 +196,10 @@ def within_groups(
 
     Parameters
     ----------
-    function
+    function : callable
         Metric over the last axis.
     groups : array of shape (n,)
-        For example the target, or the fold, of each pair.
+        Group of each pair, such as its target.
     truth, prediction : array of shape (..., n)
 
     Returns
@@ -240,7 +219,7 @@ def within_groups(
 
 
 def _guarded(metric: Metric) -> MetricFunction:
-    """The metric's function, NaN where a prediction is NaN or a target leaves no choice."""
+    """Wrap the metric's function: NaN where a prediction is NaN or a target has a single source."""
 
     def function(truth: FloatArray, prediction: FloatArray) -> FloatArray:
         undefined = np.isnan(prediction).any(axis=-1)

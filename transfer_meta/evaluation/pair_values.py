@@ -1,4 +1,4 @@
-"""What a table of outcomes says about its pairs: what to learn, within which groups, and how sure it is."""
+"""Values of pairs for training and evaluation: targets of learning, groups to rank within, and weights."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from transfer_meta.evaluation.metrics import PairTruth
 from transfer_meta.metadataset import MetaDataset
 from transfer_meta.records import FloatArray
 
-UNEXPLAINED = 0.4
-"""Share of a standardised gain's variance that remains when the seeds' noise is gone."""
+UNEXPLAINED_VARIANCE = 0.4
+"""Share of the variance of a standardised gain that predictors leave unexplained without noise of the seeds."""
 
 
 def training_values(data: MetaDataset) -> FloatArray:
-    """What predictors learn: the gain, or the score less its mean within the target and setting."""
+    """Return the gains, or the scores less their mean within the target and setting, shape (n,)."""
     if data.has_gain:
         return data.value
     scores = pd.Series(data.value)
@@ -24,7 +24,7 @@ def training_values(data: MetaDataset) -> FloatArray:
 
 
 def pair_truth(data: MetaDataset, pairs: pd.DataFrame) -> PairTruth:
-    """What predictions are scored against."""
+    """Return the measured values to evaluate predictions against."""
     return PairTruth(
         target=ranking_groups(data),
         gain=data.value if data.has_gain else None,
@@ -33,19 +33,18 @@ def pair_truth(data: MetaDataset, pairs: pd.DataFrame) -> PairTruth:
 
 
 def ranking_groups(data: MetaDataset) -> Any:
-    """What sources are ranked within: the target, or the target in one setting where there are several."""
+    """Return the groups in which sources are ranked, shape (n,): target, or target and setting if named."""
     if not data.X["setting"].astype(bool).any():
         return data.target
     return (data.X["target"] + " | " + data.X["setting"]).to_numpy(dtype=object)
 
 
 def seed_weights(pairs: pd.DataFrame, groups: Any) -> FloatArray | None:
-    """How far the mean over a pair's seeds is to be trusted, shape (n,): 1 without noise, towards 0 with much.
+    """Return the reliability of each pair's mean over seeds, shape (n,), in (0, 1]: 1 without noise.
 
     v / (v + e² / s²) with the standard error e of the pair's mean gain (or score), the standard deviation s of
-    the means within the group (the pair's target and setting), and v = `UNEXPLAINED`, the variance that a perfect
-    measurement leaves unexplained.  A pair with one seed has the mean error of its group's others; None where no
-    pair has two.
+    the means within the group, and v = `UNEXPLAINED_VARIANCE`.  A pair with one seed gets the mean error of its
+    group; None if no pair has two seeds.
     """
     column = "gain_std" if "gain_std" in pairs else "score_std"
     square = (pairs[column] ** 2 / pairs["n_seeds"]).astype(float)
@@ -55,4 +54,4 @@ def seed_weights(pairs: pd.DataFrame, groups: Any) -> FloatArray | None:
     square = square.fillna(within.transform("mean")).fillna(square.mean())
     spread = pairs[column.removesuffix("_std")].groupby(groups).transform("var")
     noise = (square / spread.where(spread > 0)).fillna(1.0)
-    return np.asarray(UNEXPLAINED / (UNEXPLAINED + noise), dtype=float)
+    return np.asarray(UNEXPLAINED_VARIANCE / (UNEXPLAINED_VARIANCE + noise), dtype=float)

@@ -1,4 +1,4 @@
-"""How far a predictor's probabilities and intervals can be relied on, as rows of the benchmark."""
+"""Calibration of probabilities and coverage of intervals, as rows of the benchmark."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from transfer_meta.evaluation.metrics import PairTruth
 from transfer_meta.predictors import Prediction
 
 FigureRows = list[dict[str, Any]]
-# Labels drawn for the error of true probabilities, over all repeats together.
-DRAWS = 200
+N_LABEL_DRAWS = 200
+"""Draws of labels, over all repeats together, for `error_if_calibrated`."""
 
 
 def calibration_rows(
     truth: PairTruth, prediction: Prediction, *, seed: int
 ) -> tuple[FigureRows, FigureRows]:
-    """The calibration error, mean over repeats, and the points of the reliability diagram, all repeats in one.
+    """Return the calibration error, mean over repeats, and the points of the reliability diagram of all repeats.
 
     Parameters
     ----------
-    truth
+    truth : PairTruth
         With gains, of n pairs.
-    prediction
+    prediction : Prediction
         Arrays of shape (repeats, n).
     seed : int
-        Seed of the labels drawn for the error of true probabilities.
+        Seed of the labels drawn for `error_if_calibrated`.
     """
     labels = truth.values("label")
     if labels is None:
-        raise ValueError("probabilities of a gain need gains to be judged by")
+        raise ValueError("calibration of probabilities needs gains")
     probability = prediction.probability
-    draws = max(1, DRAWS // len(probability))
+    draws = max(1, N_LABEL_DRAWS // len(probability))
     if_true = [error_if_calibrated(p, draws=draws, seed=seed + i) for i, p in enumerate(probability)]
     error = calibration_error(labels, probability)
     points = reliability(np.broadcast_to(labels, probability.shape).ravel(), probability.ravel())
@@ -45,9 +45,9 @@ def calibration_rows(
 
 
 def coverage_rows(truth: PairTruth, prediction: Prediction, *, targets: Any, seed: int) -> FigureRows:
-    """How often measured gains lie in their intervals, each target's calibrated on the others.
+    """Return how often measured gains lie in their intervals, each target's calibrated on the others.
 
-    Of a random control's draws the first is judged.  No row with fewer than two targets.
+    Of a random control the first draw is used.  No row with fewer than two targets.
     """
     found = interval_coverage(prediction.gain[0], truth.gain, targets)  # type: ignore[arg-type]
     if found.empty:

@@ -1,7 +1,7 @@
-"""Protocols: which pairs a predictor may learn from, and which it is tested on.
+"""Evaluation protocols: how pairs are split into training and test folds.
 
-A protocol goes from the pairs' sources and targets to folds of row numbers.  Every pair is tested
-exactly once (in each repeat).  What differs is what training may know of the tasks of a test pair.
+Every protocol tests every pair exactly once (in each repeat).  Protocols differ in what the training pairs reveal
+about the tasks of a test pair.
 """
 
 from __future__ import annotations
@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from transfer_meta.errors import InputError
-from transfer_meta.predictors.base import Fold
-
-RowIndices = NDArray[np.intp]
+from transfer_meta.errors import InputError, unknown
+from transfer_meta.predictors.base import Fold, IntArray
 
 N_FOLDS = 5
 
@@ -24,17 +22,17 @@ N_FOLDS = 5
 def pairs_5fold(
     source: ArrayLike, target: ArrayLike, *, seed: int = 0, repeat: int = 0
 ) -> Iterator[Fold]:
-    """Five folds of shuffled pairs, as in Bingel & Søgaard 2017.
+    """Yield five folds of shuffled pairs, as in Bingel & Søgaard 2017.
 
-    Training pairs share both tasks with the test pairs: a predictor can do well by knowing which tasks
-    tend to gain, without knowing why.
+    Training pairs share both tasks with the test pairs, so a predictor can score well by learning which tasks tend
+    to gain.
 
     Parameters
     ----------
     source, target : array of shape (n,)
-        Names of the pairs' tasks.
+        Task names of the pairs.
     seed, repeat : int
-        Each repeat of a seed has a shuffle of its own, whatever other repeats are made.
+        Seed of the shuffle; each repeat is shuffled independently of the others.
 
     Yields
     ------
@@ -54,10 +52,9 @@ def pairs_5fold(
 
 
 def leave_one_target_out(source: ArrayLike, target: ArrayLike) -> Iterator[Fold]:
-    """Test all pairs of one target, train on those of the others.
+    """Yield a fold per target: test on its pairs, train on those of the other targets.
 
-    The held-out target may still be a source in training.  Raises InputError with fewer than two
-    targets.
+    The held-out target may still be a source in training.  Raises InputError with fewer than two targets.
 
     Examples
     --------
@@ -74,9 +71,9 @@ def leave_one_target_out(source: ArrayLike, target: ArrayLike) -> Iterator[Fold]
 
 
 def leave_one_task_out(source: ArrayLike, target: ArrayLike) -> Iterator[Fold]:
-    """Test all pairs of one target, train on the pairs in which it is neither target nor source.
+    """Yield a fold per target: test on its pairs, train on pairs in which it is neither target nor source.
 
-    Raises InputError where a target's fold has nothing to train on.
+    Raises InputError if a fold has no training pairs.
     """
     source, target = _pairs(source, target)
     folds = [(name, (source != name) & (target != name), target == name) for name in np.unique(target)]
@@ -90,10 +87,9 @@ def leave_one_task_out(source: ArrayLike, target: ArrayLike) -> Iterator[Fold]:
 
 
 def leave_two_tasks_out(source: ArrayLike, target: ArrayLike) -> Iterator[Fold]:
-    """Test the pairs between two tasks, train on the pairs in which neither has a part.
+    """Yield a fold per pair of tasks: test on the pairs between them, train on pairs that contain neither.
 
-    Both directions of a pair are tested in the same fold.  Raises InputError where a fold has nothing
-    to train on.
+    Both directions of a pair are tested in the same fold.  Raises InputError if a fold has no training pairs.
     """
     source, target = _pairs(source, target)
     tasks, codes = np.unique(np.concatenate([source, target]), return_inverse=True)
@@ -101,7 +97,7 @@ def leave_two_tasks_out(source: ArrayLike, target: ArrayLike) -> Iterator[Fold]:
     pairs, fold = np.unique(ends, axis=1, return_inverse=True)
     fold = fold.ravel()
 
-    def train(a: int, b: int) -> RowIndices:
+    def train(a: int, b: int) -> IntArray:
         return np.flatnonzero(~np.any((ends == a) | (ends == b), axis=0))
 
     for a, b in pairs.T:
@@ -115,47 +111,71 @@ def leave_two_tasks_out(source: ArrayLike, target: ArrayLike) -> Iterator[Fold]:
 
 @dataclass(frozen=True)
 class Protocol:
-    """One protocol of evaluation.
+    """An evaluation protocol.
 
     Parameters
     ----------
-    split
-        ``split(source, target)`` gives the folds; a repeated one also takes `seed` and `repeat`.
-    repeated : bool
-        Shuffled, and therefore worth repeating.
+    name : str
+        Name in tables, JSON and on the command line.
+    split : callable
+        ``split(source, target)`` yields the folds; that of a shuffled protocol also takes `seed` and `repeat`.
+    is_shuffled : bool
+        Whether folds are random, and the protocol therefore worth repeating.
     title : str
-        What it holds out, for tables and reports.
+        What the protocol holds out, for tables and reports.
     """
 
+    name: str
     split: Callable[..., Iterator[Fold]]
-    repeated: bool
+    is_shuffled: bool
     title: str
 
     def folds(
         self, source: ArrayLike, target: ArrayLike, *, seed: int = 0, repeat: int = 0
     ) -> Iterator[Fold]:
-        """The folds of one repeat; `seed` and `repeat` matter only to a repeated protocol."""
-        if self.repeated:
+        """Return the folds of one repeat; `seed` and `repeat` matter only to a shuffled protocol."""
+        if self.is_shuffled:
             return self.split(source, target, seed=seed, repeat=repeat)
         return self.split(source, target)
 
 
+DEFAULT_PROTOCOL = Protocol(
+    "leave-one-target-out",
+    leave_one_target_out,
+    False,
+    "the target is in no training pair as a target",
+)
 PROTOCOLS: dict[str, Protocol] = {
-    "pairs-5fold": Protocol(
-        pairs_5fold,
-        True,
-        "random fifths of the pairs: both tasks of a test pair are known from training",
-    ),
-    "leave-one-target-out": Protocol(
-        leave_one_target_out, False, "the target is in no training pair as a target"
-    ),
-    "leave-one-task-out": Protocol(
-        leave_one_task_out, False, "the target is in no training pair, as target or as source"
-    ),
-    "leave-two-tasks-out": Protocol(
-        leave_two_tasks_out, False, "neither task of a test pair is in any training pair"
-    ),
+    protocol.name: protocol
+    for protocol in (
+        Protocol(
+            "pairs-5fold",
+            pairs_5fold,
+            True,
+            "random fifths of the pairs: both tasks of a test pair are known from training",
+        ),
+        DEFAULT_PROTOCOL,
+        Protocol(
+            "leave-one-task-out",
+            leave_one_task_out,
+            False,
+            "the target is in no training pair, as target or as source",
+        ),
+        Protocol(
+            "leave-two-tasks-out",
+            leave_two_tasks_out,
+            False,
+            "neither task of a test pair is in any training pair",
+        ),
+    )
 }
+
+
+def find_protocol(name: str) -> Protocol:
+    """Return the protocol of a name; raises InputError for an unknown name."""
+    if name not in PROTOCOLS:
+        raise unknown("protocol", name, PROTOCOLS)
+    return PROTOCOLS[name]
 
 
 def _pairs(source: ArrayLike, target: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -165,7 +185,7 @@ def _pairs(source: ArrayLike, target: ArrayLike) -> tuple[NDArray[Any], NDArray[
     return source, target
 
 
-def _others(n: int, rows: RowIndices) -> RowIndices:
+def _others(n: int, rows: IntArray) -> IntArray:
     kept = np.ones(n, dtype=bool)
     kept[rows] = False
     return np.flatnonzero(kept)

@@ -1,7 +1,7 @@
-"""Profiles of sources and of a target to one row of named features a pair.
+"""Features of pairs of tasks, computed from their profiles.
 
 Columns are named as in a meta-dataset: ``target.size``, ``source.size``, ``ratio.size`` (target / source),
-``log_ratio.size``, and ``pair.jsd`` for what a pair has and its tasks have not.
+``log_ratio.size``, and ``pair.jsd`` for features of the pair itself.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from transfer_meta.errors import InputError
-from transfer_meta.features.curves.curve_features import PERCENTS
+from transfer_meta.features.curves.curve_features import CURVE_PERCENTS
 from transfer_meta.features.ratios import log_ratio, safe_ratio
 from transfer_meta.features.text.bags import Comparison, compare_bags
 from transfer_meta.features.text.hashing import HashArray, count_common
-from transfer_meta.features.text.text_hashes import Sketch
+from transfer_meta.features.text.text_hashes import TextHashes
 from transfer_meta.records import TaskProfile
 
 CONTENT_FEATURES = (
@@ -31,7 +31,7 @@ CONTENT_FEATURES = (
 
 
 def pair_features(*, sources: Sequence[TaskProfile], target: TaskProfile) -> pd.DataFrame:
-    """One row of features for each source with the target.
+    """Compute the features of each source with the target, one row per source.
 
     Parameters
     ----------
@@ -41,27 +41,26 @@ def pair_features(*, sources: Sequence[TaskProfile], target: TaskProfile) -> pd.
     Returns
     -------
     DataFrame
-        ``source``, ``target``; ``target.F``, ``source.F``, ``ratio.F`` (see `safe_ratio`) and
-        ``log_ratio.F`` (see `log_ratio`) for every feature F that one of the profiles has; and of the pair:
+        ``source``, ``target``; ``target.F``, ``source.F``, ``ratio.F`` (`safe_ratio`) and ``log_ratio.F``
+        (`log_ratio`) for every feature F of any of the profiles; and the features of the pair:
 
-        - ``pair.jsd``, ``pair.types_*``, ``pair.tokens_*``, ``pair.tfidf_cosine``: see
-          `transfer_meta.features.text.bags.Comparison`;
-        - ``pair.labels_jaccard``, ``pair.labels_covered_target``: shared classes or tags / all of them, and /
-          the target's; NaN unless both tasks have some;
+        - ``pair.jsd``, ``pair.types_*``, ``pair.tokens_*``, ``pair.tfidf_cosine``: see `text.bags.Comparison`;
+        - ``pair.labels_jaccard``, ``pair.labels_covered_target``: shared classes or tags / all, and / the target's;
+          NaN unless both tasks have some;
         - ``pair.examples_covered_target``, ``pair.examples_covered_source``: share of the target's (source's)
-          different training examples that are in the other's too, by their bags of words;
+          distinct training examples that occur in the other task, compared by bag of words;
         - ``pair.same_type``: 1 or 0;
-        - ``pair.slope_contrast_P``, ``pair.relative_slope_contrast_P``: slope of the target's learning curve
-          less the source's at P percent, greatest for a flat target and a steep source, which Bingel &
-          Søgaard 2017 found to help most.
+        - ``pair.slope_contrast_P``, ``pair.relative_slope_contrast_P``: slope of the target's learning curve at P
+          percent minus the source's, largest for a flat target and a steep source, which helped most in Bingel
+          & Søgaard 2017.
 
-        ``missing`` names, separated by commas, the features of the source, the target and the pair that are
-        NaN, and the logarithms of ratios that do not exist although both numbers do.
+        ``missing``: comma-separated names of the NaN features of source, target and pair, and of logarithms of
+        ratios that do not exist although both numbers do.
 
     Raises
     ------
     InputError
-        No source, or profiles of different settings.
+        There is no source, or profiles have different settings.
     """
     if not sources:
         raise InputError("no sources to pair with the target")
@@ -78,26 +77,25 @@ def pair_features(*, sources: Sequence[TaskProfile], target: TaskProfile) -> pd.
         "ratio": safe_ratio(target=of_target, source=of_source),
         "log_ratio": log_ratio(target=of_target, source=of_source),
     }
-    sketch = _sketch(target)
-    content = np.array([_content(source=_sketch(s), target=sketch) for s in sources])
+    target_hashes = _text_hashes(target)
+    content = np.array([_content(source=_text_hashes(s), target=target_hashes) for s in sources])
     contrasts = {
         f"{kind}_contrast_{percent}": of_target[:, k] - of_source[:, k]
         for kind in ("slope", "relative_slope")
-        for percent in PERCENTS
-        for k in _where(names, f"{kind}_{percent}")
+        for percent in CURVE_PERCENTS
+        for k in [i for i, name in enumerate(names) if name == f"{kind}_{percent}"]
     }
     pair_names = [*CONTENT_FEATURES, "same_type", *contrasts]
     same_type = np.array([float(s.type == target.type) for s in sources])
     blocks["pair"] = np.column_stack([content, same_type, *contrasts.values()])
 
     columns = [
-        f"{role}.{name}" for role in ("target", "source", "ratio", "log_ratio") for name in names
+        f"{block}.{name}" for block in blocks for name in (pair_names if block == "pair" else names)
     ]
-    columns += [f"pair.{name}" for name in pair_names]
     values = np.hstack(list(blocks.values()))
     absent = np.isnan(values)
     n = len(names)
-    # Derived columns are missing with what they derive from: that is not said again.
+    # Derived columns are missing whenever their inputs are: do not list them again.
     absent[:, 2 * n : 3 * n] = False
     absent[:, 3 * n : 4 * n] &= ~(absent[:, :n] | absent[:, n : 2 * n])
     frame = pd.DataFrame(values, columns=columns)
@@ -108,7 +106,7 @@ def pair_features(*, sources: Sequence[TaskProfile], target: TaskProfile) -> pd.
 
 
 def _check_settings(source: TaskProfile, target: TaskProfile) -> None:
-    """Statistics of different vocabularies or tokens cannot be compared."""
+    """Raise InputError if the statistics have different vocabularies or tokens."""
     for name in source.settings.keys() & target.settings.keys():
         mine, theirs = source.settings[name], target.settings[name]
         if mine != theirs:
@@ -118,22 +116,20 @@ def _check_settings(source: TaskProfile, target: TaskProfile) -> None:
             )
 
 
-def _sketch(profile: TaskProfile) -> Sketch | None:
-    return Sketch.from_arrays(profile.sketches) if profile.sketches else None
+def _text_hashes(profile: TaskProfile) -> TextHashes | None:
+    return TextHashes.from_arrays(profile.sketches) if profile.sketches else None
 
 
-def _content(*, source: Sketch | None, target: Sketch | None) -> tuple[float, ...]:
-    """`CONTENT_FEATURES`, from the sketches."""
+def _content(*, source: TextHashes | None, target: TextHashes | None) -> tuple[float, ...]:
+    """Return the `CONTENT_FEATURES`."""
     if source is None or target is None:
         return (math.nan,) * len(CONTENT_FEATURES)
     jaccard = covered = math.nan
     if len(source.labels) and len(target.labels):
         shared = count_common(source.labels, target.labels)
-        jaccard, covered = (
-            shared / (len(source.labels) + len(target.labels) - shared),
-            shared / len(target.labels),
-        )
-    # Below both thresholds each side has all its examples.
+        jaccard = shared / (len(source.labels) + len(target.labels) - shared)
+        covered = shared / len(target.labels)
+    # Below both thresholds the samples of both tasks are complete.
     threshold = min(source.example_threshold, target.example_threshold)
     s_examples = _below(source.examples, threshold)
     t_examples = _below(target.examples, threshold)
@@ -151,12 +147,8 @@ def _below(hashes: HashArray, threshold: np.uint64) -> HashArray:
     return hashes[: np.searchsorted(hashes, threshold)]
 
 
-def _where(names: Sequence[str], name: str) -> list[int]:
-    return [names.index(name)] if name in names else []
-
-
 def _name_rows(absent: NDArray[np.bool_], columns: Sequence[str]) -> list[str]:
-    """For each row the columns that are true; few rows differ, so each pattern is spelled out once."""
+    """Return the names of the true columns by row; rows share few patterns, so each is formatted once."""
     patterns, which = np.unique(np.packbits(absent, axis=1), axis=0, return_inverse=True)
     masks = np.unpackbits(patterns, axis=1, count=len(columns)).astype(bool)
     texts = [",".join(columns[k] for k in np.flatnonzero(mask).tolist()) for mask in masks]

@@ -1,7 +1,7 @@
-"""Profiles kept on disk, by what they were computed from.
+"""Cache of profiles on disk, by a digest of their inputs.
 
-An entry is one file: a line of JSON (the profile, and the names, types and lengths of its sketches), then the
-sketches' bytes.  Reading one takes a fraction of a millisecond.
+An entry is a file with a line of JSON (the profile, and names, types and lengths of its arrays) followed by the
+bytes of the arrays, which is read in a fraction of a millisecond.
 """
 
 from __future__ import annotations
@@ -19,17 +19,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer_meta.errors import InputError
+from transfer_meta.errors import InputError, first_line
+from transfer_meta.features.profile_files import ARRAY_TYPES, little_endian
 from transfer_meta.files import atomic_file
 from transfer_meta.records import TaskProfile
 
-_TYPES = ("<u8", "<i8", "<f8")
-
 
 def cache_folder() -> Path:
-    """Where caches of this package lie.
+    """Return the folder of this package's caches.
 
-    ``$TRANSFER_META_CACHE``, else ``transfer_meta`` in the platform's folder for caches: ``$XDG_CACHE_HOME`` or
+    ``$TRANSFER_META_CACHE``, else ``transfer_meta`` in the platform's cache folder: ``$XDG_CACHE_HOME`` or
     ``~/.cache``, ``~/Library/Caches`` on macOS, ``%LOCALAPPDATA%`` on Windows.
     """
     if named := os.environ.get("TRANSFER_META_CACHE"):
@@ -48,15 +47,14 @@ def _warn(message: str) -> None:
 
 
 class ProfileCache:
-    """A folder of profiles by key.
+    """Profiles in a folder, by key.
 
     Parameters
     ----------
     folder : path or None
         None: ``profiles`` in `cache_folder`.
     tell : callable
-        Called with a line of warning where an entry is broken or cannot be written; the work goes on
-        without the cache.
+        Called with a one-line warning if an entry is broken or cannot be written; neither raises an error.
     """
 
     def __init__(
@@ -66,19 +64,18 @@ class ProfileCache:
         self._tell = tell
 
     def get(self, key: str) -> TaskProfile | None:
-        """The profile of a key, or None."""
+        """Return the profile of a key, or None."""
         path = self._path(key)
         try:
             return _unpack(path.read_bytes())
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            what = str(error).splitlines()[0] if str(error) else type(error).__name__
-            self._tell(f"broken cache entry {path} ({what}); computing it anew")
+            self._tell(f"broken cache entry {path} ({first_line(error)}); computing it anew")
             return None
 
     def put(self, key: str, profile: TaskProfile) -> None:
-        """Keep a profile."""
+        """Store a profile."""
         try:
             with atomic_file(self._path(key)) as path:
                 path.write_bytes(_pack(profile))
@@ -90,8 +87,7 @@ class ProfileCache:
 
 
 def _pack(profile: TaskProfile) -> bytes:
-    # Bytes have an order everywhere but in memory: they are written lowest first.
-    arrays = {name: a.astype(a.dtype.newbyteorder("<")) for name, a in profile.sketches.items()}
+    arrays = {name: little_endian(array) for name, array in profile.sketches.items()}
     payload = b"".join(array.tobytes() for array in arrays.values())
     header = {
         "profile": profile.to_json(),
@@ -109,7 +105,7 @@ def _unpack(data: bytes) -> TaskProfile:
         raise ValueError("the checksum does not match")
     arrays: dict[str, NDArray[Any]] = {}
     for name, kind, length in header["arrays"]:
-        if kind not in _TYPES:
+        if kind not in ARRAY_TYPES:
             raise ValueError(f"unknown type {kind}")
         arrays[name] = np.frombuffer(data, dtype=kind, count=length, offset=start)
         start += 8 * length

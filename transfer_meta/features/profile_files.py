@@ -1,4 +1,4 @@
-"""A profile as one JSON file, sketches included: pairs with a task can be compared without its text."""
+"""Profiles as JSON files, including the hashes that pairs are compared by."""
 
 from __future__ import annotations
 
@@ -6,31 +6,38 @@ import base64
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from transfer_meta.errors import InputError
 from transfer_meta.files import atomic_file
 from transfer_meta.records import TaskProfile
 
-_TYPES = ("<u8", "<i8", "<f8")
+ARRAY_TYPES = ("<u8", "<i8", "<f8")
+"""Types of stored arrays, all little-endian."""
+
+
+def little_endian(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array in the byte order of files."""
+    return array.astype(array.dtype.newbyteorder("<"))
 
 
 def save_profile(path: Path | str, profile: TaskProfile) -> None:
-    """Write a profile, whole or not at all.
+    """Write a profile atomically.
 
-    The file is the object of `TaskProfile.to_json` with one entry more, ``sketches``: by name the type
-    (``<u8``, ``<i8`` or ``<f8``) and the bytes in base 64.
+    The file is the object of `TaskProfile.to_json` with an additional entry ``sketches``: for each name the
+    type (one of `ARRAY_TYPES`) and the bytes in base 64.
 
     Raises
     ------
     InputError
-        A place that cannot be written to.
+        `path` cannot be written to.
     """
     sketches = {}
     for name, array in profile.sketches.items():
-        # Bytes have an order everywhere but in memory: they are written lowest first.
-        little = np.asarray(array).astype(array.dtype.newbyteorder("<"))
+        little = little_endian(array)
         sketches[name] = [little.dtype.str, base64.b64encode(little.tobytes()).decode("ascii")]
     content = {**json.loads(profile.to_json()), "sketches": sketches}
     with atomic_file(path) as temporary:
@@ -38,18 +45,18 @@ def save_profile(path: Path | str, profile: TaskProfile) -> None:
 
 
 def load_profile(path: Path | str) -> TaskProfile:
-    """The profile that `save_profile` wrote.
+    """Read a profile that `save_profile` wrote.
 
     Raises
     ------
     InputError
-        The file is not there, is broken, or holds something else.
+        The file does not exist, is broken, or holds something else.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
         arrays = {}
         for name, (kind, data) in json.loads(text)["sketches"].items():
-            if kind not in _TYPES:
+            if kind not in ARRAY_TYPES:
                 raise ValueError(f"unknown type {kind}")
             arrays[name] = np.frombuffer(base64.b64decode(data, validate=True), dtype=kind)
         return replace(TaskProfile.from_json(text), sketches=arrays)

@@ -6,16 +6,15 @@ import numpy as np
 
 from transfer_meta.records import FloatArray
 
-#: Ratios are cut off here; it also stands for the ratio of a nonzero number to zero.
 RATIO_LIMIT = 1e6
+"""Largest absolute ratio; also the ratio of a nonzero number to zero."""
 
 
 def safe_ratio(*, target: FloatArray, source: FloatArray) -> FloatArray:
-    """Ratio target / source that is always finite where both are.
+    """Return target / source, finite wherever both are.
 
-    The sign of a ratio of signed numbers is kept.  Where the source is zero the ratio is 1 if the target is
-    zero too, else ±`RATIO_LIMIT` with the target's sign.  All ratios are cut off at ±`RATIO_LIMIT`.  NaN
-    stays NaN.
+    The ratio to zero is 1 if the target is zero too, else ±`RATIO_LIMIT` with the target's sign.  All ratios
+    are clipped to ±`RATIO_LIMIT`.  NaN stays NaN.
 
     Examples
     --------
@@ -30,9 +29,9 @@ def safe_ratio(*, target: FloatArray, source: FloatArray) -> FloatArray:
 
 
 def log_ratio(*, target: FloatArray, source: FloatArray) -> FloatArray:
-    """ln(target / source) where both have the same sign, and 0 where both are zero; else NaN.
+    """Return ln(target / source) if both have the same sign, 0 if both are zero, else NaN.
 
-    Of two negative slopes it compares the steepness.  Cut off at ± ln `RATIO_LIMIT`, as `safe_ratio`.
+    The ratio of two negative slopes compares their steepness.  Clipped to ± ln `RATIO_LIMIT`, as `safe_ratio`.
 
     Examples
     --------

@@ -1,28 +1,26 @@
-"""One task to its profile: statistics of its texts and labels, features of its learning curve."""
+"""Profile of a task: statistics of its texts and labels, features of its learning curve."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from transfer_meta.errors import InputError
 from transfer_meta.features.curves.curve_features import curve_features
-from transfer_meta.features.curves.curve_log import CurveLog
-from transfer_meta.features.missing import Group, collect
+from transfer_meta.features.missing import collect_features
 from transfer_meta.features.profile_cache import ProfileCache
 from transfer_meta.features.text.counts import OnExamples, count_split
 from transfer_meta.features.text.statistics import STATISTICS, Corpus
-from transfer_meta.features.text.text_hashes import Sketch
+from transfer_meta.features.text.text_hashes import TextHashes
 from transfer_meta.features.text.tokenize import as_tokenize, name_tokenize, tokenize
 from transfer_meta.features.text.vocabulary import Vocabulary
 from transfer_meta.files import digest
-from transfer_meta.records import LearningCurve, TaskProfile
+from transfer_meta.records import CurveLog, TaskProfile
 from transfer_meta.tasks.task import Task
 
-#: Goes up when a statistic's definition changes, so that cached profiles of the old one are not used.
-VERSION = 1
+STATISTICS_VERSION = 1
+"""Incremented when the definition of a statistic changes, which invalidates cached profiles."""
 
 
 def profile_task(
@@ -31,43 +29,42 @@ def profile_task(
     vocabulary: Vocabulary | None = None,
     tokenizer: Any = None,
     tokens: Any = tokenize,
-    curve: CurveLog | LearningCurve | None = None,
+    curve: CurveLog | None = None,
     workers: int = 1,
     cache: ProfileCache | None = None,
     on_examples: OnExamples | None = None,
 ) -> TaskProfile:
-    """The profile of a task.
+    """Compute the profile of a task.
 
     Parameters
     ----------
     task : Task
-        With a train split; the test split, or else the dev split, is what it is compared with.
+        Must have a train split, which is compared with the test split or else the dev split.
     vocabulary : Vocabulary or None
-        Known words, for `oov_rate`; None: the train split's own, and then of the test tokens.
+        Known words for `oov_rate`; None: compare test tokens with the train split.
     tokenizer : tokenizers.Tokenizer or None
-        Cuts words into subwords, for `subword_fertility`.
+        Splits words into subwords, for `subword_fertility`.
     tokens : callable or tokenizers.Tokenizer
-        Cuts texts into tokens; by default the rule of `transfer_meta.features.text.tokenize`.
-    curve : CurveLog, LearningCurve or None
-        Its features come after the statistics.
-    processes : int
-        Processes that count (see `transfer_meta.features.text.counts.count_split`).
+        Splits texts into tokens; by default `features.text.tokenize.tokenize`.
+    curve : CurveLog or None
+        Learning curve whose features are added.
+    workers : int
+        Number of processes (see `features.text.counts.count_split`).
     cache : ProfileCache or None
-        Where statistics are looked up by the task's content and the settings, and kept.  Not used where
-        `tokens` is a function of one's own, whose content nobody knows.
+        Cache of profiles by task content and settings.  Not used if `tokens` is an arbitrary function, which
+        cannot be identified.
     on_examples : callable or None
         Called with the number of examples counted so far.
 
     Returns
     -------
     TaskProfile
-        Its features are those of `transfer_meta.features.text.statistics.STATISTICS` and, with a curve, those of
-        `transfer_meta.features.curves.curve_features.curve_features`.
+        The features `features.text.statistics.STATISTICS` and, with a curve, those of `curve_features`.
 
     Raises
     ------
     InputError
-        The task has no train split or no training example, or a file of it cannot be read.
+        The task has no train split or no training example, or one of its files cannot be read.
 
     Examples
     --------
@@ -79,7 +76,7 @@ def profile_task(
     """
     rule = as_tokenize(tokens)
     settings: dict[str, Any] = {
-        "version": VERSION,
+        "version": STATISTICS_VERSION,
         "tokens": name_tokenize(rule) or "custom",
         "vocabulary": vocabulary.name if vocabulary else "train",
         "subwords": name_tokenize(as_tokenize(tokenizer)) if tokenizer is not None else None,
@@ -110,22 +107,22 @@ def profile_task(
 
 
 def profile_counts(corpus: Corpus) -> TaskProfile:
-    """The profile of what has been counted, without a name: all statistics, and the sketches for pairs."""
-    groups: list[Group] = [
-        ([name], functools.partial(_one, function, corpus)) for name, function in STATISTICS.items()
-    ]
-    features, missing = collect(groups)
+    """Return the profile of counted splits, without a name: all statistics, and hashes for pairs."""
+    features, missing = collect_features(
+        ([name], functools.partial(lambda compute: [compute(corpus)], function))
+        for name, function in STATISTICS.items()
+    )
     return TaskProfile(
         name="",
         type=corpus.type,
         features=features,
         missing=missing,
-        sketches=Sketch.from_counts(corpus.train, corpus.type).to_arrays(),
+        sketches=TextHashes.from_counts(corpus.train, corpus.type).to_arrays(),
     )
 
 
-def add_curve(profile: TaskProfile, curve: CurveLog | LearningCurve) -> TaskProfile:
-    """The profile with the features of a learning curve."""
+def add_curve(profile: TaskProfile, curve: CurveLog) -> TaskProfile:
+    """Add the features of a learning curve to a profile."""
     found = curve_features(curve)
     return replace(
         profile,
@@ -133,10 +130,6 @@ def add_curve(profile: TaskProfile, curve: CurveLog | LearningCurve) -> TaskProf
         missing={**profile.missing, **found.missing},
         notes=(*profile.notes, *(f"learning curve: {note}" for note in found.notes)),
     )
-
-
-def _one(function: Callable[[Corpus], float], corpus: Corpus) -> tuple[float]:
-    return (function(corpus),)
 
 
 def _splits(task: Task) -> tuple[str, str | None]:

@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from transfer_meta.errors import InputError, unknown
 from transfer_meta.outcomes.tables import OutcomeTable
 
-GAIN_DEFINITIONS = ("mean-gain", "taskshop")
-
-IMPROVED = 0.2
+IMPROVEMENT_WEIGHT = 0.2
 """What a run that improved on its baseline counts more than one that did not, in TaskShop's mixture."""
 
 
-def apply_gain_definition(table: OutcomeTable, definition: str) -> OutcomeTable:
+@dataclass(frozen=True)
+class GainDefinition:
+    """A definition of the gain of a run; the gain of a pair is the mean over its runs.
+
+    Parameters
+    ----------
+    name : str
+        Name in tables, JSON and on the command line.
+    transform : callable or None
+        Computes the gains of runs from their relative gains; None leaves them as they are.
+    """
+
+    name: str
+    transform: Callable[[pd.Series], pd.Series] | None = None
+
+
+def _taskshop(gain: pd.Series) -> pd.Series:
+    return (gain + IMPROVEMENT_WEIGHT * (gain > 0) - IMPROVEMENT_WEIGHT / 2) / 2
+
+
+MEAN_GAIN = GainDefinition("mean-gain")
+GAIN_DEFINITIONS: dict[str, GainDefinition] = {
+    definition.name: definition for definition in (MEAN_GAIN, GainDefinition("taskshop", _taskshop))
+}
+
+
+def find_gain_definition(name: str) -> GainDefinition:
+    """Return the gain definition of a name; raises InputError for an unknown name."""
+    if name not in GAIN_DEFINITIONS:
+        raise unknown("gain definition", name, GAIN_DEFINITIONS)
+    return GAIN_DEFINITIONS[name]
+
+
+def apply_gain_definition(table: OutcomeTable, definition: GainDefinition) -> OutcomeTable:
     """Replace the gains of a table by another definition of the gain.
 
     Parameters
@@ -34,7 +66,7 @@ def apply_gain_definition(table: OutcomeTable, definition: str) -> OutcomeTable:
     Raises
     ------
     InputError
-        Another definition, or a table without gains.
+        A table without gains.
 
     Notes
     -----
@@ -47,20 +79,17 @@ def apply_gain_definition(table: OutcomeTable, definition: str) -> OutcomeTable:
     --------
     >>> from transfer_meta.outcomes.tables import build_table
     >>> runs = pd.DataFrame({"source": "a", "target": "b", "seed": [1, 2], "gain": [0.1, -0.04]})
-    >>> mixed = apply_gain_definition(build_table(runs), "taskshop")
+    >>> mixed = apply_gain_definition(build_table(runs), GAIN_DEFINITIONS["taskshop"])
     >>> round(float(mixed.pairs["gain"][0]), 3)  # 0.03 / 2 + (0.2 · 1/2 − 0.1) / 2
     0.015
     """
-    if definition not in GAIN_DEFINITIONS:
-        raise unknown("gain definition", definition, GAIN_DEFINITIONS)
-    if definition == "mean-gain":
+    if definition.transform is None:
         return table
     if not table.has_gain:
         raise InputError(
-            f"'{table.name}' has scores without baselines: the gain definition 'taskshop' needs gains"
+            f"'{table.name}' has scores without baselines: the gain definition '{definition.name}' needs gains"
         )
-    gain = table.runs["gain"]
-    runs = table.runs.assign(gain=(gain + IMPROVED * (gain > 0) - IMPROVED / 2) / 2)
+    runs = table.runs.assign(gain=definition.transform(table.runs["gain"]))
     key = ["setting", "source", "target"]
     found = runs.groupby(key, sort=False)["gain"].agg(["mean", "std"])
     rows = pd.MultiIndex.from_frame(table.pairs[key])

@@ -1,6 +1,6 @@
-"""Public corpora of outcomes that may not be shipped: a user's own copy to our plain format.
+"""Converters of public outcome corpora that cannot be shipped to the plain format.
 
-The plain format, which is also that of one's own outcomes, is a CSV table (TSV, Parquet) with one row a run:
+The plain format, also used for one's own outcomes, is a CSV, TSV or Parquet table with one row per run:
 
 =================  ==============================================================================================
 ``source``         name of the task trained on first, or beside the target; required
@@ -8,20 +8,20 @@ The plain format, which is also that of one's own outcomes, is a CSV table (TSV,
 ``score``          the target's score with the source, 0-1, higher is better; required, or ``gain``
 ``baseline``       the target's score without it, 0-1, same seed and setting; without it sources can only be ranked
 ``gain``           (score − baseline) / baseline, a fraction; not needed where both are there
-``seed``           tells repeated runs of a pair apart; their spread is what weighs and bounds all figures
-``model``, …       ``model``, ``encoder``, ``adaptation``, ``method``, ``regime``, ``settings``: what was run; rows
-                   that differ in one are different settings, ranked apart and learned from together
+``seed``           distinguishes repeated runs of a pair, whose spread weights and bounds all figures
+``model``, …       ``model``, ``encoder``, ``adaptation``, ``method``, ``regime``, ``settings``: rows that differ in
+                   one of these are different settings, ranked separately and learned from together
 any other number   a feature of the pair, such as a distance; the mean over the pair's rows in a setting
 =================  ==============================================================================================
 
-Pairs may be missing, and sources need not be targets.  Task features are a second table, one row a task, its name
-in the column ``task`` or the first one.
+Pairs may be missing, and sources need not be targets.  Task features are a second table, one row per task,
+named by the column ``task`` or else the first one.
 
     source,target,seed,score,baseline,geographic_distance
     tur,aze,1,0.412,0.305,0.08
     tur,aze,2,0.420,0.311,0.08
 
-`load_outcomes` reads it; the importers write it.
+`load_outcomes` reads this format, and the importers write it.
 """
 
 from __future__ import annotations
@@ -39,29 +39,30 @@ from transfer_meta.errors import InputError, unknown
 from transfer_meta.readers.whole_table import read_table
 
 IMPORTED_COLUMNS = ("model", "adaptation", "source", "target", "seed", "score", "baseline")
-TASKWEB_FILE = ("model", "adaptation", "target", "source", "seed", "score", "baseline")
+TASKWEB_COLUMNS = ("model", "adaptation", "target", "source", "seed", "score", "baseline")
 
-# results/TARGET/SOURCE/MODEL[-ADAPTATION]-eEPOCHS-lrRATE-bBATCH-sSEED
-TASKWEB_RUN = re.compile(
+# MODEL[-ADAPTATION]-eEPOCHS-lrRATE-bBATCH-sSEED
+TASKWEB_RUN_NAME = re.compile(
     r"(?P<model>[a-z0-9]+)(?:-(?P<adaptation>bitfit|lora|pfeiffer))?"
     r"-e[^-]+-lr[^-]+-b[^-]+-s(?P<seed>\d+)"
 )
-# The scripts of the sequence-to-sequence and the generative models print percent, that of RoBERTa fractions.
-FRACTIONS = ("roberta",)
+TASKWEB_FRACTION_MODELS = ("roberta",)
+"""Models whose scores are fractions; all other scores are percentages."""
+
 TASKWEB_SCORES = (("eval_accuracy",), ("eval_pearson", "eval_spearmanr"), ("eval_f1",))
-"""The score is the mean of the first of these that a run has."""
+"""Groups of metrics in order of preference; the score is the mean of the first complete group."""
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A table in the plain format, and what was left out of it.
+    """A table in the plain format, and notes on the rows that were left out.
 
     Parameters
     ----------
     table : DataFrame
-        Columns among `IMPORTED_COLUMNS`, one row a run.
+        Columns among `IMPORTED_COLUMNS`, one row per run.
     notes : tuple of str
-        What was left out, and why.
+        Rows left out, with the reason.
     """
 
     table: pd.DataFrame
@@ -69,26 +70,25 @@ class Imported:
 
 
 def import_taskweb(path: str | Path) -> Imported:
-    """Kim et al. 2023, "TaskWeb: Selecting Better Source Tasks for Multi-task NLP".
+    """Import TaskWeb (Kim et al. 2023, "TaskWeb: Selecting Better Source Tasks for Multi-task NLP").
 
     Parameters
     ----------
-    path
-        A table of runs with the columns `TASKWEB_FILE`, or a folder that holds one as ``outcomes.csv.gz`` or
-        ``outcomes.csv``, or a copy of the authors' repository (or its ``results`` folder), with one folder a
+    path : str or path
+        A table of runs with the columns `TASKWEB_COLUMNS`, a folder that holds one as ``outcomes.csv.gz`` or
+        ``outcomes.csv``, or a copy of the authors' repository (or its ``results`` folder) with one folder per
         run, ``TARGET/SOURCE/RUN/eval_results.json``.
 
     Returns
     -------
     Imported
-        Runs without a score and sources that were tried on a single target in a single setting are left out.  The
-        authors' tree has runs of every pair but no runs without transfer: what comes of it has scores alone,
-        except where it has a folder ``TARGET/TARGET``.
+        Without runs that have no score and sources tried on a single target in a single setting.  The authors'
+        tree lacks runs without transfer, so it gives scores alone, except for folders ``TARGET/TARGET``.
 
     Raises
     ------
     InputError
-        Nothing of the kind is there, or a file is not what its place says.
+        `path` holds none of these, or a file does not match its location.
     """
     path = Path(path)
     if not path.exists():
@@ -98,12 +98,8 @@ def import_taskweb(path: str | Path) -> Imported:
     for name in ("outcomes.csv.gz", "outcomes.csv"):
         if (path / name).is_file():
             return _clean(_taskweb_file(path / name))
-    for folder in (
-        path,
-        path / "results",
-        path / "taskweb" / "results",
-        path / "data" / "taskweb" / "results",
-    ):
+    for place in (".", "results", "taskweb/results", "data/taskweb/results"):
+        folder = path / place
         if any(folder.glob("*/*/*/eval_results.json")):
             return _clean(_taskweb_tree(folder))
     raise InputError(
@@ -115,7 +111,7 @@ IMPORTERS: dict[str, Callable[[str | Path], Imported]] = {"taskweb": import_task
 
 
 def import_corpus(corpus: str, path: str | Path) -> Imported:
-    """Import a corpus by its name, a key of `IMPORTERS`."""
+    """Import a corpus by name, a key of `IMPORTERS`."""
     if corpus not in IMPORTERS:
         raise unknown("corpus", corpus, IMPORTERS)
     return IMPORTERS[corpus](path)
@@ -123,9 +119,11 @@ def import_corpus(corpus: str, path: str | Path) -> Imported:
 
 def _taskweb_file(path: Path) -> pd.DataFrame:
     frame = read_table(path)
-    for column in TASKWEB_FILE:
+    for column in TASKWEB_COLUMNS:
         if column not in frame:
-            raise InputError(f"'{path}' has no column '{column}' (expected {', '.join(TASKWEB_FILE)})")
+            raise InputError(
+                f"'{path}' has no column '{column}' (expected {', '.join(TASKWEB_COLUMNS)})"
+            )
     return frame[list(IMPORTED_COLUMNS)]
 
 
@@ -133,13 +131,13 @@ def _taskweb_tree(folder: Path) -> pd.DataFrame:
     rows = []
     for file in sorted(folder.glob("*/*/*/eval_results.json")):
         target, source, run = file.parts[-4:-1]
-        match = TASKWEB_RUN.fullmatch(run)
+        match = TASKWEB_RUN_NAME.fullmatch(run)
         if not match:
             raise InputError(
-                f"'{file.parent}' is named like no run (expected MODEL[-ADAPTATION]-eN-lrN-bN-sN)"
+                f"'{file.parent}' is not named as a run (expected MODEL[-ADAPTATION]-eN-lrN-bN-sN)"
             )
         model, adaptation, seed = match.group("model", "adaptation", "seed")
-        score = _taskweb_score(file, percent=model not in FRACTIONS)
+        score = _taskweb_score(file, percent=model not in TASKWEB_FRACTION_MODELS)
         rows.append((model, adaptation or "finetune", source, target, int(seed), score))
     runs = pd.DataFrame(rows, columns=list(IMPORTED_COLUMNS[:-1]))
     alone = runs["source"] == runs["target"]
@@ -147,8 +145,7 @@ def _taskweb_tree(folder: Path) -> pd.DataFrame:
     baseline = runs[alone].set_index(key)["score"]
     runs = runs[~alone].reset_index(drop=True)
     if len(baseline):
-        index = pd.MultiIndex.from_frame(runs[key])
-        runs["baseline"] = baseline.reindex(index).to_numpy()
+        runs["baseline"] = baseline.reindex(pd.MultiIndex.from_frame(runs[key])).to_numpy()
     return runs
 
 
@@ -171,7 +168,7 @@ def _taskweb_score(file: Path, *, percent: bool) -> float:
 
 def _clean(runs: pd.DataFrame) -> Imported:
     notes = []
-    # A run without its baseline cannot give a gain where others do.
+    # A run without a baseline has no gain.
     lacking = runs[[c for c in ("score", "baseline") if c in runs]].isna().any(axis=1)
     if lacking.any():
         notes.append(f"{int(lacking.sum())} runs without a score or a baseline")

@@ -1,4 +1,4 @@
-"""The outcome tables that ship with the package."""
+"""Outcome tables that ship with the package."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from transfer_meta.errors import InputError, unknown
 
 @dataclass(frozen=True)
 class Shipped:
-    """A folder of ``data/``: ``outcomes.csv``, ``dataset.toml`` and whatever else is known of its tasks.
+    """A folder of ``data/`` with ``outcomes.csv``, ``dataset.toml`` and optional files about its tasks.
 
     Parameters
     ----------
     name : str
-        What `load_outcomes` takes.
+        Name for `load_outcomes`.
     folder : Path
     title, citation : str
     feature_sets : dict of str to tuple of str
         Named sets of task features.
     profile_examples : int or None
-        So many training examples of a task its profile and its vectors are made of, drawn as a run draws
-        them; a new task that is to be compared with them should have no more.
+        Number of training examples, drawn as by a run, that profiles and vectors are computed from; a new task
+        should be compared with at most as many.
     """
 
     name: str
@@ -36,22 +36,22 @@ class Shipped:
 
     @property
     def outcomes(self) -> Path:
-        """The file of outcomes."""
+        """File of outcomes."""
         return self.folder / "outcomes.csv"
 
     @property
     def others(self) -> Path | None:
-        """Outcomes of the same tasks by other methods and in other regimes, if there are any."""
+        """Outcomes of the same tasks by other methods and in other regimes, if any."""
         return self._file("others.csv")
 
     @property
     def tasks(self) -> Path | None:
-        """The file of task features, if there is one."""
+        """File of task features, if any."""
         return self._file("tasks.csv")
 
     @property
     def pairs(self) -> Path | None:
-        """The file of pair features, if there is one."""
+        """File of pair features, if any."""
         return self._file("pairs.csv")
 
     @property
@@ -61,7 +61,7 @@ class Shipped:
 
     @property
     def vectors(self) -> dict[str, Path]:
-        """Files for `features.vector_files.load_vectors`, by task."""
+        """Files for `features.vectors.vector_files.load_vectors`, by task."""
         return {path.stem: path for path in sorted((self.folder / "vectors").glob("*.npz"))}
 
     @property
@@ -75,7 +75,7 @@ class Shipped:
 
 
 def data_folder() -> Path:
-    """Where the shipped data lie: in the installed package, or beside it in a source checkout."""
+    """Return the folder of shipped data, in the installed package or beside it in a source checkout."""
     package = Path(str(files("transfer_meta")))
     for folder in (package / "data", package.parent / "data"):
         if folder.is_dir():
@@ -84,7 +84,7 @@ def data_folder() -> Path:
 
 
 def shipped_tables() -> dict[str, Shipped]:
-    """All shipped tables by name, for example ``bingel-soegaard-2017``."""
+    """Return all shipped tables by name, for example ``bingel-soegaard-2017``."""
     tables = {}
     for card in sorted(data_folder().glob("*/dataset.toml")):
         fields = tomllib.loads(card.read_text(encoding="utf-8"))
@@ -101,7 +101,7 @@ def shipped_tables() -> dict[str, Shipped]:
 
 
 def find_shipped(name: str) -> Shipped:
-    """The shipped table of that name; an InputError offers the nearest."""
+    """Return a shipped table by name; raises InputError with the nearest name."""
     tables = shipped_tables()
     if name not in tables:
         raise unknown("dataset", name, tables)

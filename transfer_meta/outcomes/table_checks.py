@@ -1,4 +1,4 @@
-"""What a table of outcomes must be: columns by our names, names and numbers that agree with each other."""
+"""Validation of outcome tables: column names, task names, numbers, and their consistency."""
 
 from __future__ import annotations
 
@@ -7,26 +7,30 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from transfer_meta.errors import InputError, nearest
+from transfer_meta.errors import InputError, list_names, nearest
 from transfer_meta.records import relative_gain
 
-SETTINGS = ("model", "encoder", "adaptation", "method", "regime", "settings")
-MEASURED = ("baseline", "score", "gain", "absolute_gain")
-SPREAD = ("gain_std", "score_std", "n_seeds")
-# What is said about a pair and is no feature: the share of the target's texts that stand in the source, too.
-MARKS = ("shared_text",)
-KNOWN = ("source", "target", *SETTINGS, "seed", *MEASURED, *SPREAD, *MARKS)
+SETTING_COLUMNS = ("model", "encoder", "adaptation", "method", "regime", "settings")
+MEASURED_COLUMNS = ("baseline", "score", "gain", "absolute_gain")
+SPREAD_COLUMNS = ("gain_std", "score_std", "n_seeds")
+ANNOTATION_COLUMNS = ("shared_text",)
+"""Columns about a pair that are no features: the share of the target's texts that occur in the source."""
 
-# A stated gain may differ from score and baseline by what rounding to three digits leaves.
+NON_FEATURE_COLUMNS = frozenset(
+    ("source", "target", "setting", "seed")
+    + (SETTING_COLUMNS + MEASURED_COLUMNS + SPREAD_COLUMNS + ANNOTATION_COLUMNS)
+)
+
 GAIN_TOLERANCE = 2e-3
+"""Tolerated difference of a gain from its score and baseline, for tables rounded to three digits."""
 
 
 def rename_columns(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
-    """Columns by our names, given theirs by ours."""
+    """Rename columns, given the file's names by ours."""
     for ours, theirs in columns.items():
         if theirs not in frame:
             raise InputError(
-                f"no column '{theirs}' (given for {ours}; the file has: {_list(frame)})"
+                f"no column '{theirs}' (given for {ours}; the file has: {list_names(frame)})"
                 f"{nearest(theirs, map(str, frame))}"
             )
         if ours in frame and ours != theirs:
@@ -37,23 +41,24 @@ def rename_columns(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFr
 
 
 def require_columns(frame: pd.DataFrame) -> None:
-    """Raise InputError where a table lacks what every table needs."""
+    """Raise InputError if a required column is missing or the table is empty."""
     for column in ("source", "target"):
         if column not in frame:
             raise InputError(
-                f"missing column '{column}' (the file has: {_list(frame)}; rename with "
+                f"missing column '{column}' (the file has: {list_names(frame)}; rename with "
                 f"--columns {column}=NAME){nearest(column, map(str, frame))}"
             )
     if "gain" not in frame and "score" not in frame:
         raise InputError(
-            f"missing column 'gain' or 'score' (the file has: {_list(frame)}){nearest('score', map(str, frame))}"
+            f"missing column 'gain' or 'score' (the file has: {list_names(frame)})"
+            f"{nearest('score', map(str, frame))}"
         )
     if frame.empty:
         raise InputError("the table of outcomes has columns but no rows")
 
 
-def with_names(frame: pd.DataFrame) -> pd.DataFrame:
-    """Sources and targets as strings, none of them empty, no task its own source."""
+def parse_task_names(frame: pd.DataFrame) -> pd.DataFrame:
+    """Convert sources and targets to nonempty strings; no task may be its own source."""
     frame = frame.copy()
     for column in ("source", "target"):
         missing = frame[column].isna() | (frame[column].astype(str).str.strip() == "")
@@ -67,17 +72,17 @@ def with_names(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def setting_of(frame: pd.DataFrame) -> pd.Series:
-    """What each row was run with, in words: the columns of `SETTINGS` that vary."""
-    present = [c for c in SETTINGS if c in frame and len(frame[c].drop_duplicates()) > 1]
+def setting_names(frame: pd.DataFrame) -> pd.Series:
+    """Name the setting of each row by those of `SETTING_COLUMNS` that vary."""
+    present = [c for c in SETTING_COLUMNS if c in frame and len(frame[c].drop_duplicates()) > 1]
     if not present:
         return pd.Series("", index=frame.index)
     return frame[present].astype(str).agg(" / ".join, axis=1)
 
 
-def with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
-    """The measured columns as finite numbers."""
-    for column in MEASURED:
+def parse_numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    """Convert the measured columns to finite numbers."""
+    for column in MEASURED_COLUMNS:
         if column not in frame:
             continue
         numbers = pd.to_numeric(frame[column], errors="coerce").astype(float)
@@ -95,8 +100,8 @@ def with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def with_gain(frame: pd.DataFrame) -> pd.DataFrame:
-    """Gains from scores and baselines; those stated must agree."""
+def add_gain(frame: pd.DataFrame) -> pd.DataFrame:
+    """Compute gains from scores and baselines; gains in the table must agree."""
     if "score" not in frame or "baseline" not in frame:
         return frame
     bad = frame["baseline"] <= 0
@@ -118,33 +123,31 @@ def with_gain(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def check_repeats(frame: pd.DataFrame) -> None:
-    """Raise InputError where runs of one pair and seed name two baselines."""
+def check_baselines(frame: pd.DataFrame) -> None:
+    """Raise InputError if runs of one pair and seed have different baselines."""
     if "baseline" not in frame:
         return
     key = ["setting", "source", "target", *(["seed"] if "seed" in frame else [])]
-    # Without a seed nothing explains why the baseline of a pair differs between its rows.
-    counts = frame.groupby(key, dropna=False)["baseline"].nunique()
-    if (counts > 1).any():
-        clash = dict(zip(key, np.atleast_1d(counts.index[counts > 1][0]), strict=True))
-        rows = frame[(frame[["source", "target"]] == [clash["source"], clash["target"]]).all(axis=1)]
-        seen = ", ".join(f"{b:g}" for b in sorted(rows["baseline"].unique())[:3])
+    clash = frame.groupby(key, dropna=False)["baseline"].transform("nunique") > 1
+    if clash.any():
+        source, target = frame.loc[clash, ["source", "target"]].iloc[0]
+        of_pair = clash & (frame["source"] == source) & (frame["target"] == target)
+        seen = ", ".join(f"{b:g}" for b in sorted(frame.loc[of_pair, "baseline"].unique())[:3])
         hint = "" if "seed" in frame else " (a column 'seed' would tell repeated runs apart)"
         raise InputError(
-            f"contradicting baselines of {clash['source']} -> {clash['target']}: {seen}, first in row "
-            f"{int(rows.index[0]) + 1}{hint}"
+            f"contradicting baselines of {source} -> {target}: {seen}, first in row {_row(of_pair)}{hint}"
         )
 
 
 def task_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Numeric features by task: the index is the column ``task``, or else the first one."""
+    """Return numeric features by task, named by the column ``task`` or else the first one."""
     if frame.empty:
         raise InputError("the table of tasks has no rows")
     column = "task" if "task" in frame else frame.columns[0]
     names = frame[column].astype(str)
     if names.duplicated().any():
         raise InputError(
-            f"task '{names[names.duplicated()].iloc[0]}' stands twice in the table of tasks"
+            f"task '{names[names.duplicated()].iloc[0]}' occurs twice in the table of tasks"
         )
     features = frame.drop(columns=column).select_dtypes(["number", "bool"]).astype(float)
     infinite = np.isinf(features.to_numpy())
@@ -152,12 +155,12 @@ def task_table(frame: pd.DataFrame) -> pd.DataFrame:
         row, col = np.argwhere(infinite)[0]
         raise InputError(f"feature {features.columns[col]} of task '{names.iloc[row]}' is infinite")
     if not len(features.columns):
-        raise InputError(f"the table of tasks has no numeric column (it has: {_list(frame)})")
+        raise InputError(f"the table of tasks has no numeric column (it has: {list_names(frame)})")
     return features.set_axis(pd.Index(names, name="task"))
 
 
 def check_tasks(runs: pd.DataFrame, tasks: pd.DataFrame) -> None:
-    """Raise InputError where a task of the outcomes has no features."""
+    """Raise InputError if a task of the outcomes has no features."""
     for column in ("target", "source"):
         lacking = ~runs[column].isin(tasks.index)
         if lacking.any():
@@ -169,10 +172,5 @@ def check_tasks(runs: pd.DataFrame, tasks: pd.DataFrame) -> None:
 
 
 def _row(mask: pd.Series) -> int:
-    """Number of the first marked row, counted from 1 without the header."""
+    """Return the number of the first marked row, counted from 1 without the header."""
     return int(np.argmax(mask.to_numpy())) + 1
-
-
-def _list(frame: pd.DataFrame) -> str:
-    names = [str(c) for c in frame.columns]
-    return ", ".join(names[:12]) + (", …" if len(names) > 12 else "")

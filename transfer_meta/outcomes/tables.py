@@ -1,9 +1,9 @@
-"""Outcome tables: which source was tried on which target, and what came of it.
+"""Outcome tables: which source was tried on which target, with which result.
 
-Any CSV, TSV or Parquet table works.  Required columns are ``source``, ``target`` and one of ``gain``,
-``score`` with ``baseline``, or ``score`` alone (sources can then be ranked, but gains stay unknown).
-Columns named in `checks.SETTINGS` tell apart what was run; ``seed`` marks repeated runs; every other numeric
-column is a pair feature.
+Any CSV, TSV or Parquet table works.  Required columns are ``source``, ``target`` and one of ``gain``, ``score``
+with ``baseline``, or ``score`` alone (sources can then be ranked, but gains stay unknown).  The columns
+`table_checks.SETTING_COLUMNS` distinguish settings, ``seed`` repeated runs; every other numeric column is a pair
+feature.
 """
 
 from __future__ import annotations
@@ -17,43 +17,42 @@ import pandas as pd
 from transfer_meta.files import digest
 from transfer_meta.outcomes.shipped import find_shipped
 from transfer_meta.outcomes.table_checks import (
-    KNOWN,
-    MARKS,
-    MEASURED,
-    check_repeats,
+    ANNOTATION_COLUMNS,
+    MEASURED_COLUMNS,
+    NON_FEATURE_COLUMNS,
+    add_gain,
+    check_baselines,
     check_tasks,
+    parse_numbers,
+    parse_task_names,
     rename_columns,
     require_columns,
-    setting_of,
+    setting_names,
     task_table,
-    with_gain,
-    with_names,
-    with_numbers,
 )
 from transfer_meta.readers.whole_table import read_table
 
 
 @dataclass(frozen=True)
 class OutcomeTable:
-    """Outcomes, one row a pair and setting, and the features of the tasks in them.
+    """Outcomes, one row per pair and setting, and the features of their tasks.
 
     Parameters
     ----------
     name : str
         Name of the shipped table or of the file.
     runs : DataFrame
-        The rows as they were read, validated: ``setting``, ``source``, ``target``, ``seed`` and the
-        measured columns.
+        The validated rows: ``setting``, ``source``, ``target``, ``seed`` and the measured columns.
     pairs : DataFrame
         Means over the runs of a pair in one setting, with ``gain_std`` or ``score_std`` (standard deviation
-        over runs, NaN for one run) and ``n_seeds``.  Scores as given, gains as fractions.  ``shared_text``, where
-        known: the share of the target's texts that stand in the source as well.
+        over runs, NaN for one run) and ``n_seeds``.  Gains are fractions.  ``shared_text``, if known: the share
+        of the target's texts that also occur in the source.
     tasks : DataFrame
-        One row a task (its index), one column a feature; no columns where no tasks file is known.
+        One row per task (its index), one column per feature; empty without a tasks file.
     pair_features : tuple of str
-        The columns of `pairs` that are features of the pair.
+        Columns of `pairs` that are features of the pair.
     feature_sets : mapping of str to tuple of str
-        Named sets of task features that the table brings along.
+        Named sets of task features that ship with the table.
     """
 
     name: str
@@ -65,7 +64,7 @@ class OutcomeTable:
 
     @property
     def has_gain(self) -> bool:
-        """Whether gains are known; else only scores, which rank sources within a target."""
+        """Whether gains are known; scores alone rank sources within a target."""
         return "gain" in self.pairs
 
     @property
@@ -80,22 +79,22 @@ def load_outcomes(
     tasks: str | Path | None = None,
     columns: Mapping[str, str] | None = None,
 ) -> OutcomeTable:
-    """Load a shipped table by name, or anybody's by path.
+    """Load a shipped table by name, or any table by path.
 
     Parameters
     ----------
-    name
-        A name that ``transfer-meta outcomes list`` shows, or the path of a CSV, TSV or Parquet file.  Features
-        of tasks and pairs that ship with a table are loaded with it.
-    tasks
-        File of task features, one row a task; its first column, or the one named ``task``, holds the names.
-    columns
-        Names in the file by our names, for example ``{"source": "aux", "target": "main"}``.
+    name : str or path
+        A name listed by ``transfer-meta outcomes list``, whose task and pair features are loaded too, or the
+        path of a CSV, TSV or Parquet file.
+    tasks : str or path, optional
+        File of task features, one row per task, named by the column ``task`` or else the first one.
+    columns : mapping of str to str, optional
+        The file's column names by ours, for example ``{"source": "aux", "target": "main"}``.
 
     Raises
     ------
     InputError
-        The name is unknown, or a file cannot be used; the message says why and where.
+        The name is unknown, or a file cannot be used; the message gives the reason and the row.
 
     Examples
     --------
@@ -105,25 +104,20 @@ def load_outcomes(
     """
     path = Path(name)
     if path.suffix or path.exists() or len(path.parts) > 1:
-        frame = read_table(path)
-        return build_table(
-            frame,
-            tasks=None if tasks is None else read_table(Path(tasks)),
-            name=path.name,
-            columns=columns,
-        )
-    shipped = find_shipped(str(name))
-    tasks = tasks or shipped.tasks
-    frame = read_table(shipped.outcomes)
-    if shipped.pairs is not None:
-        pairs = read_table(shipped.pairs)
-        frame = frame.merge(pairs, on=["source", "target"], how="left", validate="many_to_one")
+        frame, name, feature_sets = read_table(path), path.name, None
+    else:
+        shipped = find_shipped(str(name))
+        frame, name, feature_sets = read_table(shipped.outcomes), shipped.name, shipped.feature_sets
+        tasks = tasks or shipped.tasks
+        if shipped.pairs is not None:
+            pairs = read_table(shipped.pairs)
+            frame = frame.merge(pairs, on=["source", "target"], how="left", validate="many_to_one")
     return build_table(
         frame,
         tasks=None if tasks is None else read_table(Path(tasks)),
-        name=shipped.name,
+        name=name,
         columns=columns,
-        feature_sets=shipped.feature_sets,
+        feature_sets=feature_sets,
     )
 
 
@@ -135,15 +129,15 @@ def build_table(
     columns: Mapping[str, str] | None = None,
     feature_sets: Mapping[str, tuple[str, ...]] | None = None,
 ) -> OutcomeTable:
-    """Check a frame of outcomes and average its repeated runs (see `load_outcomes`)."""
+    """Validate a frame of outcomes and average its repeated runs (see `load_outcomes`)."""
     runs = rename_columns(frame, columns or {})
     require_columns(runs)
-    runs = with_names(runs)
-    runs["setting"] = setting_of(runs)
-    runs = with_gain(with_numbers(runs))
-    check_repeats(runs)
+    runs = parse_task_names(runs)
+    runs["setting"] = setting_names(runs)
+    runs = add_gain(parse_numbers(runs))
+    check_baselines(runs)
     pair_features = tuple(
-        str(c) for c in runs if c not in (*KNOWN, "setting") and pd.api.types.is_numeric_dtype(runs[c])
+        str(c) for c in runs if c not in NON_FEATURE_COLUMNS and pd.api.types.is_numeric_dtype(runs[c])
     )
     features = pd.DataFrame() if tasks is None else task_table(tasks)
     if tasks is not None:
@@ -159,8 +153,8 @@ def build_table(
 
 
 def _average(runs: pd.DataFrame, pair_features: tuple[str, ...]) -> pd.DataFrame:
-    measured = [c for c in MEASURED if c in runs]
-    marks = [c for c in MARKS if c in runs]
+    measured = [c for c in MEASURED_COLUMNS if c in runs]
+    marks = [c for c in ANNOTATION_COLUMNS if c in runs]
     key = ["setting", "source", "target"]
     groups = runs.groupby(key, sort=False)
     pairs = groups[[*measured, *marks, *pair_features]].mean()

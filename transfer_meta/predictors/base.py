@@ -1,4 +1,4 @@
-"""What every predictor is: a regressor of the gain that also gives a probability and a ranking."""
+"""Base class of the predictors of transfer gains."""
 
 from __future__ import annotations
 
@@ -14,8 +14,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from transfer_meta.errors import InputError
 from transfer_meta.records import ID_COLUMNS, FloatArray
 
-CHECKS: dict[str, Any] = {"dtype": np.float64, "ensure_all_finite": "allow-nan"}
-Fold = tuple[NDArray[np.intp], NDArray[np.intp]]
+VALIDATION: dict[str, Any] = {"dtype": np.float64, "ensure_all_finite": "allow-nan"}
+"""Arguments of scikit-learn's `validate_data`."""
+
+IntArray = NDArray[np.intp]
+"""Row numbers or group codes."""
+
+Fold = tuple[IntArray, IntArray]
+"""Row numbers of the training and of the test pairs."""
 
 
 class Prediction(NamedTuple):
@@ -28,7 +34,7 @@ class Prediction(NamedTuple):
     gain
         Expected gain, a fraction.
     ranking
-        What sources are ranked by, higher is better; comparable within a target only.
+        Score by which sources are ranked, higher is better; comparable within a target only.
     """
 
     probability: FloatArray
@@ -37,55 +43,55 @@ class Prediction(NamedTuple):
 
 
 class TransferPredictor(RegressorMixin, BaseEstimator):
-    """Base of all predictors.
+    """Base class of all predictors: a scikit-learn regressor of the gain.
 
-    `fit` takes a table of pairs and their gains (fractions); `predict` gives the expected gain,
-    `predict_proba` the probabilities of (no gain, gain), `decision_function` the ranking.  The table holds the
-    identifying columns ``setting``, ``source``, ``target`` and float columns of features with NaN where one is
-    unknown; predictors that use features alone take plain arrays as well.
+    `predict` returns the expected gain, `predict_proba` the probabilities of (no gain, gain) and
+    `decision_function` the ranking.  Input is a table of pairs with the identifying columns ``setting``,
+    ``source``, ``target`` and float columns of features, NaN where unknown; predictors that use features alone
+    accept plain arrays as well.
 
-    A subclass implements `fit` and `predict_pairs`.  State that `fit` leaves ends in an underscore and consists of
-    numbers, strings, arrays, lists, dicts and LightGBM boosters, so that it can be saved as JSON and text.
+    A subclass implements `fit` and `predict_pairs`.  Attributes set by `fit` end in an underscore and consist of
+    numbers, strings, arrays, lists, dicts and LightGBM boosters, so that `model.save_model` can write them.
     """
 
     uses_features: ClassVar[bool] = True
-    """Whether the choice of features makes a difference."""
+    """Whether predictions depend on the feature columns."""
     stochastic: ClassVar[bool] = False
-    """Whether it is a random control, whose figures are means over draws of `random_state`."""
+    """Whether this is a random control, whose figures are means over draws of `random_state`."""
     needs_features: ClassVar[bool] = True
-    """Whether it is of no use without any, where it uses them."""
+    """Whether a table without feature columns is refused; ignored unless `uses_features`."""
     uses_names: ClassVar[bool] = False
-    """Whether it has to know which task is which: it takes tables of pairs alone, no plain arrays."""
+    """Whether the identifying columns are needed, so that plain arrays are refused."""
     optimistic: ClassVar[bool] = False
     """Whether something is fitted on the test folds as well."""
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Learn from pairs `X` (n rows) and their gains `y`, shape (n,)."""
+        """Fit to pairs `X` (n rows) and their gains `y`, shape (n,), fractions."""
         raise NotImplementedError
 
     def fit_weighted(self, X: Any, y: Any, sample_weight: FloatArray | None) -> Self:
-        """As `fit`, with how far each gain is to be trusted, (0, 1], shape (n,); None: all alike.
+        """Fit with weights in (0, 1] for the reliability of each gain, shape (n,); None: equal weights.
 
-        Every predictor takes weights here, and most ignore them, as this one does.  Those that use them have a
-        third argument `sample_weight` of `fit` as well: by that scikit-learn tells the two kinds apart.
+        Most predictors ignore the weights, as this default does.  Those that use them also have a parameter
+        `sample_weight` of `fit`, by which scikit-learn tells the two kinds apart.
         """
         return self.fit(X, y)
 
     def predict_pairs(self, X: Any) -> Prediction:
-        """All three predictions for the pairs `X`."""
+        """Return probability, expected gain and ranking of the pairs `X`."""
         raise NotImplementedError
 
     def predict(self, X: Any) -> FloatArray:
-        """Expected gain, a fraction, shape (n,)."""
+        """Return the expected gain, a fraction, shape (n,)."""
         return self.predict_pairs(X).gain
 
     def predict_proba(self, X: Any) -> FloatArray:
-        """Probability of no gain and of gain, shape (n, 2)."""
+        """Return the probabilities of no gain and of gain, shape (n, 2)."""
         probability = self.predict_pairs(X).probability
         return np.column_stack([1 - probability, probability])
 
     def decision_function(self, X: Any) -> FloatArray:
-        """Ranking of the pairs, higher is better, shape (n,)."""
+        """Return the ranking of the pairs, higher is better, shape (n,)."""
         return self.predict_pairs(X).ranking
 
     def predict_folds(
@@ -95,13 +101,13 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
         folds: Sequence[Fold],
         sample_weight: FloatArray | None = None,
     ) -> list[Prediction]:
-        """Out-of-fold predictions: for each (train, test) a fit on the one and predictions for the other.
+        """Return out-of-fold predictions: one `Prediction` for the test rows of each fold.
 
-        Weights are those of `fit_weighted`, one for each row of `X`.  Predictors with a closed form or a batched
-        solver override this; results are the same.
+        Weights are those of `fit_weighted`, shape (n,).  Predictors with a closed form or a batched solver override
+        this method; results are the same.
         """
 
-        def fitted(train: NDArray[np.intp]) -> TransferPredictor:
+        def fitted(train: IntArray) -> TransferPredictor:
             weight = None if sample_weight is None else sample_weight[train]
             return clone(self).fit_weighted(X.iloc[train], y[train], weight)
 
@@ -113,14 +119,14 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
             raise InputError(f"{type(self).__name__} needs features, and the table has none")
 
     def matrix(self, X: Any, *, reset: bool) -> FloatArray:
-        """The feature columns as an array of shape (n, p), checked against those seen in fit."""
+        """Return the feature columns as an array of shape (n, p), checked against those seen in fit."""
         if not reset:
             check_is_fitted(self)
-        return np.asarray(validate_data(self, self._features(X), reset=reset, **CHECKS))
+        return np.asarray(validate_data(self, self._features(X), reset=reset, **VALIDATION))
 
     def matrix_and_gain(self, X: Any, y: Any) -> tuple[FloatArray, FloatArray]:
-        """As `matrix` for a fit, with the gains."""
-        matrix, y = validate_data(self, self._features(X), y, y_numeric=True, **CHECKS)
+        """Return the feature columns and the gains for a fit, shapes (n, p) and (n,)."""
+        matrix, y = validate_data(self, self._features(X), y, y_numeric=True, **VALIDATION)
         return np.asarray(matrix), np.asarray(y, dtype=np.float64)
 
     def _features(self, X: Any) -> Any:
@@ -137,20 +143,20 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
         return tags
 
 
-def names(X: Any, column: str) -> NDArray[np.object_]:
-    """An identifying column of a table of pairs."""
+def id_column(X: Any, column: str) -> NDArray[np.object_]:
+    """Return an identifying column of a table of pairs, shape (n,)."""
     if not isinstance(X, pd.DataFrame) or column not in X:
         raise InputError(f"this predictor needs a table with the column '{column}'")
     return X[column].to_numpy(dtype=object)
 
 
 def class_means(y: FloatArray) -> FloatArray:
-    """Mean gain of the pairs without and with gain, shape (2,); where a class is empty, 0."""
+    """Return the mean gain of the pairs without and with gain, shape (2,); 0 for an empty class."""
     return np.array(
         [y[y <= 0].mean() if (y <= 0).any() else 0.0, y[y > 0].mean() if (y > 0).any() else 0.0]
     )
 
 
 def expected_gain(probability: FloatArray, means: FloatArray) -> FloatArray:
-    """Gain expected from a probability: p · mean of the gains + (1 - p) · mean of the losses."""
+    """Return p · mean of the gains + (1 − p) · mean of the losses; `means` as from `class_means`."""
     return probability * means[1] + (1 - probability) * means[0]

@@ -1,6 +1,6 @@
-"""Controls: predictors that know nothing of the tasks, or only which tasks they are.
+"""Controls: predictors that know nothing about the tasks, or only their names.
 
-What they reach under a protocol is what that protocol gives away for nothing.
+Their figures show what a protocol gives away without any feature.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from transfer_meta.predictors.base import (
     TransferPredictor,
     class_means,
     expected_gain,
-    names,
+    id_column,
 )
 from transfer_meta.predictors.logistic import LogisticPredictor
 from transfer_meta.records import FloatArray
 
 
 class ConstantPredictor(TransferPredictor):
-    """Every source helps, or none does.
+    """Constant probability: every source helps, or none does.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class ConstantPredictor(TransferPredictor):
 
 
 class RandomPredictor(TransferPredictor):
-    """A probability drawn at random for each pair.
+    """Random probability for each pair.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class RandomPredictor(TransferPredictor):
 
     def fit(self, X: Any, y: Any) -> Self:
         self.means_ = class_means(np.asarray(y, dtype=float))
-        # The rows of the training set are part of the seed: different folds get different draws.
+        # The gains are part of the seed, so that folds get different draws.
         self.seed_ = [
             int(self.random_state),
             *(int(v) for v in np.frombuffer(np.asarray(y, float).tobytes(), np.uint32)),
@@ -74,37 +74,27 @@ class RandomPredictor(TransferPredictor):
 
 
 class TargetIdentityPredictor(LogisticPredictor):
-    """Logistic regression on the one-hot name of the target: no feature, and the source does not matter.
-
-    A target that is not among the training pairs has all zeros, that is, the intercept alone.
-    """
+    """Logistic regression on the one-hot name of the target; an unknown target gets the intercept alone."""
 
     uses_features: ClassVar[bool] = False
 
-    def fit(self, X: Any, y: Any) -> Self:
-        self.targets_ = sorted(set(names(X, "target")))
-        return super().fit(X, y)
-
     def matrix(self, X: Any, *, reset: bool) -> FloatArray:
         if reset:
-            self.targets_ = sorted(set(names(X, "target")))
-        return (names(X, "target")[:, None] == np.array(self.targets_, dtype=object)[None, :]).astype(
-            float
-        )
+            self.targets_ = sorted(set(id_column(X, "target")))
+        known = np.array(self.targets_, dtype=object)
+        return (id_column(X, "target")[:, None] == known[None, :]).astype(float)
 
     def matrix_and_gain(self, X: Any, y: Any) -> tuple[FloatArray, FloatArray]:
         return self.matrix(X, reset=True), np.asarray(y, dtype=float)
 
 
 class RandomFingerprintsPredictor(LogisticPredictor):
-    """Logistic regression on random numbers: a fixed fingerprint of each task in place of its features.
-
-    The fingerprints enter as features do: the target's, the source's, and their ratio.
+    """Logistic regression on random task features: those of the target, of the source, and their ratio.
 
     Parameters
     ----------
     n_features : int
-        Random numbers a task, uniform on 0.5-1.5.
+        Random numbers per task, uniform on 0.5-1.5.
     random_state : int
         Seed of the draw.
     C : float
@@ -120,34 +110,31 @@ class RandomFingerprintsPredictor(LogisticPredictor):
         self.random_state = random_state
 
     def matrix(self, X: Any, *, reset: bool) -> FloatArray:
-        blocks = {column: self._fingerprints(names(X, column)) for column in ("target", "source")}
+        blocks = {column: self._fingerprints(id_column(X, column)) for column in ("target", "source")}
         return np.hstack([blocks["target"], blocks["source"], blocks["target"] / blocks["source"]])
 
     def matrix_and_gain(self, X: Any, y: Any) -> tuple[FloatArray, FloatArray]:
         return self.matrix(X, reset=True), np.asarray(y, dtype=float)
 
     def _fingerprints(self, tasks: np.ndarray) -> FloatArray:
-        # Drawn from the name, so that a task has the same numbers as source and target and in every fold.
-        drawn = {
-            task: np.random.default_rng([self.random_state, *task.encode()]).uniform(
-                0.5, 1.5, self.n_features
-            )
-            for task in set(tasks)
-        }
-        return np.array([drawn[task] for task in tasks])
+        # Seeded by the name: a task has the same numbers as source and target and in every fold.
+        names, place = np.unique(tasks, return_inverse=True)
+        seeds = [[self.random_state, *name.encode()] for name in names]
+        drawn = [np.random.default_rng(seed).uniform(0.5, 1.5, self.n_features) for seed in seeds]
+        return np.array(drawn)[place]
 
 
 class TargetGainRatePredictor(TransferPredictor):
-    """How often the target's other sources helped: (gains + ½) / (pairs + 1) over its training pairs.
+    """Share of the target's other sources that helped: (gains + ½) / (pairs + 1) over its training pairs.
 
-    A target that is not among the training pairs gets the rate over all of them.
+    An unknown target gets the share over all training pairs.
     """
 
     uses_features: ClassVar[bool] = False
 
     def fit(self, X: Any, y: Any) -> Self:
         y = np.asarray(y, dtype=float)
-        table = pd.DataFrame({"target": names(X, "target"), "helped": y > 0, "gain": y})
+        table = pd.DataFrame({"target": id_column(X, "target"), "helped": y > 0, "gain": y})
         groups = table.groupby("target")
         rate = (groups["helped"].sum() + 0.5) / (groups.size() + 1)
         self.rate_ = {str(task): float(value) for task, value in rate.items()}
@@ -156,7 +143,7 @@ class TargetGainRatePredictor(TransferPredictor):
         return self
 
     def predict_pairs(self, X: Any) -> Prediction:
-        targets = names(X, "target")
+        targets = id_column(X, "target")
         probability = np.array([self.rate_.get(t, self.overall_[0]) for t in targets])
         gain = np.array([self.gain_.get(t, self.overall_[1]) for t in targets])
         return Prediction(probability, gain, probability)

@@ -1,4 +1,4 @@
-"""Logistic regression on the features that recursive elimination leaves."""
+"""Logistic regression with recursive feature elimination."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from transfer_meta.records import FloatArray
 
 
 class EliminationPredictor(LogisticPredictor):
-    """Logistic regression with recursive feature elimination, both inside the training rows.
+    """Logistic regression on features selected by recursive elimination inside the training rows.
 
-    The number of features is the smallest of those with the highest accuracy in an inner cross-validation, in
-    which scaling and elimination are repeated in every inner fold.
+    The number of features is the smallest one with the highest accuracy in an inner cross-validation, in which
+    scaling and elimination are repeated in every fold.
 
     Parameters
     ----------
     C : float
         Inverse strength of the penalty.
     n_splits, n_repeats : int
-        Inner folds, and how often they are drawn anew.
+        Number of inner folds, and of repeats with new folds.
     random_state : int
         Seed of the inner folds.
     """
@@ -46,18 +46,18 @@ class EliminationPredictor(LogisticPredictor):
 
     def solve_folds(self, scaled: FloatArray, y: BoolArray, train: BoolArray) -> FloatArray:
         kept = self.select(scaled, y, train)
-        # A dropped feature is zero in all rows: its penalised coefficient then is zero as well.
+        # A dropped feature is zero in all rows, and so is its penalised coefficient.
         return solve(with_intercept(scaled * kept[..., None]), y, train, C=self.C)
 
     def select(self, scaled: FloatArray, y: BoolArray, train: BoolArray) -> BoolArray:
-        """Which features are kept for each training set, shape (b, p)."""
+        """Return the mask of the selected features of each training set, shape (b, p)."""
         correct = np.zeros((scaled.shape[1], len(train)))
         for repeat in range(self.n_repeats):
             part = _inner_parts(train, self.n_splits, [self.random_state, repeat])
             for inner in range(self.n_splits):
                 test = train & (part == inner)
                 learn = train & ~test
-                # Already scaled by the outer training rows: scaling again by the inner ones is the same map.
+                # The features are scaled by the outer training rows; min-max scaling can be composed.
                 rescaled = _rescale(scaled, learn)
                 margin = eliminate(rescaled, y, learn, C=self.C)[1]
                 correct += (((margin > 0) == y) & test).sum(axis=-1)
@@ -69,10 +69,10 @@ class EliminationPredictor(LogisticPredictor):
 
 
 class OptimisticElimination(EliminationPredictor):
-    """The paper's best combination: features eliminated on *all* pairs, test folds included.
+    """Logistic regression on features eliminated on *all* pairs, test folds included, as in Bingel & Søgaard 2017.
 
-    What it reports is too good: the features were chosen with the test pairs in sight.  It is kept to compare
-    with the published figure.  Outside `predict_folds` it is `EliminationPredictor` with more inner repeats.
+    Its figures are too good; it exists to reproduce the published ones.  Outside `predict_folds` it is
+    `EliminationPredictor` with more inner repeats.
     """
 
     optimistic: ClassVar[bool] = True
@@ -117,9 +117,9 @@ class OptimisticElimination(EliminationPredictor):
 
 
 def _inner_parts(train: BoolArray, n_splits: int, seed: list[int]) -> np.ndarray:
-    """Shuffled equal parts of each training set, -1 outside it; shape (b, n).
+    """Return the number of a random equal part for each row of a training set, -1 outside it; shape (b, n).
 
-    Each training set is shuffled by its own generator: its parts do not depend on the others.
+    Each training set is shuffled by its own generator, so that its parts do not depend on the others.
     """
     parts = np.full(train.shape, -1)
     for row, mask in zip(parts, train, strict=True):

@@ -1,40 +1,45 @@
-"""Gaussian process over pairs: a product kernel target × source, and settings that resemble each other."""
+"""Gaussian process over pairs with a product kernel of targets, sources and settings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
-from transfer_meta.predictors.base import names
-from transfer_meta.predictors.outcome_tensor import TYPICAL_LIKENESS, OutcomeTensor, find
-from transfer_meta.predictors.task_kernel import TaskKernel, space_state
+from transfer_meta.predictors.base import id_column
+from transfer_meta.predictors.outcome_tensor import PRIOR_SETTING_SIMILARITY, OutcomeTensor, index_in
+from transfer_meta.predictors.task_kernel import TaskKernel
 from transfer_meta.predictors.within_target import (
-    RelativePredictor,
     WithinTarget,
+    WithinTargetPredictor,
     setting_column,
     target_folds,
 )
 from transfer_meta.records import FloatArray, NameArray
 
-# Shares of the variance of a standardised gain.  Not tuned: a source's effect on everybody, on targets near to
-# this one, and on this pair are of like size, and as much again is noise.
-SOURCE, SOURCE_KIN, NEAR_TARGETS, NEAR_BOTH, MUTUAL, FEATURES = 0.2, 0.1, 0.2, 0.2, 0.15, 0.1
-NOISE = 0.5
+# Shares of the variance of a standardised gain, not tuned: effects of the source on all targets, on similar targets
+# and on the pair are of similar size, and noise takes as much as all of them.
+SOURCE_VARIANCE = 0.2
+SIMILAR_SOURCE_VARIANCE = 0.1
+SIMILAR_TARGET_VARIANCE = 0.2
+SIMILAR_BOTH_VARIANCE = 0.2
+MUTUAL_VARIANCE = 0.15
+FEATURE_VARIANCE = 0.1
+NOISE_VARIANCE = 0.5
 
 GRADIENT_TOLERANCE = 1e-5
-MAX_STEPS = 500
-LEFT_OUT_CELLS = 4_000_000
-"""Up to so many numbers every training target is left out on its own, all at once; beyond, a third of them."""
+"""Norm of the residual of conjugate gradients, relative to the right-hand side."""
+MAX_GRADIENT_STEPS = 500
+MAX_LEFT_OUT_CELLS = 4_000_000
+"""Largest number of cells (targets × size of the tensor) at which each training target is a fold of its own."""
 
 Axes = tuple[NameArray, NameArray]
 """Targets and sources, each sorted."""
 
 
-class GaussianProcessPredictor(RelativePredictor):
-    """The posterior mean of the standardised gain of (source s, target t, setting k).
+class GaussianProcessPredictor(WithinTargetPredictor):
+    """Posterior mean of the standardised gain of (source s, target t, setting k).
 
     The covariance of two outcomes is κ(k, k') · q((s, t), (s', t')) with
 
@@ -42,133 +47,141 @@ class GaussianProcessPredictor(RelativePredictor):
             + e·(δ(s, s')·δ(t, t') + δ(s, t')·δ(t, s')) + f·⟨x, x'⟩ / p
 
     where K is `TaskKernel.kernel`, x the p features of the pair relative to the target's other sources, and κ is
-    `OutcomeTensor.setting_likeness`.  The terms say: a source that helps everybody; tasks like
-    it; a source that helps targets like this one; both; that helping is mutual; and what the pair's features say.
+    `OutcomeTensor.setting_similarity`.  The terms stand for: the source helps all targets; so do similar sources;
+    the source helps similar targets; similar sources do; transfer is mutual; and the pair's features.
 
-    Outcomes lie on a grid settings × targets × sources, on which q is a few products of small matrices
-    (`PairKernel`).  The posterior is therefore found by conjugate gradients, exact to `GRADIENT_TOLERANCE`, and no
-    matrix of outcomes × outcomes is ever made; the weights of all left-out targets are found together.
+    On a tensor of settings × targets × sources q is a few products of small matrices (`PairKernel`), so that
+    conjugate gradients find the posterior, to `GRADIENT_TOLERANCE`, without a matrix of outcomes × outcomes; the
+    systems of all left-out targets are solved together.
 
     Attributes
     ----------
     settings_, targets_, sources_ : arrays of str
-        Axes of the grid.
+        Axes of the tensor.
     alpha_ : array of shape (settings, targets, sources)
-        Weight of each training outcome; 0 where there is none.
+        Weight of each training outcome, 0 where there is none.
     coef_ : array of shape (settings, p)
         Weights of the pair's features.
 
-    Source: Bonilla, Chai & Williams 2007, "Multi-task Gaussian process prediction"; Rasmussen & Williams 2006,
-    "Gaussian Processes for Machine Learning", sections 2.2 and 8.3.6.
+    References
+    ----------
+    Bonilla, Chai & Williams 2007, "Multi-task Gaussian process prediction".
+    Rasmussen & Williams 2006, "Gaussian Processes for Machine Learning", sections 2.2 and 8.3.6.
     """
 
-    uses_features: ClassVar[bool] = True
-
     def fit_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> None:
-        grid = OutcomeTensor.fitted(X, z, weight)
-        self.settings_, self.targets_, self.sources_ = grid.settings, grid.targets, grid.sources
-        self.space_ = space_state(TaskKernel.fitted(X, list(self.feature_names_in_), grid, z))
-        self.kappa_ = grid.setting_likeness()
-        within = WithinTarget.fitted(self._pair_values(X))
+        outcomes = OutcomeTensor.from_pairs(X, z, weight)
+        self.settings_, self.targets_ = outcomes.settings, outcomes.targets
+        self.sources_ = outcomes.sources
+        self.space_ = dict(vars(TaskKernel.fit(X, list(self.feature_names_in_), outcomes, z)))
+        self.kappa_ = outcomes.setting_similarity()
+        within = WithinTarget.fit(self._pair_values(X))
         self.centre_, self.scale_ = within.centre, within.scale
-        prior = GridPrior(self.kappa_, self._kernel(TaskKernel(**self.space_)), self._cells(X))
-        alpha = prior.weights(grid.z, pooled_trust(grid)[None])
+        prior = self._prior(X)
+        alpha = prior.weights(outcomes.z, pooled_precision(outcomes)[None])
         self.alpha_, self.coef_ = alpha[0], prior.features_of(alpha)[0]
 
     def ranking(self, X: pd.DataFrame) -> FloatArray:
-        setting, targets, sources = setting_column(X), names(X, "target"), names(X, "source")
-        asked = (np.unique(targets), np.unique(sources))
-        kernel = self._kernel(TaskKernel(**self.space_).located(X), asked)
-        # A new setting is as like every one of the training's.
-        kappa = np.vstack([self.kappa_, np.full(len(self.settings_), TYPICAL_LIKENESS)])
-        place = find(self.settings_, setting)
+        targets, sources = id_column(X, "target"), id_column(X, "source")
+        new = (np.unique(targets), np.unique(sources))
+        kernel = self._kernel(TaskKernel(**self.space_).extended(X), new)
+        # A new setting is equally similar to all training settings.
+        kappa = np.vstack([self.kappa_, np.full(len(self.settings_), PRIOR_SETTING_SIMILARITY)])
+        place = index_in(self.settings_, setting_column(X))
         by_setting = np.einsum("kl,lts->kts", kappa, kernel @ self.alpha_)
         linear = (self._relative(X) * (kappa @ self.coef_)[place]).sum(axis=1)
-        cell = (place, find(asked[0], targets), find(asked[1], sources))
-        return np.asarray(by_setting[cell] + FEATURES * linear)
+        cell = (place, index_in(new[0], targets), index_in(new[1], sources))
+        return np.asarray(by_setting[cell] + FEATURE_VARIANCE * linear)
 
     def inner_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> FloatArray:
-        grid = OutcomeTensor.fitted(X, z, weight)
-        n_targets = len(grid.targets)
-        alone = n_targets * grid.z.size <= LEFT_OUT_CELLS
+        outcomes = OutcomeTensor.from_pairs(X, z, weight)
+        n_targets = len(outcomes.targets)
+        alone = n_targets * outcomes.z.size <= MAX_LEFT_OUT_CELLS
         folds = target_folds(X, n_targets if alone else self.n_splits)
         if not folds:
             return np.zeros(len(z))
         axes = (self.settings_, self.targets_, self.sources_)
-        columns = (setting_column(X), names(X, "target"), names(X, "source"))
-        cell = tuple(find(axis, column) for axis, column in zip(axes, columns, strict=True))
-        known = np.repeat(pooled_trust(grid)[None], len(folds), axis=0)
+        columns = (setting_column(X), id_column(X, "target"), id_column(X, "source"))
+        cell = tuple(index_in(axis, column) for axis, column in zip(axes, columns, strict=True))
+        known = np.repeat(pooled_precision(outcomes)[None], len(folds), axis=0)
         fold_of = np.empty(len(z), dtype=np.intp)
         for number, (_, test) in enumerate(folds):
             fold_of[test] = number
             known[number][:, np.unique(cell[1][test])] = 0.0
-        prior = GridPrior(self.kappa_, self._kernel(TaskKernel(**self.space_)), self._cells(X))
-        return np.asarray((prior @ prior.weights(grid.z, known))[fold_of, *cell])
+        prior = self._prior(X)
+        return np.asarray((prior @ prior.weights(outcomes.z, known))[fold_of, *cell])
 
-    def _kernel(self, space: TaskKernel, asked: Axes | None = None) -> PairKernel:
+    def _prior(self, X: pd.DataFrame) -> OutcomePrior:
+        return OutcomePrior(self.kappa_, self._kernel(TaskKernel(**self.space_)), self._cells(X))
+
+    def _kernel(self, space: TaskKernel, new: Axes | None = None) -> PairKernel:
         known = (self.targets_, self.sources_)
-        return PairKernel(space, known=known, asked=asked or known)
+        return PairKernel(space, known=known, new=new or known)
 
     def _cells(self, X: pd.DataFrame) -> FloatArray:
-        """The features x / √p of each cell of the grid, shape (targets · sources, p); 0 where there is no pair."""
+        """Return the features x / √p of each cell, shape (targets · sources, p); 0 where there is no pair."""
         relative = self._relative(X)
         n_sources = len(self.sources_)
         cells = np.zeros((len(self.targets_) * n_sources, relative.shape[1]))
-        place = find(self.targets_, names(X, "target")) * n_sources
-        cells[place + find(self.sources_, names(X, "source"))] = relative
+        place = index_in(self.targets_, id_column(X, "target")) * n_sources
+        cells[place + index_in(self.sources_, id_column(X, "source"))] = relative
         return cells
 
     def _pair_values(self, X: pd.DataFrame) -> FloatArray:
         return X[[c for c in self.feature_names_in_ if c.startswith("pair.")]].to_numpy(dtype=float)
 
     def _relative(self, X: pd.DataFrame) -> FloatArray:
-        """The features x / √p of each pair, shape (n, p)."""
-        targets = np.unique(names(X, "target"), return_inverse=True)[1]
+        """Return the features x / √p of each pair, shape (n, p)."""
+        targets = np.unique(id_column(X, "target"), return_inverse=True)[1]
         relative = WithinTarget(self.centre_, self.scale_).transform(self._pair_values(X), targets)
         return relative / np.sqrt(max(1, relative.shape[1]))
 
 
 class PairKernel:
-    """The covariance q of all asked pairs with all known ones, but for their features: ``kernel @ weights``.
+    """Covariance q, without the pairs' features, of new with known pairs as an operator: ``kernel @ weights``.
 
-    Both are grids of targets × sources.  Applied to weights of shape (…, known targets, known sources) it gives
-    Σ q(asked, known) · weight, of shape (…, asked targets, asked sources), in products of task × task matrices.
+    Maps weights of shape (…, known targets, known sources) to Σ q(new, known) · weight of shape (…, new targets,
+    new sources), by products of task × task matrices.
 
     Parameters
     ----------
-    space : TaskSpace
-        Holds all the tasks.
-    known, asked : (targets, sources)
+    space : TaskKernel
+        Contains all the tasks.
+    known, new : (targets, sources)
         Known tasks are training tasks.
     """
 
-    def __init__(self, space: TaskKernel, *, known: Axes, asked: Axes) -> None:
-        self.near_targets = space.kernel(asked[0], known[0])
-        self.near_sources = space.kernel(asked[1], known[1])
-        self.target, self.source = find(known[0], asked[0]), find(known[1], asked[1])
-        self.turned_target, self.turned_source = find(known[0], asked[1]), find(known[1], asked[0])
+    def __init__(self, space: TaskKernel, *, known: Axes, new: Axes) -> None:
+        self.near_targets = space.kernel(new[0], known[0])
+        self.near_sources = space.kernel(new[1], known[1])
+        self.target, self.source = index_in(known[0], new[0]), index_in(known[1], new[1])
+        self.turned_target, self.turned_source = index_in(known[0], new[1]), index_in(known[1], new[0])
 
     def __matmul__(self, weights: FloatArray) -> FloatArray:
         total, near = weights.sum(axis=-2, keepdims=True), self.near_targets @ weights
-        # What is not known stands at -1: in a last row and column of zeros.
-        same_source = _padded(SOURCE * total + NEAR_TARGETS * near, rows=0)[..., self.source]
-        kin = (SOURCE_KIN * total + NEAR_BOTH * near) @ self.near_sources.T
+        # Index -1 of an unknown task selects the padding of zeros.
+        same_source = _padded(SOURCE_VARIANCE * total + SIMILAR_TARGET_VARIANCE * near, rows=0)
+        similar = SIMILAR_SOURCE_VARIANCE * total + SIMILAR_BOTH_VARIANCE * near
         padded = _padded(weights, rows=1)
         same = padded[..., self.target[:, None], self.source]
         turned = padded[..., self.turned_target, self.turned_source[:, None]]
-        return np.asarray(same_source + kin + MUTUAL * (same + turned))
+        return np.asarray(
+            same_source[..., self.source]
+            + similar @ self.near_sources.T
+            + MUTUAL_VARIANCE * (same + turned)
+        )
 
 
-class GridPrior:
-    """The prior covariance κ ⊗ q of all outcomes of a training grid: ``prior @ weights``.
+class OutcomePrior:
+    """Prior covariance κ ⊗ q of all cells of a training tensor as an operator: ``prior @ weights``.
 
-    Weights have the shape (b, settings, targets, sources), for b problems at once.
+    Weights have the shape (b, settings, targets, sources) for b problems.
 
     Parameters
     ----------
     kappa : array of shape (settings, settings)
     kernel : PairKernel
-        Of the grid with itself.
+        Of the training pairs with themselves.
     cells : array of shape (targets · sources, p)
         x / √p.
     """
@@ -179,48 +192,50 @@ class GridPrior:
     def __matmul__(self, weights: FloatArray) -> FloatArray:
         mixed = np.einsum("kl,blts->bkts", self.kappa, weights)
         linear = (self.features_of(mixed) @ self.cells.T).reshape(mixed.shape)
-        return np.asarray(self.kernel @ mixed + FEATURES * linear)
+        return np.asarray(self.kernel @ mixed + FEATURE_VARIANCE * linear)
 
     def features_of(self, weights: FloatArray) -> FloatArray:
-        """Σ weight · x / √p, shape (b, settings, p)."""
+        """Return Σ weight · x / √p, shape (b, settings, p)."""
         return np.asarray(weights.reshape(*weights.shape[:2], -1) @ self.cells)
 
-    def weights(self, z: FloatArray, trust: FloatArray) -> FloatArray:
-        """Weights α of the outcomes `z` (settings, targets, sources) for each of b ways to trust them.
+    def weights(self, z: FloatArray, precision: FloatArray) -> FloatArray:
+        """Return the weights α of the outcomes `z` (settings, targets, sources) in each of b problems.
 
-        With R = √(trust / NOISE) on the diagonal, α = R(I + RQR)⁻¹Rz: what has no trust is as if it were not there.
+        With R = √(precision / NOISE_VARIANCE) on the diagonal, α = R(I + RQR)⁻¹Rz; cells of precision 0 drop out.
         """
-        root = np.sqrt(trust / NOISE)
+        root = np.sqrt(precision / NOISE_VARIANCE)
         return root * conjugate_gradients(lambda u: u + root * (self @ (root * u)), root * z)
 
 
-def pooled_trust(grid: OutcomeTensor) -> FloatArray:
-    """How far each outcome is to be trusted, shape (settings, targets, sources); 0 where there is none.
+def pooled_precision(outcomes: OutcomeTensor) -> FloatArray:
+    """Return the precision of each outcome, shape (settings, targets, sources); 0 where there is none.
 
-    The spread over a few seeds is a noisy figure itself: a pair's noise is its mean over the settings.
+    The spread over a few seeds is itself noisy: the noise of a pair is averaged over settings.
     """
-    known = grid.weight > 0
-    noise = np.divide(1.0, grid.weight, out=np.zeros_like(grid.weight), where=known)
+    known = outcomes.weight > 0
+    noise = np.divide(1.0, outcomes.weight, out=np.zeros_like(outcomes.weight), where=known)
     mean = noise.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     return np.where(known, 1.0 / np.where(mean > 0, mean, 1.0), 0.0)
 
 
 def conjugate_gradients(apply: Callable[[FloatArray], FloatArray], b: FloatArray) -> FloatArray:
-    """Solutions of several symmetric positive definite systems at once.
+    """Solve several symmetric positive definite systems together.
 
     Parameters
     ----------
-    apply
-        The matrices times their vectors, all of them at once.
+    apply : callable
+        Multiplies each system's matrix by its vector, shape of `b` to shape of `b`.
     b : array of shape (systems, …)
         Right-hand sides.
 
     Returns
     -------
     array of the shape of b
-        With residuals within `GRADIENT_TOLERANCE` of the right-hand side's norm, or after `MAX_STEPS` steps.
+        Residuals are within `GRADIENT_TOLERANCE`, unless `MAX_GRADIENT_STEPS` were reached.
 
-    Source: Hestenes & Stiefel 1952, "Methods of conjugate gradients for solving linear systems".
+    References
+    ----------
+    Hestenes & Stiefel 1952, "Methods of conjugate gradients for solving linear systems".
     """
 
     def dot(u: FloatArray, v: FloatArray) -> FloatArray:
@@ -229,7 +244,7 @@ def conjugate_gradients(apply: Callable[[FloatArray], FloatArray], b: FloatArray
     x, residual = np.zeros_like(b), b.copy()
     direction, square = residual, dot(b, b)
     goal = GRADIENT_TOLERANCE**2 * square
-    for _ in range(MAX_STEPS):
+    for _ in range(MAX_GRADIENT_STEPS):
         if (square <= goal).all():
             break
         moved = apply(direction)

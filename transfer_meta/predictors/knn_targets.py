@@ -1,48 +1,44 @@
-"""Similar-target collaborative filtering: what helped the targets nearest to this one."""
+"""Collaborative filtering over similar targets."""
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import pandas as pd
 
-from transfer_meta.predictors.history import FEATURES, history_features
+from transfer_meta.predictors.history import HISTORY_FEATURES, history_features
 from transfer_meta.predictors.outcome_tensor import OutcomeTensor
-from transfer_meta.predictors.task_kernel import TaskKernel, space_state
-from transfer_meta.predictors.within_target import RelativePredictor
+from transfer_meta.predictors.task_kernel import TaskKernel
+from transfer_meta.predictors.within_target import WithinTargetPredictor
 from transfer_meta.records import FloatArray
 
 
-class NearestTargetsPredictor(RelativePredictor):
-    """The source's mean standardised gain over the training targets, weighted by their nearness.
+class NearestTargetsPredictor(WithinTargetPredictor):
+    """Mean standardised gain of the source over the training targets, weighted by their nearness.
 
-    Targets are compared by `TaskKernel.kernel`; the mean in the pair's setting and the mean over all settings count
-    half each.  Without features all targets are equally near, and it is source popularity.
+    Targets are compared by `TaskKernel.kernel`; the mean in the pair's setting and the mean over all settings have
+    equal weight.  Without features all targets are equally near, and the prediction is source popularity.
 
     Parameters
     ----------
     shrinkage : float
-        So many targets without effect are counted in.
+        Number of targets without effect that are added to each mean.
     sharp : bool
-        Weights are the fourth power of nearness: a few nearest targets decide.
+        Weight by the fourth power of nearness, so that the nearest targets dominate.
     """
-
-    uses_features: ClassVar[bool] = True
 
     def __init__(self, shrinkage: float = 1.0, sharp: bool = False) -> None:
         self.shrinkage = shrinkage
         self.sharp = sharp
 
     def fit_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> None:
-        grid = OutcomeTensor.fitted(X, z, weight)
-        self.space_ = space_state(TaskKernel.fitted(X, list(self.feature_names_in_), grid, z))
-        self.grid_ = dict(vars(grid))
+        outcomes = OutcomeTensor.from_pairs(X, z, weight)
+        kernel = TaskKernel.fit(X, list(self.feature_names_in_), outcomes, z)
+        self.space_, self.grid_ = dict(vars(kernel)), dict(vars(outcomes))
 
     def ranking(self, X: pd.DataFrame) -> FloatArray:
-        space = TaskKernel(**self.space_).located(X)
-        features = history_features(OutcomeTensor(**self.grid_), X, space, shrinkage=self.shrinkage)
+        kernel = TaskKernel(**self.space_).extended(X)
+        features = history_features(OutcomeTensor(**self.grid_), X, kernel, shrinkage=self.shrinkage)
         name = "nearest" if self.sharp else "near"
-        columns = [FEATURES.index(name), FEATURES.index(f"{name}_all")]
+        columns = [HISTORY_FEATURES.index(name), HISTORY_FEATURES.index(f"{name}_all")]
         return features[:, columns].mean(axis=1)
 
     def inner_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> FloatArray:

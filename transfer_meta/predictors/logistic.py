@@ -19,8 +19,8 @@ from transfer_meta.predictors.base import (
 from transfer_meta.predictors.logistic_solver import BoolArray, scale_and_fill, solve, with_intercept
 from transfer_meta.records import FloatArray
 
-# Folds are solved together in stacks of about this many numbers: a stack that fits the cache is fastest.
-STACK = 200_000
+STACK_SIZE = 200_000
+"""Approximate number of values in a stack of folds that are solved together; fits the CPU cache."""
 
 
 class LogisticPredictor(TransferPredictor):
@@ -60,11 +60,11 @@ class LogisticPredictor(TransferPredictor):
         return _prediction(margin, self.means_)
 
     def solve_folds(self, scaled: FloatArray, y: BoolArray, train: BoolArray) -> FloatArray:
-        """Coefficients, intercept last, of each training set: shape (b, p + 1)."""
+        """Return the coefficients for each training set, intercept last, shape (b, p + 1)."""
         return solve(with_intercept(scaled), y, train, C=self.C)
 
     def fold_coefficients(self, X: pd.DataFrame, y: FloatArray, folds: Sequence[Fold]) -> FloatArray:
-        """Coefficients on scaled features of a fit to each fold's training rows, shape (b, p)."""
+        """Return coefficients on scaled features of a fit to the training rows of each fold, shape (b, p)."""
         return np.concatenate([w for _, w, _ in self._stacks(self.matrix(X, reset=True), y, folds)])[
             :, :-1
         ]
@@ -86,7 +86,7 @@ class LogisticPredictor(TransferPredictor):
         return predictions
 
     def _stacks(self, matrix: FloatArray, y: FloatArray, folds: Sequence[Fold]) -> Any:
-        size = max(1, STACK // matrix.size)
+        size = max(1, STACK_SIZE // matrix.size)
         for first in range(0, len(folds), size):
             part = folds[first : first + size]
             train = np.zeros((len(part), len(y)), dtype=bool)

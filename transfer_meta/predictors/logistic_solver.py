@@ -1,8 +1,7 @@
-"""L2-regularised logistic regression for many training sets at once.
+"""L2-regularised logistic regression on many training sets, by Newton's method on stacked arrays.
 
-All problems share the rows of one table and differ in the rows they train on (folds) and in the columns they
-use (elimination).  Newton's method on stacked arrays solves them together; each problem's numbers do not depend
-on which others are in the stack.
+The problems of a stack share the rows of one table and differ in training rows (folds) and columns (elimination).
+The solution of a problem does not depend on the others in the stack.
 """
 
 from __future__ import annotations
@@ -16,12 +15,13 @@ from transfer_meta.records import FloatArray
 BoolArray = NDArray[np.bool_]
 SOLVER_TOLERANCE = 1e-8
 MAX_ITERATIONS = 100
+MAX_HALVINGS = 30
 
 
 def scale_and_fill(
     X: FloatArray, train: BoolArray
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Min-max scaling and median imputation, fitted on each problem's training rows.
+    """Scale to the training range and impute the training median, for each problem.
 
     Parameters
     ----------
@@ -33,10 +33,9 @@ def scale_and_fill(
     Returns
     -------
     scaled : array of shape (b, p, n)
-        All rows in each problem's scale: training rows lie in 0-1, a constant feature is 0 there.
+        All rows on each problem's scale, training rows in 0-1; a feature unknown in all training rows is 0.
     low, width, fill : arrays of shape (b, p)
-        Minimum, range (1 for a constant feature) and median of the training rows.  A feature that is unknown in
-        all of them is 0 everywhere.
+        Minimum, range (1 for a constant feature) and median of the training rows.
     """
     columns = X.T
     known = ~np.isnan(columns)
@@ -60,29 +59,29 @@ def scale_and_fill(
 
 
 def with_intercept(scaled: FloatArray) -> FloatArray:
-    """The constant 1 as last feature, shape (b, p + 1, n)."""
+    """Append the constant 1 as last feature, shape (b, p + 1, n)."""
     return np.concatenate([scaled, np.ones((scaled.shape[0], 1, scaled.shape[2]))], axis=1)
 
 
 def solve(
     X: FloatArray, y: BoolArray, train: BoolArray, *, C: float = 1.0, start: FloatArray | None = None
 ) -> FloatArray:
-    """Coefficients that minimise ½‖w‖² + C Σ log(1 + exp(−yᵢ w·xᵢ)) over each problem's training rows.
+    """Return the minimiser of ½‖w‖² + C Σ log(1 + exp(−yᵢ w·xᵢ)) over the training rows of each problem.
 
-    The intercept is a feature like the others and is penalised with them, as LIBLINEAR does.
+    The intercept is penalised like the other coefficients, as in LIBLINEAR.
 
     Parameters
     ----------
     X : array of shape (b, p, n)
         Features of all rows, scaled for each problem.
     y : array of shape (n,)
-        Whether the row is a gain.
+        Class of each row, True for a gain.
     train : array of shape (b, n)
-        The rows each problem learns from.
+        Training rows of each problem.
     C : float
         Inverse strength of the penalty.
     start : array of shape (b, p), optional
-        Where to start; zeros by default.
+        Initial coefficients; zeros by default.
 
     Returns
     -------
@@ -101,7 +100,7 @@ def solve(
         step = np.linalg.solve(hessian, gradient[..., None])[..., 0]
         # A full Newton step may overshoot far from the optimum: halve it until the objective falls.
         size = np.ones(len(active))
-        for _ in range(30):
+        for _ in range(MAX_HALVINGS):
             new = v - size[:, None] * step
             new_value = _objective(A, y, u, new)
             worse = new_value > value[active] + 1e-10 * np.abs(value[active])
@@ -123,7 +122,7 @@ def _objective(X: FloatArray, y: BoolArray, weight: FloatArray, w: FloatArray) -
 def eliminate(
     X: FloatArray, y: BoolArray, train: BoolArray, *, C: float = 1.0
 ) -> tuple[NDArray[np.intp], FloatArray]:
-    """Recursive elimination: drop the feature with the smallest |coefficient|, refit, and so on.
+    """Recursively eliminate the feature with the smallest |coefficient|.
 
     Parameters
     ----------
@@ -135,12 +134,12 @@ def eliminate(
     Returns
     -------
     order : array of shape (b, p)
-        Features in the order of their elimination; the last k are the ones kept at size k.
+        Features in the order of their elimination; the last k are kept at size k.
     margin : array of shape (p, b, n)
         ``margin[k - 1]`` is the decision value of every row with k features.
 
-    Notes
-    -----
+    References
+    ----------
     Guyon et al. 2002, "Gene selection for cancer classification using support vector machines".
     """
     b, p, n = X.shape

@@ -1,4 +1,4 @@
-"""The outcomes of training pairs as a grid: settings × targets × sources."""
+"""Outcomes of training pairs as a tensor settings × targets × sources."""
 
 from __future__ import annotations
 
@@ -7,29 +7,30 @@ from typing import Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from transfer_meta.predictors.base import names
+from transfer_meta.predictors.base import IntArray, id_column
 from transfer_meta.predictors.within_target import setting_column
 from transfer_meta.records import FloatArray, NameArray
 
-REPEATABLE = 0.65
-TYPICAL_LIKENESS = 0.6
+REPEATABLE_SHARE = 0.65
+"""Share of the variance of a standardised gain that is not noise."""
+PRIOR_SETTING_SIMILARITY = 0.6
 PRIOR_PAIRS = 50.0
+"""Weight of `PRIOR_SETTING_SIMILARITY`, in pairs."""
 
 
 @dataclass(frozen=True)
 class OutcomeTensor:
-    """Standardised gains of the training pairs as a grid.
+    """Standardised gains of the training pairs.
 
     Parameters
     ----------
     settings, targets, sources : array of str
-        NameArray, sorted.
+        Sorted names along the axes.
     z : array of shape (settings, targets, sources)
-        0 where there is no outcome.
+        Standardised gains, 0 where there is no outcome.
     weight : array of shape (settings, targets, sources)
-        How far each is to be trusted, 0 where there is none.
+        Reliability of each outcome, 0 where there is none.
     """
 
     settings: NameArray
@@ -39,9 +40,9 @@ class OutcomeTensor:
     weight: FloatArray
 
     @classmethod
-    def fitted(cls, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> Self:
-        """The grid of training pairs `X` with standardised gains `z` and weights, shape (n,)."""
-        columns = (setting_column(X), names(X, "target"), names(X, "source"))
+    def from_pairs(cls, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> Self:
+        """Return the tensor of pairs `X` with standardised gains `z` and weights, both of shape (n,)."""
+        columns = (setting_column(X), id_column(X, "target"), id_column(X, "source"))
         axes = [np.array(sorted(set(column)), dtype=object) for column in columns]
         place = tuple(np.searchsorted(a, c) for a, c in zip(axes, columns, strict=True))
         total, count = np.zeros([len(a) for a in axes]), np.zeros([len(a) for a in axes])
@@ -50,15 +51,15 @@ class OutcomeTensor:
         return cls(axes[0], axes[1], axes[2], total / np.where(count > 0, count, 1.0), count)
 
     def beyond_popularity(self) -> FloatArray:
-        """Gains less the source's mean in the setting, 0 where unknown, shape of `z`."""
+        """Return the gains less the mean of the source in the setting, shape of `z`; 0 where unknown."""
         return np.where(self.weight > 0, self.z - weighted_mean(self.z, self.weight, axis=1), 0.0)
 
-    def setting_likeness(self) -> FloatArray:
-        """How much of what is true in one setting is true in another, shape (settings, settings), 0 to 1.
+    def setting_similarity(self) -> FloatArray:
+        """Return the similarity of settings in 0-1, shape (settings, settings), 1 on the diagonal.
 
-        The correlation of the gains over the pairs that both have, divided by `REPEATABLE`, the share
-        of a gain's variance that is no noise, and drawn towards `TYPICAL_LIKENESS` as if `PRIOR_PAIRS`
-        pairs had said so; then made positive semidefinite.  1 on the diagonal.
+        It is the correlation of the gains over the pairs that two settings share, divided by `REPEATABLE_SHARE`,
+        averaged with `PRIOR_SETTING_SIMILARITY` at the weight of `PRIOR_PAIRS` pairs, and made positive
+        semidefinite.
         """
         n_settings = len(self.settings)
         weight = self.weight.reshape(n_settings, -1)
@@ -69,20 +70,20 @@ class OutcomeTensor:
         scale = np.sqrt(squares * squares.T)
         correlation = products / np.where(scale > 0, scale, 1.0)
         count = both.sum(axis=2)
-        likeness = (count * correlation / REPEATABLE + PRIOR_PAIRS * TYPICAL_LIKENESS) / (
-            count + PRIOR_PAIRS
-        )
-        np.fill_diagonal(likeness, 1.0)
-        values, vectors = np.linalg.eigh(np.clip(likeness, 0.0, 1.0))
-        likeness = (vectors * np.maximum(values, 1e-3)) @ vectors.T
-        diagonal = np.sqrt(np.diag(likeness))
-        return np.clip(likeness / np.outer(diagonal, diagonal), 0.0, 1.0)
+        similarity = (
+            count * correlation / REPEATABLE_SHARE + PRIOR_PAIRS * PRIOR_SETTING_SIMILARITY
+        ) / (count + PRIOR_PAIRS)
+        np.fill_diagonal(similarity, 1.0)
+        values, vectors = np.linalg.eigh(np.clip(similarity, 0.0, 1.0))
+        similarity = (vectors * np.maximum(values, 1e-3)) @ vectors.T
+        diagonal = np.sqrt(np.diag(similarity))
+        return np.clip(similarity / np.outer(diagonal, diagonal), 0.0, 1.0)
 
-    def role_likeness(self) -> FloatArray:
-        """How alike two sources are in whom they help, shape (sources, sources), 0 to 1.
+    def role_similarity(self) -> FloatArray:
+        """Return the similarity in 0-1 of sources by the targets they help, shape (sources, sources).
 
-        The correlation over training targets of the gains that they bring beyond their mean, averaged
-        over settings, with two targets counted in that say nothing; below 0 it is 0.
+        It is the correlation over training targets of the gains beyond the source's mean, averaged over settings
+        and shrunk as if two uncorrelated targets were added; negative values are set to 0.
         """
         gains = weighted_mean(self.beyond_popularity(), self.weight, axis=0)[0]
         known = (self.weight.sum(axis=0) > 0).astype(float)
@@ -93,12 +94,12 @@ class OutcomeTensor:
 
 
 def weighted_mean(values: FloatArray, weight: FloatArray, axis: int) -> FloatArray:
-    """Weighted mean along an axis that is kept; 0 without weight."""
+    """Return the weighted mean along an axis, which is kept; 0 without weight."""
     count = weight.sum(axis=axis, keepdims=True)
     return np.asarray((weight * values).sum(axis=axis, keepdims=True) / np.where(count > 0, count, 1.0))
 
 
-def find(axis: NameArray, wanted: NameArray) -> NDArray[np.intp]:
-    """Positions in a sorted axis, -1 for what is not there."""
+def index_in(axis: NameArray, wanted: NameArray) -> IntArray:
+    """Return the positions of names in a sorted axis, -1 for an absent name."""
     places = np.minimum(np.searchsorted(axis, wanted), len(axis) - 1)
     return np.where(axis[places] == wanted, places, -1)

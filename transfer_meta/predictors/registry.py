@@ -1,4 +1,4 @@
-"""The predictors by the names that tables, JSON and the command line use."""
+"""Registry of predictors by name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from transfer_meta.predictors.controls import (
 )
 from transfer_meta.predictors.default import DefaultPredictor
 from transfer_meta.predictors.elimination import EliminationPredictor, OptimisticElimination
-from transfer_meta.predictors.ensemble import EnsemblePredictor
 from transfer_meta.predictors.gp import GaussianProcessPredictor
 from transfer_meta.predictors.knn_targets import NearestTargetsPredictor
 from transfer_meta.predictors.lambdarank import LambdaRankPredictor, LangRankPredictor
@@ -31,7 +30,6 @@ from transfer_meta.predictors.within_target_logistic import RelativeLogisticPred
 
 GRADIENT_FEATURES = ("grad_30", "slope_30")
 
-# Pair features of `features.similarity` and `features.transferability` that rank sources by themselves.
 SIMILARITIES: dict[str, tuple[str, ...]] = {
     "tfidf": ("mean_tfidf", "tfidf_cosine"),
     "textemb": ("mean_textemb",),
@@ -47,6 +45,10 @@ SIMILARITIES: dict[str, tuple[str, ...]] = {
     "gbc": ("gbc",),
     "few-shot": ("fewshot_neg_loss",),
 }
+"""Pair features (`similarity_features`, `transferability_scores`) that rank sources by themselves.
+
+Of several, the first one in the table is used.
+"""
 
 PREDICTORS: dict[str, Callable[[], TransferPredictor]] = {
     "always-gain": lambda: ConstantPredictor(1.0),
@@ -64,7 +66,7 @@ PREDICTORS: dict[str, Callable[[], TransferPredictor]] = {
     "logistic-rfe-optimistic": OptimisticElimination,
     "logistic-tuned": lambda: TunedPredictor(LogisticPredictor()),
     "lightgbm": LightGBMPredictor,
-    "lightgbm-regressor": lambda: LightGBMPredictor("regression"),
+    "lightgbm-regressor": lambda: LightGBMPredictor(objective="regression"),
     "lightgbm-tuned": lambda: TunedPredictor(LightGBMPredictor()),
     "knn-targets": NearestTargetsPredictor,
     "ridge": RidgePredictor,
@@ -74,18 +76,17 @@ PREDICTORS: dict[str, Callable[[], TransferPredictor]] = {
     "lambdarank": LambdaRankPredictor,
     "lambdarank-tuned": lambda: TunedPredictor(LambdaRankPredictor()),
     "lambdarank-langrank": LangRankPredictor,
-    "ensemble": EnsemblePredictor,
     "default": DefaultPredictor,
 }
 
 TUNED = tuple(name for name in PREDICTORS if name.endswith("-tuned"))
 UNTUNED = tuple(name for name in PREDICTORS if name not in TUNED)
 BY_TARGET = tuple(name for name in PREDICTORS if name in UNTUNED and PREDICTORS[name]().uses_names)
-"""Those that learn from whole targets: random folds over pairs are no test for them."""
+"""Predictors that learn from whole targets; a protocol of random pairs leaves them out."""
 
 
 def make_predictor(name: str, *, random_state: int | None = None) -> TransferPredictor:
-    """A new predictor by name; `random_state` goes to those that have one.
+    """Return a new predictor; `random_state` is set if the predictor has one.
 
     Examples
     --------

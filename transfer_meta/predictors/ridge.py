@@ -3,49 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from transfer_meta.predictors.base import names
-from transfer_meta.predictors.history import FEATURES as HISTORY
-from transfer_meta.predictors.history import history_features
+from transfer_meta.predictors.base import IntArray, id_column
+from transfer_meta.predictors.history import HISTORY_FEATURES, history_features
 from transfer_meta.predictors.outcome_tensor import OutcomeTensor
-from transfer_meta.predictors.task_kernel import TaskKernel, space_state
+from transfer_meta.predictors.task_kernel import TaskKernel
 from transfer_meta.predictors.within_target import (
-    RelativePredictor,
     WithinTarget,
+    WithinTargetPredictor,
     group_codes,
     group_rows,
 )
-from transfer_meta.records import FloatArray
+from transfer_meta.records import FloatArray, signed_log
 
 RIDGE_PENALTIES = tuple(float(10.0**e) for e in np.arange(0.0, 5.1, 0.5))
+"""Candidate penalties, of which `RidgePredictor` chooses one."""
 
 
-class RidgePredictor(RelativePredictor):
-    """Linear in features relative to the target's other sources, all settings pooled.
+class RidgePredictor(WithinTargetPredictor):
+    """Ridge regression on features relative to the target's other sources, all settings pooled.
 
-    The features are the transfer history (`history.FEATURES`) and every feature of the source, of the pair and of
-    the two tasks' ratio; where the table's are the more, they are scaled down to weigh as much together as the
-    history.  The penalty is the one of `RIDGE_PENALTIES` with the least squared error over left-out training
-    targets, in closed form.
+    The features are `HISTORY_FEATURES` and the table's features of the source, the pair and the ratio; if the
+    latter are more numerous, they are scaled down to the total weight of the history.  The penalty of
+    `RIDGE_PENALTIES` with the smallest squared error on left-out training targets is chosen, in closed form.
 
     Parameters
     ----------
     history : bool
-        Whether the outcomes of other targets count as features; without them, only the table's own do.
+        Whether the transfer history is used; otherwise the table's features only.
 
     Attributes
     ----------
     coef_ : array of shape (p,)
-        History first, then the features of the table.
+        Transfer history first, then the features of the table.
     penalty_ : float
     """
-
-    uses_features: ClassVar[bool] = True
 
     def __init__(self, history: bool = True) -> None:
         self.history = history
@@ -53,32 +48,32 @@ class RidgePredictor(RelativePredictor):
     def fit_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> None:
         matrix = self._fit_features(X, z, weight)
         share = self._share()
-        targets = np.unique(names(X, "target"), return_inverse=True)[1]
+        targets = np.unique(id_column(X, "target"), return_inverse=True)[1]
         root = np.sqrt(weight)
-        # A row of weight w counts as √w times the row with √w times its truth.
-        rows, truth = matrix * share * root[:, None], z * root
-        left_out = leave_group_out_ridge(rows, truth, targets, penalties=RIDGE_PENALTIES)
-        best = int(np.argmin(((left_out - truth) ** 2).sum(axis=1)))
+        # Weighted least squares: rows and gains times √weight.
+        rows, scaled_z = matrix * share * root[:, None], z * root
+        left_out = leave_group_out_ridge(rows, scaled_z, targets, penalties=RIDGE_PENALTIES)
+        best = int(np.argmin(((left_out - scaled_z) ** 2).sum(axis=1)))
         self.penalty_ = RIDGE_PENALTIES[best]
         self._left_out = left_out[best] / root
         gram = rows.T @ rows + self.penalty_ * np.eye(rows.shape[1])
-        self.coef_ = share * np.linalg.solve(gram, rows.T @ truth)
+        self.coef_ = share * np.linalg.solve(gram, rows.T @ scaled_z)
 
     def _fit_features(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> FloatArray:
-        """Learn the scales, and give the training rows' relative features, shape (n, p)."""
-        grid = OutcomeTensor.fitted(X, z, weight)
-        self.space_ = space_state(TaskKernel.fitted(X, list(self.feature_names_in_), grid, z))
-        self.grid_ = dict(vars(grid))
+        """Fit the scales and return the relative features of the training rows, shape (n, p)."""
+        outcomes = OutcomeTensor.from_pairs(X, z, weight)
+        self.space_ = dict(vars(TaskKernel.fit(X, list(self.feature_names_in_), outcomes, z)))
+        self.grid_ = dict(vars(outcomes))
         raw = self.raw_features(X)
-        within = WithinTarget.fitted(raw)
+        within = WithinTarget.fit(raw)
         self.centre_, self.scale_ = within.centre, within.scale
         return within.transform(raw, group_codes(X))
 
     def _share(self) -> FloatArray:
-        """Scale of each column, so that a hundred features of the table do not drown the history."""
-        n_history = len(HISTORY) if self.history else 0
+        """Return the scale of each column, which limits the total weight of the table's features."""
+        n_history = len(HISTORY_FEATURES) if self.history else 0
         varied = int((self.scale_[n_history:] > 0).sum())
-        of_table = np.sqrt(min(1.0, len(HISTORY) / max(1, varied)))
+        of_table = np.sqrt(min(1.0, len(HISTORY_FEATURES) / max(1, varied)))
         return np.where(np.arange(len(self.scale_)) < n_history, 1.0, of_table)
 
     def ranking(self, X: pd.DataFrame) -> FloatArray:
@@ -90,7 +85,7 @@ class RidgePredictor(RelativePredictor):
         return self._left_out
 
     def raw_features(self, X: pd.DataFrame) -> FloatArray:
-        """What `coef_` weighs, before it is made relative to the target's other sources.
+        """Return the features before they are made relative to the target's other sources.
 
         Parameters
         ----------
@@ -100,25 +95,23 @@ class RidgePredictor(RelativePredictor):
         Returns
         -------
         array of shape (n, p)
-            The transfer history (`history.FEATURES`, where it counts), then the table's features but those of the
-            target, each as sign(x)·ln(1 + |x|), NaN where unknown.
+            `HISTORY_FEATURES`, if used, then `signed_log` of the table's features except those of the target; NaN
+            where unknown.
         """
         columns = [c for c in self.feature_names_in_ if not c.startswith("target.")]
-        values = X[columns].to_numpy(dtype=float)
-        values = np.sign(values) * np.log1p(np.abs(values))
+        values = signed_log(X[columns].to_numpy(dtype=float))
         if not self.history:
             return values
-        space = TaskKernel(**self.space_).located(X)
-        return np.hstack([history_features(OutcomeTensor(**self.grid_), X, space), values])
+        kernel = TaskKernel(**self.space_).extended(X)
+        return np.hstack([history_features(OutcomeTensor(**self.grid_), X, kernel), values])
 
 
 def leave_group_out_ridge(
-    matrix: FloatArray, z: FloatArray, groups: NDArray[np.intp], *, penalties: Sequence[float]
+    matrix: FloatArray, z: FloatArray, groups: IntArray, *, penalties: Sequence[float]
 ) -> FloatArray:
-    """Predictions of every group's rows by ridge regressions on the other groups, without refits.
+    """Return predictions of every group's rows by ridge regressions on the other groups, in closed form.
 
-    The moments of the other groups are those of all rows less the group's own, so that the predictions are
-    X_g (XᵀX − X_gᵀX_g + λI)⁻¹ (Xᵀz − X_gᵀz_g).
+    The predictions are X_g (XᵀX − X_gᵀX_g + λI)⁻¹ (Xᵀz − X_gᵀz_g).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Baselines that a practitioner would use without learning anything, or next to nothing."""
+"""Rules that compare one feature of source and target, without learning."""
 
 from __future__ import annotations
 
@@ -8,26 +8,21 @@ import numpy as np
 import pandas as pd
 
 from transfer_meta.errors import InputError
-from transfer_meta.predictors.base import (
-    Prediction,
-    TransferPredictor,
-    class_means,
-    expected_gain,
-)
+from transfer_meta.predictors.base import Prediction, TransferPredictor, class_means, expected_gain
 from transfer_meta.records import FloatArray
 
 
 class RulePredictor(TransferPredictor):
-    """A rule that compares one feature of source and target.
+    """Predict a gain from the difference of one feature between source and target.
 
     Parameters
     ----------
     feature : str or tuple of str
-        Name of the task feature, or several of which the first that the table has is used.
+        Task feature; of several, the first one in the table is used.
     flatter_target : bool
         False: the source helps if its value is larger (size rule: more data).
-        True: it helps if the absolute value of the *target* is smaller (curve-gradient rule: a target that has
-        reached its plateau profits from a source that still learns, Bingel & Søgaard 2017).
+        True: it helps if its absolute value is larger (curve-gradient rule: a target whose learning curve has
+        flattened profits from a source that is still learning, Bingel & Søgaard 2017).
     """
 
     uses_features: ClassVar[bool] = False
@@ -37,8 +32,7 @@ class RulePredictor(TransferPredictor):
         self.flatter_target = flatter_target
 
     def fit(self, X: Any, y: Any) -> Self:
-        y = np.asarray(y, dtype=float)
-        self.means_ = class_means(y)
+        self.means_ = class_means(np.asarray(y, dtype=float))
         return self
 
     def check(self, X: pd.DataFrame) -> None:
@@ -57,7 +51,6 @@ class RulePredictor(TransferPredictor):
                 source, target = (X[c].to_numpy(dtype=float) for c in columns)
                 if self.flatter_target:
                     source, target = np.abs(source), np.abs(target)
-                # An unknown value decides nothing: such a pair stands at the threshold.
                 return np.nan_to_num(source - target, nan=0.0)
         raise InputError(
             f"this rule needs the task feature {' or '.join(features)}, and the table has none"

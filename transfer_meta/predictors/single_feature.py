@@ -1,4 +1,4 @@
-"""The embedding baseline: sources ranked by one similarity, with nothing learned but its calibration."""
+"""Ranking by one pair feature, such as an embedding similarity."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from transfer_meta.records import ID_COLUMNS
 
 
 class SimilarityPredictor(TransferPredictor):
-    """Ranks sources by a similarity or a transferability score that the table has, higher first.
+    """Rank sources by a similarity or a transferability score in the table, higher first.
 
-    The probability is a logistic regression on that one column, fitted on the training pairs; the ranking is the
-    column itself, untouched by them.  A pair whose value is unknown stands at the training pairs' median.
+    The probability is a logistic regression on that column; the ranking is the column itself, the median of the
+    training pairs where unknown.
 
     Parameters
     ----------
     feature : str or tuple of str
-        Name of the pair feature, or several of which the first that the table has is used.
+        Pair feature; of several, the first one in the table is used.
 
-    Notes
-    -----
+    References
+    ----------
     Vu et al. 2020, "Exploring and Predicting Transferability across NLP Tasks".
     """
 
@@ -44,19 +44,17 @@ class SimilarityPredictor(TransferPredictor):
     def predict_pairs(self, X: Any) -> Prediction:
         column = self._column(X)
         values = X[column].to_numpy(dtype=float)
-        calibrated = self.calibration_.predict_pairs(X[[*ID_COLUMNS, column]])
-        return Prediction(
-            calibrated.probability, calibrated.gain, np.where(np.isnan(values), self.median_, values)
-        )
+        probability, gain, _ = self.calibration_.predict_pairs(X[[*ID_COLUMNS, column]])
+        return Prediction(probability, gain, np.where(np.isnan(values), self.median_, values))
 
     def check(self, X: pd.DataFrame) -> None:
         self._column(X)
 
     def _column(self, X: Any) -> str:
-        names = (self.feature,) if isinstance(self.feature, str) else self.feature
-        for name in names:
-            if isinstance(X, pd.DataFrame) and f"pair.{name}" in X:
-                return f"pair.{name}"
+        features = (self.feature,) if isinstance(self.feature, str) else self.feature
+        for feature in features:
+            if isinstance(X, pd.DataFrame) and f"pair.{feature}" in X:
+                return f"pair.{feature}"
         raise InputError(
-            f"this baseline needs the pair feature {' or '.join(names)}, and the table has none"
+            f"this baseline needs the pair feature {' or '.join(features)}, and the table has none"
         )

@@ -1,4 +1,4 @@
-"""Source popularity: some sources help nearly everybody."""
+"""Source popularity: the mean gain that a source brought to the training targets."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 
-from transfer_meta.predictors.base import Prediction, TransferPredictor, names
+from transfer_meta.predictors.base import Prediction, TransferPredictor, id_column
 from transfer_meta.predictors.within_target import setting_column
 
 
 class SourcePopularityPredictor(TransferPredictor):
-    """The mean gain that the source brought to the training targets, in the setting of the pair.
+    """Shrunk mean gain of the source over the training targets, in the setting of the pair.
 
-    (Σ gain + λ·m) / (n + λ) over the source's n training pairs of the setting, where m is the mean
-    over all training pairs of the setting: a source that was tried once or twice stays near it.  The
-    probability is how often the source helped, (helped + ½ + λ·r) / (n + 1 + λ) with the rate r of all
-    pairs.  A source that is unknown in the setting gets m and r; an unknown setting, the means over all settings.
+    The expected gain is (Σ gain + λ·m) / (n + λ) over the source's n training pairs in the setting, with m the
+    mean of all training pairs in the setting; the probability is (helped + ½ + λ·r) / (n + 1 + λ) with r the
+    share of gains among all of them.  A source unknown in the setting gets m and r; in an unknown setting all
+    settings are pooled.
 
     Parameters
     ----------
@@ -31,20 +31,20 @@ class SourcePopularityPredictor(TransferPredictor):
         self.shrinkage = shrinkage
 
     def fit(self, X: Any, y: Any) -> Self:
-        table = pd.DataFrame({"setting": setting_column(X), "source": names(X, "source")})
+        table = pd.DataFrame({"setting": setting_column(X), "source": id_column(X, "source")})
         table["gain"] = np.asarray(y, dtype=float)
         self.overall_ = self._means(table)
         self.settings_ = {str(s): self._means(part) for s, part in table.groupby("setting")}
         return self
 
     def predict_pairs(self, X: Any) -> Prediction:
-        rows = zip(setting_column(X), names(X, "source"), strict=True)
+        rows = zip(setting_column(X), id_column(X, "source"), strict=True)
         found = [self._look_up(self.settings_.get(setting, self.overall_), s) for setting, s in rows]
         rate, gain = np.array(found, dtype=float).reshape(-1, 2).T
         return Prediction(rate, gain, gain)
 
     def _means(self, table: pd.DataFrame) -> dict[str, Any]:
-        """Rate of gains and mean gain of every source and over all."""
+        """Return share of gains and mean gain, overall and of each source."""
         helped, gain = table["gain"] > 0, table["gain"]
         overall = [float((helped.sum() + 0.5) / (len(table) + 1)), float(gain.mean())]
         by_source = pd.DataFrame({"helped": helped, "gain": gain}).groupby(table["source"])

@@ -1,7 +1,8 @@
-"""What all predictors made of LightGBM's trees share: the settings, and training them reproducibly."""
+"""LightGBM settings that the predictors share, and reproducible training."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from transfer_meta.records import FloatArray
 
 REPRODUCIBLE = {
-    # One thread and a fixed layout: the same numbers on every machine, and folds run side by side.
+    # One thread and a fixed layout give the same numbers on every machine.
     "num_threads": 1,
     "deterministic": True,
     "force_row_wise": True,
@@ -19,39 +20,38 @@ REPRODUCIBLE = {
 }
 
 
+@dataclass(repr=False, eq=False)
 class TreeSettings:
-    """The settings of predictors of boosted trees, as parameters of the predictor.
-
-    The defaults of both predictors are for small tables: few leaves, strong shrinkage, half of the features a tree.
+    """Constructor parameters of the predictors made of LightGBM trees; each has its own defaults.
 
     Parameters
     ----------
     n_estimators : int
         Number of trees.
     learning_rate : float
-        What each tree adds is multiplied by it.
+        Factor on the output of each tree.
     num_leaves : int
-        Leaves of a tree.
+        Maximum number of leaves of a tree.
     min_child_samples : int
-        Rows of a leaf, at least.
+        Minimum number of rows in a leaf.
     colsample : float
-        Share of the features that a tree is made of, drawn anew for each.
+        Share of the features drawn for each tree.
     reg_lambda : float
-        L2 penalty on the leaves' values.
+        L2 penalty on the values of the leaves.
     random_state : int
-        Seed of what is drawn.
+        Seed of the draws.
     """
 
-    n_estimators: int
-    learning_rate: float
-    num_leaves: int
-    min_child_samples: int
-    colsample: float
-    reg_lambda: float
-    random_state: int
+    n_estimators: int = 100
+    learning_rate: float = 0.1
+    num_leaves: int = 31
+    min_child_samples: int = 20
+    colsample: float = 0.5
+    reg_lambda: float = 0.0
+    random_state: int = 0
 
-    def lightgbm_settings(self) -> dict[str, Any]:
-        """The settings by LightGBM's names, without the number of trees."""
+    def lightgbm_parameters(self) -> dict[str, Any]:
+        """Return the parameters under LightGBM's names, without the number of trees."""
         return REPRODUCIBLE | {
             "learning_rate": self.learning_rate,
             "num_leaves": self.num_leaves,
@@ -65,33 +65,33 @@ class TreeSettings:
 def train_trees(
     matrix: FloatArray,
     labels: NDArray[Any],
-    settings: dict[str, Any],
+    parameters: dict[str, Any],
     n_estimators: int,
     *,
     weight: FloatArray | None = None,
     group: list[int] | None = None,
 ) -> Any:
-    """A booster.
+    """Train a LightGBM booster.
 
     Parameters
     ----------
     matrix : array of shape (n, p)
     labels, weight : arrays of shape (n,)
-    settings : dict
-        By LightGBM's names, with ``objective``.
+    parameters : dict
+        Under LightGBM's names, with ``objective``.
     n_estimators : int
         Number of trees.
     group : list of int
-        For rankers: the sizes of the groups, whose rows stand together.
+        For rankers: the sizes of the groups, whose rows are adjacent.
     """
     import lightgbm
 
-    data = lightgbm.Dataset(matrix, labels, weight=weight, group=group, params=settings)
-    return lightgbm.train(settings, data, num_boost_round=n_estimators)
+    data = lightgbm.Dataset(matrix, labels, weight=weight, group=group, params=parameters)
+    return lightgbm.train(parameters, data, num_boost_round=n_estimators)
 
 
 def raw_scores(booster: Any, matrix: FloatArray, *, otherwise: float = 0.0) -> FloatArray:
-    """Raw scores of the rows, shape (n,); `otherwise` where there is no booster."""
+    """Return the raw scores of the rows, shape (n,); `otherwise` if `booster` is None."""
     if booster is None:
         return np.full(len(matrix), otherwise)
     return np.asarray(booster.predict(matrix, raw_score=True, num_threads=1))

@@ -1,4 +1,4 @@
-"""Settings chosen by Optuna inside the training rows."""
+"""Hyperparameter search with Optuna inside the training rows."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils.validation import check_is_fitted
 
 from transfer_meta.predictors.base import Fold, Prediction, TransferPredictor
-from transfer_meta.predictors.within_target import RelativePredictor, group_codes, group_rows
+from transfer_meta.predictors.within_target import WithinTargetPredictor, group_codes, group_rows
 from transfer_meta.records import FloatArray
 
-# For each tunable parameter of each family: kind, low, high; "log" spreads trials over orders of magnitude.
-TREES = {
+TREE_SPACE = {
     "n_estimators": ("int", 20, 150),
     "learning_rate": ("log", 0.02, 0.3),
     "num_leaves": ("int", 2, 16),
@@ -27,29 +26,28 @@ TREES = {
 SPACES: dict[str, dict[str, tuple[str, float, float]]] = {
     "LogisticPredictor": {"C": ("log", 1e-3, 1e2)},
     "RelativeLogisticPredictor": {"C": ("log", 1e-4, 1e1)},
-    "LightGBMPredictor": TREES,
-    "LambdaRankPredictor": TREES | {"subsample": ("float", 0.4, 1.0)},
+    "LightGBMPredictor": TREE_SPACE,
+    "LambdaRankPredictor": TREE_SPACE | {"subsample": ("float", 0.4, 1.0)},
 }
+"""Search space by class of predictor; for each parameter its kind (``int``, ``float`` or ``log``) and range."""
 
 
 class TunedPredictor(TransferPredictor):
-    """A predictor whose settings do best in an inner cross-validation.
+    """A predictor with the hyperparameters that do best in an inner cross-validation.
 
-    That is the lowest log loss of the probability of gain, or, for predictors of whole targets, the highest rank
-    correlation within targets and settings.
-    The inner folds hold out whole targets where the training pairs have at least two of them, since it is new ones
-    that the predictor will meet; plain folds otherwise.
+    The criterion is the log loss of the probability of gain, or, for a `WithinTargetPredictor`, the rank
+    correlation within targets and settings.  The inner folds hold out whole targets if there are at least two.
 
     Parameters
     ----------
     predictor : TransferPredictor
-        What is tuned; its class has an entry in `SPACES`.
+        Predictor to tune, of a class in `SPACES`.
     n_trials : int
-        Settings to try, the predictor's own first.
+        Number of trials; the first one has the predictor's own hyperparameters.
     timeout : float or None
-        Seconds after which no new trial starts.  With it results depend on the machine's speed.
+        Seconds after which no new trial starts; results then depend on the machine's speed.
     n_splits : int
-        Inner folds.
+        Number of inner folds.
     random_state : int
         Seed of the search.
     """
@@ -70,7 +68,7 @@ class TunedPredictor(TransferPredictor):
 
     @property
     def uses_names(self) -> bool:  # type: ignore[override]
-        """As the predictor that is tuned."""
+        """See `TransferPredictor.uses_names`."""
         return self.predictor.uses_names
 
     def fit(self, X: Any, y: Any) -> Self:
@@ -88,9 +86,9 @@ class TunedPredictor(TransferPredictor):
             candidate = clone(self.predictor).set_params(
                 **{n: _suggest(trial, n, *s) for n, s in space.items()}
             )
-            if isinstance(candidate, RelativePredictor):
-                return -mean_spearman_of(candidate.rank_folds(X, y, folds, sample_weight), X, y, folds)
-            return log_loss_of(candidate.predict_folds(X, y, folds, sample_weight), y, folds)
+            if isinstance(candidate, WithinTargetPredictor):
+                return -mean_spearman(candidate.rank_folds(X, y, folds, sample_weight), X, y, folds)
+            return mean_log_loss(candidate.predict_folds(X, y, folds, sample_weight), y, folds)
 
         if not folds:
             self.best_params_ = {name: getattr(self.predictor, name) for name in space}
@@ -117,7 +115,7 @@ class TunedPredictor(TransferPredictor):
 
 
 def inner_folds(X: pd.DataFrame, n_splits: int, random_state: int) -> list[Fold]:
-    """Folds over whole targets, or over pairs where there are no two targets; none of a single pair."""
+    """Return folds over whole targets, or over pairs if there is one target; none for a single pair."""
     if len(X) < 2:
         return []
     targets = X["target"] if "target" in X else np.zeros(len(X))
@@ -128,8 +126,8 @@ def inner_folds(X: pd.DataFrame, n_splits: int, random_state: int) -> list[Fold]
     return list(KFold(min(n_splits, len(X)), shuffle=True, random_state=random_state).split(X))
 
 
-def log_loss_of(predictions: list[Prediction], y: FloatArray, folds: list[Fold]) -> float:
-    """Mean log loss (nats) of out-of-fold probabilities, cut off at 1e-6 from certainty."""
+def mean_log_loss(predictions: list[Prediction], y: FloatArray, folds: list[Fold]) -> float:
+    """Return the mean log loss (nats) of out-of-fold probabilities, clipped to [1e-6, 1 − 1e-6]."""
     total = 0.0
     for prediction, (_, test) in zip(predictions, folds, strict=True):
         p = np.clip(prediction.probability, 1e-6, 1 - 1e-6)
@@ -137,10 +135,10 @@ def log_loss_of(predictions: list[Prediction], y: FloatArray, folds: list[Fold])
     return total / len(y)
 
 
-def mean_spearman_of(
+def mean_spearman(
     rankings: list[FloatArray], X: pd.DataFrame, y: FloatArray, folds: list[Fold]
 ) -> float:
-    """Mean rank correlation of out-of-fold rankings within targets and settings; 0 where none is defined."""
+    """Return the mean rank correlation of out-of-fold rankings within targets and settings; 0 if undefined."""
     found = []
     for ranking, (_, test) in zip(rankings, folds, strict=True):
         for rows in group_rows(group_codes(X.iloc[test])):

@@ -1,23 +1,20 @@
-"""Logistic regression on within-target features: which sources are among the better ones of their target."""
+"""Logistic regression on within-target features: whether a source is among the better half of its target."""
 
 from __future__ import annotations
-
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
 from transfer_meta.predictors.logistic_solver import solve, with_intercept
 from transfer_meta.predictors.ridge import RidgePredictor
-from transfer_meta.predictors.within_target import RelativePredictor
+from transfer_meta.predictors.within_target import WithinTargetPredictor
 from transfer_meta.records import FloatArray
 
 
 class RelativeLogisticPredictor(RidgePredictor):
-    """L2-regularised logistic regression on the features of `RidgePredictor`.
+    """L2-regularised logistic regression of [standardised gain > 0] on the features of `RidgePredictor`.
 
-    What is learned is whether a pair's standardised gain is above 0, its target's middle; the probability of gain
-    is Platt's, as with all predictors of whole targets.  Rows count alike whatever their seeds say.
+    Weights of the pairs are ignored.
 
     Parameters
     ----------
@@ -27,10 +24,8 @@ class RelativeLogisticPredictor(RidgePredictor):
     Attributes
     ----------
     coef_ : array of shape (p,)
-        History first, then the features of the table.
+        Transfer history first, then the features of the table.
     """
-
-    uses_features: ClassVar[bool] = True
 
     def __init__(self, C: float = 0.03) -> None:
         super().__init__()
@@ -43,4 +38,4 @@ class RelativeLogisticPredictor(RidgePredictor):
         self.coef_ = share * solve(columns, z > 0, everything, C=self.C)[0, :-1]
 
     def inner_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> FloatArray:
-        return RelativePredictor.inner_ranking(self, X, z, weight)
+        return WithinTargetPredictor.inner_ranking(self, X, z, weight)

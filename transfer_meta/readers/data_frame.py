@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FrameRows:
-    """The rows of a data frame, numbered from 0 by position; missing values of any kind are None."""
+    """Rows of a data frame, numbered from 0 by position, with None for missing values of any kind."""
 
     frame: pd.DataFrame
     origin: str
 
     @property
     def place(self) -> str:
-        """``name row``, before the number."""
+        """Text before a row's number: ``name row``."""
         return f"{self.origin} row "
 
     def __iter__(self) -> Iterator[tuple[int, Row]]:
@@ -38,7 +38,7 @@ class FrameRows:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's scalars and arrays as Python's; NaN, NaT and NA as None."""
+    """Return Python's types for scalars and arrays of NumPy, None for NaN, NaT and NA."""
     if type(value) is str:
         return value
     if hasattr(value, "tolist"):
@@ -47,5 +47,5 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
-    # NaN and NaT differ from themselves; NA will not say.
+    # NaN and NaT differ from themselves; comparing NA raises an error.
     return None if type(value).__name__ == "NAType" or value != value else value

@@ -1,10 +1,10 @@
-"""CSV and TSV: one row a record, names in the first."""
+"""Rows of CSV and TSV files."""
 
 from __future__ import annotations
 
 import csv
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,22 +14,22 @@ from transfer_meta.readers.opening import MAX_LINE, find_encoding, first_lines, 
 from transfer_meta.readers.rows import FileRows, Row
 
 _SEPARATORS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
-#: Lines that are looked at to tell how a file is written.
 _START = 200
+"""Number of lines from which separator and quoting are detected."""
 
 
 @dataclass(frozen=True)
 class DelimitedRows(FileRows):
-    """The rows of a CSV or TSV file.
+    """Rows of a CSV or TSV file, numbered by the lines on which they begin.
 
     Parameters
     ----------
     path : Path
     names : tuple of str
-        The columns' names.
+        Names of the columns.
     encoding, separator : str
     quoted : bool
-        Whether ``"`` encloses cells (with ``""`` for a quote inside), as in CSV; TSV files often have no quoting.
+        Whether ``"`` encloses cells, with ``""`` for a quote inside.
     header : bool
         Whether the first row holds the names.
     """
@@ -62,16 +62,16 @@ def open_delimited(
     quoted: bool | None = None,
     header: bool = True,
 ) -> DelimitedRows:
-    """Look at the beginning of a CSV or TSV file and tell how it is written.
+    """Open a CSV or TSV file and detect its encoding, separator and quoting from its first lines.
 
-    The separator is the suffix's own (comma for .csv, tab for .tsv) where each of the first rows then has as many
-    fields as the header, else the only other one for which that holds.  Cells are taken to be quoted in .csv; in
-    tab-separated files where each cell that begins with a quote is well quoted.
+    The separator is that of the suffix (tab for .tsv, else comma) if all of the first rows then have equally many
+    fields, else the only other one for which they do.  Cells are taken to be quoted, in tab-separated files only if
+    all cells that begin with a quote are well quoted.
 
     Raises
     ------
     InputError
-        No rows, no names, one column, or a separator that cannot be told.
+        No rows, no names, one column, or a separator that cannot be detected.
     """
     encoding = find_encoding(path, encoding)
     start = first_lines(path, encoding, _START)
@@ -108,11 +108,8 @@ def open_delimited(
 def _records(
     path: Path, encoding: str, separator: str, quoted: bool
 ) -> Iterator[tuple[int, list[str]]]:
-    """The records that are not blank, each with the line it begins on."""
-    # The limit is the module's, not the reader's; the default of 128 KiB is less than a long document.
-    csv.field_size_limit(MAX_LINE)
-    quoting: Any = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    reader = csv.reader(text_lines(path, encoding), delimiter=separator, quoting=quoting, strict=True)
+    """Yield the records that are not blank, each with the line on which it begins."""
+    reader = _reader(text_lines(path, encoding), separator, quoted, strict=True)
     line = 1
     while True:
         try:
@@ -127,44 +124,44 @@ def _records(
         line = reader.line_num + 1
 
 
+def _reader(lines: Iterable[str], separator: str, quoted: bool, *, strict: bool) -> Any:
+    # The limit is global; its default of 128 KiB is less than a long document.
+    csv.field_size_limit(MAX_LINE)
+    quoting: Any = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    return csv.reader(lines, delimiter=separator, quoting=quoting, strict=strict)
+
+
 def _blank(record: list[str]) -> bool:
-    """An empty line; a line of separators alone is a row of empty cells."""
+    """Return whether a record is an empty line; a line of separators is a row of empty cells."""
     return len(record) < 2 and not "".join(record).strip()
 
 
 def _find_separator(path: Path, start: list[str]) -> str:
     own = "\t" if ".tsv" in path.suffixes or ".tab" in path.suffixes else ","
     fitting = [separator for separator in _SEPARATORS if _fits(start, separator)]
-    if own in fitting:
+    if own in fitting or not fitting:
         return own
     if len(fitting) > 1:
         raise InputError(
             f"{path}: {' or '.join(_SEPARATORS[s] for s in fitting)} may separate the columns; set --separator"
         )
-    return fitting[0] if fitting else own
+    return fitting[0]
 
 
 def _fits(start: list[str], separator: str) -> bool:
-    """Whether the rows of the beginning have one number of fields, more than one."""
+    """Return whether the first rows have equally many fields, more than one."""
     quoted = separator != "\t" or _well_quoted(start)
-    quoting: Any = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    csv.field_size_limit(MAX_LINE)
     try:
-        widths = [
-            len(r) for r in csv.reader(start, delimiter=separator, quoting=quoting) if not _blank(r)
-        ]
+        widths = [len(r) for r in _reader(start, separator, quoted, strict=False) if not _blank(r)]
     except csv.Error:
         return False
-    # The last record may be cut by the end of what was looked at.
-    return (
-        bool(widths)
-        and widths[0] > 1
-        and len(set(widths[:-1] if len(start) == _START else widths)) == 1
-    )
+    # The last record may go on after the last of the first lines.
+    whole = widths[:-1] if len(start) == _START else widths
+    return bool(widths) and widths[0] > 1 and len(set(whole)) == 1
 
 
 def _well_quoted(start: list[str]) -> bool:
-    """Whether cells of a tab-separated file are quoted: some begin with a quote, and all those are closed."""
+    """Return whether some cells of a tab-separated file begin with a quote, and all of these are well quoted."""
     cells = [cell for line in start for cell in line.rstrip("\r\n").split("\t") if cell.startswith('"')]
     inner = [cell[1:-1] for cell in cells if len(cell) > 1 and cell.endswith('"')]
     return (

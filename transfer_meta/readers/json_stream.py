@@ -1,4 +1,8 @@
-"""A JSON document that is larger than memory: walk down to an array, decode its items one by one."""
+"""Incremental reading of one JSON document that may be larger than memory.
+
+Not `ijson`: it refuses ``NaN`` and integers of over 64 bits, which files written by Python hold, and takes 1.1 to
+1.6 times as long.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +21,15 @@ _DELIMITERS = frozenset(_SPACE + ",:]}")
 
 
 class JsonStream:
-    """The text of one JSON document, consumed from left to right.
+    """A JSON document, consumed from left to right.
 
-    After a key of `members` or a step of `elements` the caller consumes exactly one value, by `value`, `members` or
-    `elements`.
+    After each key of `members` and each step of `elements` the caller must consume exactly one value, with `value`,
+    `members` or `elements`.
 
     Parameters
     ----------
     path : Path
-        The file, also packed.
+        The file, which may be compressed.
     encoding : str
     """
 
@@ -38,11 +42,11 @@ class JsonStream:
 
     @property
     def line(self) -> int:
-        """The line of what comes next, from 1."""
+        """Line of the next character, counted from 1."""
         return self._line + self._buffer.count("\n", 0, self._position)
 
     def peek(self) -> str:
-        """The next character that is not white space, not consumed; empty at the end."""
+        """Return the next character that is not white space without consuming it; empty at the end."""
         while True:
             buffer, position = self._buffer, self._position
             while position < len(buffer) and buffer[position] in _SPACE:
@@ -54,7 +58,7 @@ class JsonStream:
                 return ""
 
     def members(self) -> Iterator[str]:
-        """The keys of the object that comes next."""
+        """Yield the keys of the next value, an object."""
         self._take("{")
         if self._found("}"):
             return
@@ -69,7 +73,7 @@ class JsonStream:
             self._take(",")
 
     def elements(self) -> Iterator[int]:
-        """The lines on which the items of the array that comes next begin."""
+        """Yield the line on which each item of the next value, an array, begins."""
         self._take("[")
         if self._found("]"):
             return
@@ -81,7 +85,7 @@ class JsonStream:
             self._take(",")
 
     def value(self) -> Any:
-        """The value that comes next, decoded whole."""
+        """Decode and return the next value."""
         self.peek()
         while True:
             try:
@@ -98,12 +102,12 @@ class JsonStream:
                 return mend_surrogates(value)
 
     def end(self) -> None:
-        """Nothing but white space may follow."""
+        """Raise InputError if anything but white space follows."""
         if self.peek():
             raise self.error("text after the end of the document")
 
     def error(self, what: str) -> InputError:
-        """An error at the place that was reached."""
+        """Return an error that names the current line."""
         return InputError(f"{self._path}:{self.line}: not usable JSON: {what}")
 
     def _found(self, character: str) -> bool:
@@ -119,7 +123,7 @@ class JsonStream:
             )
 
     def _fill(self) -> bool:
-        """Read as much again as is waiting, so that decoding a long value again and again stays linear."""
+        """Read as many characters as are waiting: repeated decoding of a long value then takes linear time."""
         waiting = len(self._buffer) - self._position
         if waiting > MAX_LINE:
             raise self.error(f"broken, or one value of over {MAX_LINE // 2**20} MiB")

@@ -1,4 +1,4 @@
-"""JSON Lines: one object a line."""
+"""Rows of JSON Lines files: one object per line."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from transfer_meta.errors import InputError
@@ -15,7 +16,7 @@ from transfer_meta.readers.rows import FileRows, Row
 
 @dataclass(frozen=True)
 class JsonLines(FileRows):
-    """The objects of a JSON Lines file; empty lines are passed over."""
+    """Objects of a JSON Lines file; empty lines are skipped."""
 
     path: Path
     encoding: str
@@ -34,12 +35,12 @@ class JsonLines(FileRows):
                 raise InputError(f"{self.path}:{number}: not usable JSON: {error}") from None
             if not isinstance(row, dict):
                 raise InputError(f"{self.path}:{number}: expected a JSON object, got {kind(row)}")
-            # Only an escape can bring half of a surrogate pair, which no encoding can write again.
+            # Half a surrogate pair comes from an escape only and cannot be written in any encoding.
             yield number, mend_surrogates(row) if "\\u" in line else row
 
 
 def open_jsonl(path: Path, *, encoding: str | None = None) -> JsonLines:
-    """A JSON Lines file; an InputError where it is empty."""
+    """Open a JSON Lines file; an empty one is an InputError."""
     rows = JsonLines(path, find_encoding(path, encoding))
     if next(iter(rows), None) is None:
         raise InputError(f"{path}: the file is empty")
@@ -47,7 +48,7 @@ def open_jsonl(path: Path, *, encoding: str | None = None) -> JsonLines:
 
 
 def mend_surrogates(value: Any) -> Any:
-    r"""The JSON value with each lone half of a surrogate pair replaced by U+FFFD.
+    r"""Return a JSON value with U+FFFD for each half of a surrogate pair on its own.
 
     Examples
     --------
@@ -68,17 +69,15 @@ def mend_surrogates(value: Any) -> Any:
 
 
 def kind(value: Any) -> str:
-    """What a value is, in the words of JSON."""
-    if value is None:
-        return "nothing (null)"
-    if isinstance(value, bool):
-        return "true or false"
-    if isinstance(value, int):
-        return "an integer"
-    if isinstance(value, float):
-        return "a number"
-    if isinstance(value, str):
-        return "a string"
-    if isinstance(value, list | tuple):
-        return "a list"
-    return "an object" if isinstance(value, dict) else type(value).__name__
+    """Return the type of a value in the terms of JSON."""
+    words = {
+        NoneType: "nothing (null)",
+        bool: "true or false",
+        int: "an integer",
+        float: "a number",
+        str: "a string",
+        list: "a list",
+        tuple: "a list",
+        dict: "an object",
+    }
+    return words.get(type(value), type(value).__name__)

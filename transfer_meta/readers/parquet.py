@@ -1,4 +1,4 @@
-"""Parquet files, read a few rows at a time."""
+"""Rows of Parquet files, read in small batches."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from transfer_meta.errors import InputError
+from transfer_meta.errors import InputError, first_line
 from transfer_meta.readers.opening import MAX_LINE
 from transfer_meta.readers.rows import FileRows, Row
 
-#: Few, since a dictionary of long texts unfolds into one copy a row.
 _BATCH_ROWS = 128
+"""Rows in memory; few, since each row gets its own copy of a text that is stored once."""
 
 
 @dataclass(frozen=True)
 class ParquetRows(FileRows):
-    """The rows of a Parquet file, numbered from 1."""
+    """Rows of a Parquet file, numbered from 1."""
 
     path: Path
 
     @property
     def place(self) -> str:
-        """``file row``, before the number."""
+        """Text before a row's number: ``file row``."""
         return f"{self.path} row "
 
     def __iter__(self) -> Iterator[tuple[int, Row]]:
@@ -31,7 +31,7 @@ class ParquetRows(FileRows):
 
         number = 0
         try:
-            # A buffer makes the reader stream a row group instead of holding all of it.
+            # With a buffer, a row group is streamed instead of read whole.
             with pq.ParquetFile(self.path, buffer_size=2**16, pre_buffer=False) as file:
                 for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
                     for row in batch.to_pylist():
@@ -42,12 +42,13 @@ class ParquetRows(FileRows):
                             )
                         yield number, row
         except (pa.ArrowException, OSError, UnicodeError, OverflowError) as error:
-            message = str(error).strip().splitlines() or [type(error).__name__]
-            raise InputError(f"{self.path}: not readable as Parquet: {message[0][:200]}") from error
+            raise InputError(
+                f"{self.path}: not readable as Parquet: {first_line(error)[:200]}"
+            ) from error
 
 
 def open_parquet(path: Path) -> ParquetRows:
-    """A Parquet file; an InputError where it has no rows."""
+    """Open a Parquet file; one without rows is an InputError."""
     if not path.is_file():
         raise InputError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
     rows = ParquetRows(path)

@@ -1,4 +1,4 @@
-"""A table, whatever its format: rows that are read anew at each iteration."""
+"""Interface of tables: rows that are read anew at each iteration."""
 
 from __future__ import annotations
 
@@ -14,38 +14,30 @@ from transfer_meta.files import digest
 
 Row = Mapping[str, Any]
 
-#: Rows that are looked at to tell a type, columns or a tagging scheme.
 SAMPLE_ROWS = 1000
-#: And the characters of text in them, for files with very long rows.
+"""Number of rows from which type, columns and tagging scheme are detected."""
 SAMPLE_CHARACTERS = 4 * 2**20
+"""Largest number of characters in those rows."""
 
 
 class Rows(Protocol):
-    """Named cells, row by row; each iteration starts from the first row.
-
-    Attributes
-    ----------
-    origin : str
-        The file or data set, as errors call it.
-    place : str
-        What stands before a row's number in an error: ``"a.csv:"``, ``"a.parquet row "``.
-    """
+    """Iterable of rows, each with its number; each iteration starts from the first row."""
 
     @property
     def origin(self) -> str:
-        """See above."""
+        """The file or data set, as errors name it."""
         ...
 
     @property
     def place(self) -> str:
-        """See above."""
+        """Text before a row's number in an error: ``"a.csv:"``, ``"a.parquet row "``."""
         ...
 
     def __iter__(self) -> Iterator[tuple[int, Row]]: ...
 
 
 class FileRows:
-    """What the readers of files share; each is a frozen dataclass with a `path`."""
+    """Base class of the readers of files, which are frozen dataclasses."""
 
     path: Path
 
@@ -56,11 +48,14 @@ class FileRows:
 
     @property
     def place(self) -> str:
-        """``file:``, before the line."""
+        """Text before a line's number: ``file:``."""
         return f"{self.path}:"
 
     def fingerprint(self) -> str:
-        """Digest of the file's bytes and of how they are read, wherever the file lies."""
+        """Return the digest of the file's bytes and of how they are read.
+
+        The names of class and fields are part of it, and of keys in stores and caches.
+        """
         try:
             with self.path.open("rb") as stream:
                 content = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -71,13 +66,7 @@ class FileRows:
 
 
 def sample_rows(rows: Rows) -> list[tuple[int, Row]]:
-    """The first rows with their numbers, enough to tell what the table holds.
-
-    Raises
-    ------
-    InputError
-        There are none.
-    """
+    """Return the first rows with their numbers; a table without rows is an InputError."""
     found: list[tuple[int, Row]] = []
     size = 0
     for number, row in islice(rows, SAMPLE_ROWS):
@@ -91,7 +80,7 @@ def sample_rows(rows: Rows) -> list[tuple[int, Row]]:
 
 
 def _size(cell: Any) -> int:
-    """About the number of characters in a cell."""
+    """Return about the number of characters in a cell."""
     if isinstance(cell, str):
         return len(cell)
     if isinstance(cell, dict):

@@ -1,1 +1,1 @@
-"""What stands behind `transfer_meta.recommend`: known tasks, a model of their transfers, reasons in words."""
+"""Recommendation of source tasks: library of known tasks, gain model, ranking and reasons."""

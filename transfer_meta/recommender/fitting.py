@@ -1,4 +1,4 @@
-"""Fitting a recommender to a library, and judging it on targets that it did not see."""
+"""Fitting of a recommender and its evaluation on held-out targets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transfer_meta.evaluation.metrics import PairPredictions, PairTruth, evaluat
 from transfer_meta.recommender.domain import Domain
 from transfer_meta.recommender.gain_model import GainModel
 from transfer_meta.recommender.library import Library
-from transfer_meta.recommender.training_pairs import Training
+from transfer_meta.recommender.training_pairs import TrainingPairs
 from transfer_meta.records import OnProgress
 
 CARD_FIGURES = ("spearman", "regret@1", "regret@3", "auroc_within_target", "brier")
@@ -21,20 +21,20 @@ CARD_FIGURES = ("spearman", "regret@1", "regret@3", "auroc_within_target", "brie
 
 @dataclass(frozen=True)
 class Recommender:
-    """A fitted recommender with all that its answers need.
+    """A fitted recommender.
 
     Parameters
     ----------
-    advisor : Advisor
+    gain_model : GainModel
     conformal, conformal_new : Conformal
-        Of held-out targets: for sources with outcomes, and for those without.
+        Intervals for sources with outcomes and for those without, calibrated on held-out targets.
     domain : Domain
-        What lies inside of what was learned from.
+        Range of the known tasks.
     card : mapping
-        ``mode``, ``method``, ``regime``, ``dataset``, and under ``figures`` how it did on held-out targets.
+        ``mode``, ``method``, ``regime``, ``dataset``, and under ``figures`` the evaluation on held-out targets.
     """
 
-    advisor: GainModel
+    gain_model: GainModel
     conformal: Conformal
     conformal_new: Conformal
     domain: Domain
@@ -44,29 +44,28 @@ class Recommender:
 def fit_recommender(
     library: Library, mode: str, *, on_progress: OnProgress = lambda *_: None
 ) -> Recommender:
-    """Fit a recommender and judge it on held-out targets.
+    """Fit a recommender and evaluate it on held-out targets.
 
-    Every figure of the card is of targets that had no part in the fit, in either role.  For the coverage the
-    interval, too, is calibrated without the target: on the residuals that the other targets have when each of them
-    is held out in turn from a table that lacks this one.
+    Every figure of the card is from targets that had no part in the fit, in either role.  For the coverage, the
+    interval is calibrated without the target too: on held-out residuals within the table that lacks it.
     """
-    training = Training.of(library, mode)
-    held_out = training.held_out()
-    target = training.X["target"].to_numpy(dtype=object)
-    conformal = fit_conformal(held_out[0], training.y, target, coverage=COVERAGE)
+    pairs = TrainingPairs.from_library(library, mode)
+    held_out = pairs.held_out()
+    target = pairs.X["target"].to_numpy(dtype=object)
+    conformal = fit_conformal(held_out[0], pairs.y, target, coverage=COVERAGE)
     covered, width = [], []
-    for done, name in enumerate(training.targets):
-        on_progress(done, len(training.targets))
-        others = training.without(name)
+    for done, name in enumerate(pairs.targets):
+        on_progress(done, len(pairs.targets))
+        others = pairs.without(name)
         interval = fit_conformal(others.held_out()[0], others.y, others.X["target"], coverage=COVERAGE)
-        own = target == name
-        low, high = interval.interval(held_out[0, own])
-        covered.append(float(((training.y[own] >= low) & (training.y[own] <= high)).mean()))
+        rows = target == name
+        low, high = interval.interval(held_out[0, rows])
+        covered.append(float(((pairs.y[rows] >= low) & (pairs.y[rows] <= high)).mean()))
         width.append(interval.high_offset - interval.low_offset)
-    new = training.held_out_sources()
-    covered_new = interval_coverage(new, training.y, target, coverage=COVERAGE)["covered"]
-    helped = (training.y > 0).astype(float)
-    truth = PairTruth(target=target, gain=training.y, score=None)
+    new = pairs.held_out_sources()
+    covered_new = interval_coverage(new, pairs.y, target, coverage=COVERAGE)["covered"]
+    helped = (pairs.y > 0).astype(float)
+    truth = PairTruth(target=target, gain=pairs.y, score=None)
     predicted = PairPredictions(
         label=(held_out[1] > 0.5).astype(float), probability=held_out[1], ranking=held_out[0]
     )
@@ -81,21 +80,20 @@ def fit_recommender(
         "coverage_new_sources": float(covered_new.mean()),
         "calibration_error": expected_calibration_error(points),
         "share_gaining": float(helped.mean()),
-        "mean_gain": float(training.y.mean()),
+        "mean_gain": float(pairs.y.mean()),
     }
-    advisor = training.fit()
     card = {
         "mode": mode,
         "method": library.method,
         "regime": library.regime,
         "dataset": library.name,
         "data_digest": library.outcomes.digest,
-        "n_pairs": len(training.y),
-        "n_targets": len(training.targets),
+        "n_pairs": len(pairs.y),
+        "n_targets": len(pairs.targets),
         "n_outcomes": len(library.outcomes.runs),
         "protocol": "leave-one-task-out",
         "figures": {name: round(value, 6) for name, value in figures.items()},
         "reliability": points.round(6).to_dict("records"),
     }
-    conformal_new = fit_conformal(new, training.y, target, coverage=COVERAGE)
-    return Recommender(advisor, conformal, conformal_new, Domain.of(library, mode), card)
+    conformal_new = fit_conformal(new, pairs.y, target, coverage=COVERAGE)
+    return Recommender(pairs.fit(), conformal, conformal_new, Domain.from_library(library, mode), card)

@@ -1,7 +1,7 @@
-"""What the recommender looks at: few features, the same for a known pair and for a file nobody has seen.
+"""Features that the recommender learns from: the same for a known pair and for a new file.
 
-No feature grows with the number of examples, since the outcomes come from subsets of one size while people's files
-have any.  None needs the words themselves beyond a task's vector: ten thousand sources are compared at once.
+None grows with the number of examples, since the outcomes come from subsets of one size and new files have any
+size.  None needs the texts beyond a task's vectors, so that ten thousand sources are compared at once.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from transfer_meta.features.vectors.similarities import Vectors, kind_of, kinds_of, mean_cosine
+from transfer_meta.features.vectors.similarities import Vectors, mean_cosine, vector_kind, vector_kinds
 from transfer_meta.records import Example, FloatArray, TaskProfile, TaskType
 
 MODES = ("text", "encoder", "measured")
-"""What is known of a target: its text; also its text through the encoder; also a training run on it."""
+"""What is known of a target: its text; also vectors of an encoder; also a training run on it alone."""
 
 COMPARED_STATISTICS = (
     "n_labels",
@@ -27,8 +27,9 @@ COMPARED_STATISTICS = (
     "length_p95",
     "pair_share",
 )
-"""Of `TaskProfile.features`; the last one is `pair_share`."""
+"""Entries of `TaskProfile.features` that every mode uses; the last one is from `pair_share`."""
 COMPARED_CURVE_FEATURES = ("loss_done_10", "loss_done_30", "loss_done_50", "relative_slope_30")
+"""Entries of `TaskProfile.features` that mode ``measured`` adds."""
 KINDS_OF_MODE: dict[str, tuple[str, ...]] = {
     "text": ("tfidf",),
     "encoder": ("tfidf", "textemb", "descemb"),
@@ -36,12 +37,12 @@ KINDS_OF_MODE: dict[str, tuple[str, ...]] = {
 }
 """Kinds of task vectors that each mode compares."""
 TYPE_PREFIX = "type_"
-USED = rf"^(target|source)\.|^pair\.|^ratio\.(?!{TYPE_PREFIX})"
-"""Regular expression of the columns that are learned from: ratios of 0 and 1 say nothing."""
+LEARNED_COLUMNS = rf"^(target|source)\.|^pair\.|^ratio\.(?!{TYPE_PREFIX})"
+"""Regular expression of the columns to learn from: no ratios of the 0/1 columns of task types."""
 
 
 def pair_share(examples: Iterable[Example]) -> float:
-    """The share of examples with a second text or choices, 0-1: comparing texts is helped by comparing texts.
+    """Return the share of examples with a second text or choices, 0-1.
 
     Examples
     --------
@@ -53,7 +54,7 @@ def pair_share(examples: Iterable[Example]) -> float:
 
 
 def task_features(profiles: Sequence[TaskProfile], mode: str) -> pd.DataFrame:
-    """The features of tasks that a mode uses, one row a task; NaN where one is unknown."""
+    """Return the features of tasks that a mode uses, one row per task; NaN for an unknown one."""
     names = (*COMPARED_STATISTICS, *(COMPARED_CURVE_FEATURES if mode == "measured" else ()))
     values = np.array([[p.features.get(name, np.nan) for name in names] for p in profiles])
     frame = pd.DataFrame(values.reshape(len(profiles), len(names)), columns=list(names))
@@ -63,12 +64,12 @@ def task_features(profiles: Sequence[TaskProfile], mode: str) -> pd.DataFrame:
 
 
 def pair_columns(mode: str) -> list[str]:
-    """The pair features of a mode."""
+    """Return the names of a mode's pair features."""
     names = ["same_type"]
     for kind in KINDS_OF_MODE[mode]:
         names.append(f"mean_{kind}")
         if kind not in ("tfidf", "descemb"):
-            # Vectors of an encoder are alike for all texts; what they share is taken off.
+            # An encoder's vectors of any two texts are alike, so the mean of all tasks is subtracted.
             names.append(f"centred_{kind}")
     return names
 
@@ -81,22 +82,22 @@ def pair_table(
     reference: Sequence[bool],
     mode: str,
 ) -> pd.DataFrame:
-    """One row a source: ``source``, ``target`` and `pair_columns`.
+    """Return ``source``, ``target`` and the `pair_columns` of a target with each source, one row per source.
 
     Parameters
     ----------
     target, sources
         Profiles.
     vectors
-        By name, of all of them.
+        Of all of them, by task name.
     reference : sequence of bool
-        Which sources the centre of the vectors is the mean of: the known ones, so that what is said of a source
-        does not depend on which others are asked about.
+        Mask of the known sources.  Vectors are centred on their mean, so that the features of a source do not
+        depend on which others are compared.
     mode : str
         One of `MODES`.
     """
     wanted = {
-        name: v for name, v in vectors[target.name].items() if kind_of(name) in KINDS_OF_MODE[mode]
+        name: v for name, v in vectors[target.name].items() if vector_kind(name) in KINDS_OF_MODE[mode]
     }
     frame = similarities(
         target=wanted, sources=[vectors[s.name] for s in sources], reference=np.asarray(reference)
@@ -111,9 +112,10 @@ def pair_table(
 def similarities(
     *, target: Vectors, sources: Sequence[Vectors], reference: NDArray[np.bool_]
 ) -> pd.DataFrame:
-    """``mean_KIND`` and ``centred_KIND`` of every source, defined in `features.vectors.similarities`.
+    """Return ``mean_KIND`` and ``centred_KIND`` (`features.vectors.similarities`), one row per source.
 
-    The centre is the mean of the sources in `reference`, a mask of shape (n,); below three of them there is none.
+    The centre is the mean of the sources in `reference`, a mask of shape (n,); ``centred_KIND`` is NaN where
+    fewer than three of them have the vector.
     """
     plain: dict[str, FloatArray] = {}
     centred: dict[str, FloatArray] = {}
@@ -130,14 +132,14 @@ def similarities(
         centred[name] = np.full(len(sources), np.nan)
         if known.sum() >= 3:
             centre = (rows[known] / lengths[known, None]).mean(axis=0)
-            # (u - c)(t - c) and |u - c|² of unit vectors u, t from products alone: no second matrix is made.
+            # (u - c)(t - c) and |u - c|² of unit vectors u, t from products alone, without a second matrix.
             along, square = rows @ centre / lengths, centre @ centre
             inner = cosine - along - unit @ centre + square
             norm = np.sqrt(np.maximum(1 - 2 * along + square, 0) * ((unit - centre) @ (unit - centre)))
             centred[name] = np.clip(inner / np.where(norm > 1e-12, norm, np.nan), -1.0, 1.0)
     columns = {}
-    for kind in kinds_of(target):
-        names = [name for name in target if kind_of(name) == kind]
+    for kind in vector_kinds(target):
+        names = [name for name in target if vector_kind(name) == kind]
         columns[f"mean_{kind}"] = mean_cosine(np.column_stack([plain[n] for n in names]))
         columns[f"centred_{kind}"] = mean_cosine(np.column_stack([centred[n] for n in names]))
     return pd.DataFrame(columns, index=range(len(sources)))

@@ -1,4 +1,4 @@
-"""The tasks that a recommender knows: their profiles, their vectors, and what training on one did for another."""
+"""Library of known tasks: profiles, task vectors and measured transfers between them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from transfer_meta.records import TaskProfile
 
 DEFAULT_LIBRARY = "minilm-grid"
 LIBRARY_METHODS = ("intermediate", "multitask")
-"""How a source can be used: trained on before the target, or beside it."""
-FEWEST_TARGETS = 8
-"""A method with outcomes on fewer has no model: what held-out targets say of it would be chance."""
+"""Train on the source before the target, or on both together."""
+MIN_TARGETS = 8
+"""Targets with outcomes that a method needs: with fewer, an evaluation on held-out targets is mere chance."""
 
 
 @dataclass(frozen=True)
@@ -33,22 +33,22 @@ class Library:
     Parameters
     ----------
     name : str
-        Of the shipped table.
+        Name of the shipped table.
     method, regime : str
         As in `transfer_meta.records.Outcome`.
     outcomes : OutcomeTable
     profiles : mapping of str to TaskProfile
-        Of every task in the outcomes, with sketches and features of the learning curve.
+        By task, with sketches and features of the learning curve.
     vectors : mapping of str to Vectors
-        The same, by the names that `transfer_meta.features.vectors.similarities` knows.
+        By task.
     profile_examples : int or None
-        So many training examples at most were profiled and embedded of each.
+        Most training examples of a task that were profiled and embedded.
     embedding : mapping
-        How the vectors were made, see `transfer_meta.features.vectors.vector_files`.
+        Settings of the vectors, see `transfer_meta.features.vectors.vector_files`.
     training : mapping
-        Fields of `transfer_meta.training.stage.TrainingSettings` that the outcomes were made with.
+        Fields of `transfer_meta.training.stage.TrainingSettings` of the runs.
     encoder : str
-        What was fine-tuned.
+        The fine-tuned encoder.
     """
 
     name: str
@@ -64,44 +64,38 @@ class Library:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The sources that outcomes are known of."""
+        """Sources with outcomes, sorted."""
         return tuple(sorted(self.outcomes.pairs["source"].unique()))
 
     @property
     def examples(self) -> tuple[int | None, int | None]:
-        """Training examples of a source and of a target in the regime; None: all of them."""
-        source, _, target = self.regime.partition("-")
-        return _count(source), _count(target)
+        """Training examples of a source and of a target in the regime; None for all of them."""
+        source, target = (int(n) if n.isdigit() else None for n in self.regime.split("-"))
+        return source, target
 
     @property
     def baselines(self) -> pd.Series:
-        """Each target's own score, the mean over its runs."""
+        """Mean score of each target alone."""
         pairs = self.outcomes.pairs
-        return (
-            pairs.groupby("target")["baseline"].mean()
-            if "baseline" in pairs
-            else pd.Series(dtype=float)
-        )
+        if "baseline" not in pairs:
+            return pd.Series(dtype=float)
+        return pairs.groupby("target")["baseline"].mean()
 
     def count_outcomes(self, source: str, *, without: str | None = None) -> int:
-        """Runs with a source, those on one target left out."""
+        """Return the number of runs with a source, not counting those on one target."""
         runs = self.outcomes.runs
         return int(((runs["source"] == source) & (runs["target"] != without)).sum())
 
 
 def open_library(name: str = DEFAULT_LIBRARY, *, method: str = "intermediate") -> Library:
-    """A shipped table with the profiles and vectors of its tasks.
+    """Read a shipped table with the profiles and vectors of its tasks.
 
     Raises
     ------
     InputError
         No such table, one without profiles or vectors, or one without outcomes of that method.
     """
-    return read_library(find_shipped(name), method=method)
-
-
-def read_library(shipped: Shipped, *, method: str = "intermediate") -> Library:
-    """The same from a table's folder."""
+    shipped = find_shipped(name)
     frame = one_setting(_outcomes(shipped), method=method, name=shipped.name)
     outcomes = build_table(frame, name=shipped.name)
     vectors: dict[str, dict[str, Any]] = {}
@@ -132,7 +126,7 @@ def read_library(shipped: Shipped, *, method: str = "intermediate") -> Library:
 
 
 def methods_of(dataset: str) -> tuple[str, ...]:
-    """The methods that a shipped table has outcomes enough of."""
+    """Return the methods that a shipped table has enough outcomes of."""
     frame = _outcomes(find_shipped(dataset))
     found = []
     for method in LIBRARY_METHODS:
@@ -143,7 +137,7 @@ def methods_of(dataset: str) -> tuple[str, ...]:
 
 
 def one_setting(frame: pd.DataFrame, *, method: str, name: str) -> pd.DataFrame:
-    """The outcomes of one method, in the regime that most of them have."""
+    """Return the outcomes of single sources by one method, in the most common regime."""
     if "method" in frame:
         known = sorted(frame["method"].dropna().astype(str).unique())
         if method not in known:
@@ -153,24 +147,18 @@ def one_setting(frame: pd.DataFrame, *, method: str, name: str) -> pd.DataFrame:
         frame = frame[frame["method"] == method]
     if "regime" in frame:
         frame = frame[frame["regime"] == frame["regime"].mode().iloc[0]]
-    # Several sources in one name are no task that anybody could look at.
-    single = ~frame["source"].astype(str).str.contains("[>+]")
-    frame = frame[single].reset_index(drop=True)
+    several_sources = frame["source"].astype(str).str.contains("[>+]")
+    frame = frame[~several_sources].reset_index(drop=True)
     n_targets = frame["target"].nunique()
-    if n_targets < FEWEST_TARGETS:
+    if n_targets < MIN_TARGETS:
         raise InputError(
             f"'{name}' has outcomes of method '{method}' for {n_targets} targets"
-            f" (expected at least {FEWEST_TARGETS}, to hold some out)"
+            f" (expected at least {MIN_TARGETS}, to hold some out)"
         )
     return frame
 
 
 def _outcomes(shipped: Shipped) -> pd.DataFrame:
-    """The outcomes of a table by all methods and in all regimes."""
-    return pd.concat(
-        [read_table(f) for f in (shipped.outcomes, shipped.others) if f], ignore_index=True
-    )
-
-
-def _count(text: str) -> int | None:
-    return int(text) if text.isdigit() else None
+    """Return the outcomes of all methods and regimes."""
+    files = filter(None, (shipped.outcomes, shipped.others))
+    return pd.concat(map(read_table, files), ignore_index=True)

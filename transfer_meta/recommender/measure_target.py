@@ -1,78 +1,61 @@
-"""One short single-task run on a new target: how it learns, and what it scores alone."""
+"""Short training run on a new target alone, for its learning curve and baseline score."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from transfer_meta.errors import InputError
-from transfer_meta.recommender.describe_target import draw
 from transfer_meta.recommender.library import Library
-from transfer_meta.records import LearningCurve
 from transfer_meta.tasks import Task
+from transfer_meta.tasks.subsets import dev_size, draw_examples
+
+if TYPE_CHECKING:
+    from transfer_meta.training.run_result import RunResult
 
 MAX_TRAIN = 4000
-"""The run draws its examples from so many; those of a larger file are not kept in memory."""
+"""Training examples kept in memory; the run draws its own from these."""
 MAX_TEST = 500
 TEST_SHARE = 0.2
+"""Share of the training split to hold out where there is no other split."""
 
 
-@dataclass(frozen=True)
-class SingleTaskRun:
-    """What the run gave.
+def train_alone(task: Task, library: Library) -> RunResult:
+    """Train on a task, which has a test split, with the library's settings and seed 0.
 
-    Parameters
-    ----------
-    curve : LearningCurve
-    score : float
-        Of the target alone, 0-1.
-    notes : tuple of str
-        On which examples.
+    Raises
+    ------
+    RunFailed, InputError
+        The run ends without a score.
     """
-
-    curve: LearningCurve
-    score: float
-    notes: tuple[str, ...]
-
-
-def train_alone(task: Task, library: Library) -> tuple[SingleTaskRun | None, str]:
-    """Train on the target alone as the library's targets were trained, with seed 0; or the reason why not."""
-    from transfer_meta.errors import RunFailed
-    from transfer_meta.tasks.subsets import MAX_DEV_FRACTION
     from transfer_meta.training.finetune import finetune
     from transfer_meta.training.stage import Stage, TrainingSettings
 
-    own, tested_on = with_test(task)
     training = TrainingSettings(**library.training)
-    size = len(list(own.examples()))
-    left = size - min(training.dev_examples, int(size * MAX_DEV_FRACTION))
+    size = len(list(task.examples()))
+    left = size - dev_size(size, training.dev_examples)
     wanted = library.examples[1]
     stage = Stage(
-        own.name,
+        task.name,
         seed=0,
         encoder=library.encoder,
         training=training,
         target_examples=left if wanted is None else min(wanted, left),
     )
-    try:
-        result = finetune(stage, {own.name: own})
-    except (RunFailed, InputError) as error:
-        return None, str(error)
-    note = (
-        f"trained on {stage.target_examples} examples it scores {result.score:.3f} alone"
-        f" ({result.main_metric}, on {tested_on})"
-    )
-    return SingleTaskRun(result.curve, result.score, (note,)), ""
+    return finetune(stage, {task.name: task})
 
 
 def with_test(task: Task) -> tuple[Task, str]:
-    """The task with at most `MAX_TRAIN` and `MAX_TEST` examples; without a test split some of its training ones."""
-    train = draw(task, "train", MAX_TRAIN)[0]
+    """Return the task with a train and a test split, and where the test split is from.
+
+    At most `MAX_TRAIN` and `MAX_TEST` examples; the test split is the dev split, or held out of the training
+    split, where there is none.
+    """
+    train = draw_examples(task, "train", MAX_TRAIN)[0]
     for name in ("test", "dev"):
         if name in task.splits:
-            test = draw(task, name, MAX_TEST)[0]
-            return replace(
-                task, splits={"train": train, "test": test}
-            ), f"{len(test)} of its {name} split"
+            test = draw_examples(task, name, MAX_TEST)[0]
+            splits = {"train": train, "test": test}
+            return replace(task, splits=splits), f"{len(test)} of its {name} split"
     n_test = min(MAX_TEST, max(1, int(TEST_SHARE * len(train))))
     step = len(train) // n_test
     held_out = set(range(0, step * n_test, step))

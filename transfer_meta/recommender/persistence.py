@@ -1,4 +1,4 @@
-"""Recommenders as folders, nothing in them that is code: written, read, rebuilt, and those that ship."""
+"""Storage of fitted recommenders: save, load, rebuild, and find those shipped with the package."""
 
 from __future__ import annotations
 
@@ -19,55 +19,66 @@ from transfer_meta.recommender.inputs import MODES, pair_columns, task_features
 from transfer_meta.recommender.library import Library, methods_of, open_library
 from transfer_meta.records import OnProgress
 
+GAIN_MODEL_KEY = "advisor"
+"""Key of the gain model in a stored card."""
+
 
 def save_recommender(recommender: Recommender, folder: Path | str, tasks: pd.DataFrame) -> None:
-    """Write a recommender as `transfer_meta.model` writes models: JSON and a table, nothing that is code."""
-    advisor = recommender.advisor
+    """Write a recommender to a folder, in the format of `transfer_meta.model` (JSON and CSV, no code)."""
+    gain_model = recommender.gain_model
     card = {
         "format": MODEL_FORMAT,
         "version": __version__,
         "predictor": "ridge",
-        "columns": list(advisor.ridge.feature_names_in_),
+        "columns": list(gain_model.ridge.feature_names_in_),
         "pair_features": pair_columns(recommender.card["mode"]),
         "has_gain": True,
         **recommender.card,
-        "advisor": advisor.to_dict(),
+        GAIN_MODEL_KEY: gain_model.to_dict(),
         "conformal": vars(recommender.conformal),
         "conformal_new": vars(recommender.conformal_new),
         "domain": vars(recommender.domain),
     }
-    save_model(Model(predictor=advisor.ridge, tasks=tasks, card=card), folder)
+    save_model(Model(predictor=gain_model.ridge, tasks=tasks, card=card), folder)
 
 
 def load_recommender(folder: Path | str) -> Recommender:
-    """Read what `save_recommender` wrote; an InputError where it is missing, changed or something else."""
+    """Read a folder written by `save_recommender`.
+
+    Raises
+    ------
+    InputError
+        The folder is missing, corrupt, or holds another kind of model.
+    """
     model = load_model(folder)
     card = dict(model.card)
-    if "advisor" not in card or not isinstance(model.predictor, RidgePredictor):
+    if GAIN_MODEL_KEY not in card or not isinstance(model.predictor, RidgePredictor):
         raise InputError(f"the model in '{folder}' is not of a recommender")
     try:
-        advisor = GainModel.from_dict(model.predictor, card.pop("advisor"))
-        conformal = Conformal(**card.pop("conformal"))
-        conformal_new = Conformal(**card.pop("conformal_new"))
-        domain = Domain(**card.pop("domain"))
+        return Recommender(
+            gain_model=GainModel.from_dict(model.predictor, card.pop(GAIN_MODEL_KEY)),
+            conformal=Conformal(**card.pop("conformal")),
+            conformal_new=Conformal(**card.pop("conformal_new")),
+            domain=Domain(**card.pop("domain")),
+            card=card,
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"the model in '{folder}' is corrupt: {type(error).__name__}: {error}"
         ) from error
-    return Recommender(advisor, conformal, conformal_new, domain, card)
 
 
 def model_name(mode: str, method: str) -> str:
-    """Folder of a model among a table's models."""
+    """Return the folder name of a table's model."""
     return mode if method == "intermediate" else f"{method}-{mode}"
 
 
 def rebuild(
     dataset: str, out: Path | str, *, on_progress: OnProgress = lambda *_: None
 ) -> dict[str, Recommender]:
-    """Fit the recommender of every mode, for every method that has outcomes, each into a folder of `out`.
+    """Fit and save the recommenders of every mode and method of a table, one folder each in `out`.
 
-    Same data, same predictions: nothing in it is drawn at random.
+    Deterministic: nothing is drawn at random.
     """
     made = {}
     for method in methods_of(dataset):
@@ -82,7 +93,13 @@ def rebuild(
 
 
 def shipped_recommender(library: Library, mode: str) -> Recommender:
-    """The fitted recommender that ships with a library's table."""
+    """Load the recommender shipped with a library's table.
+
+    Raises
+    ------
+    InputError
+        None is shipped for the library's method and this mode.
+    """
     models = find_shipped(library.name).models
     name = model_name(mode, library.method)
     if name not in models:

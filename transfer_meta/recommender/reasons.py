@@ -1,32 +1,33 @@
-"""What speaks for a source and against it: the terms of a linear model, put together and put into words."""
+"""Reasons for and against a source: the terms of the linear gain model, grouped and put into words."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from transfer_meta.predictors.task_kernel import TaskKernel
+from transfer_meta.recommender.candidates import CandidatePairs
 from transfer_meta.recommender.gain_model import GainModel
 from transfer_meta.recommender.inputs import TYPE_PREFIX
 from transfer_meta.recommender.library import Library
 from transfer_meta.recommender.recommendation import Reason, percent
-from transfer_meta.records import TaskProfile
 
-REASONS_SHOWN = 3
-"""Reasons for, and as many against."""
-SMALLEST = 5e-4
-"""An effect that would be told as 0.0 % is no reason."""
+MAX_REASONS = 3
+"""Reasons shown for a source, and as many against it."""
+MIN_EFFECT = 5e-4
+"""Smaller effects, which would be printed as 0.0 %, are not shown."""
 
-OTHERS = "gain on other targets"
-BACK = "gain the other way round"
-TYPE = "task type"
-# Means over all other targets and over those like this one go together so closely that the model may weigh one
-# against the other: only their sum can be read.
-_HISTORY = {"popularity": OTHERS, "near": OTHERS, "nearest": OTHERS, "mutual": BACK}
-WORDS = {
+GAIN_ON_OTHERS = "gain on other targets"
+REVERSE_GAIN = "gain the other way round"
+TASK_TYPE = "task type"
+# The means over all other targets and over similar ones are so correlated that only their sum can be interpreted.
+_HISTORY = {
+    "popularity": GAIN_ON_OTHERS,
+    "near": GAIN_ON_OTHERS,
+    "nearest": GAIN_ON_OTHERS,
+    "mutual": REVERSE_GAIN,
+}
+FEATURE_WORDS = {
     "n_labels": "number of labels",
     "label_entropy_normalised": "evenness of the labels",
     "majority_share": "share of the commonest label",
@@ -51,7 +52,7 @@ _MEASURES = {
 
 
 def reason_of(column: str) -> str:
-    """Which reason a column of `GainModel.columns` belongs to.
+    """Return the reason that a column of `GainModel.columns` belongs to.
 
     Examples
     --------
@@ -62,102 +63,83 @@ def reason_of(column: str) -> str:
     if role == "history":
         return _HISTORY[name.removesuffix("_all")]
     if name == "same_type" or name.startswith(TYPE_PREFIX):
-        return TYPE
-    return WORDS[name.removeprefix("mean_").removeprefix("centred_")]
-
-
-def gather(effects: pd.DataFrame) -> pd.DataFrame:
-    """Effects by reason: the columns of one reason are different views of one thing, so their effects add up."""
-    return effects.T.groupby([reason_of(str(c)) for c in effects], sort=False).sum().T
+        return TASK_TYPE
+    return FEATURE_WORDS[name.removeprefix("mean_").removeprefix("centred_")]
 
 
 class Explainer:
-    """Puts the effects of one target's sources into words.
+    """Reasons for the candidates of one target.
 
     Parameters
     ----------
-    advisor, library
-        What the effects come from.
+    gain_model : GainModel
+    library : Library
+    pairs : CandidatePairs
     effects : DataFrame
-        Those of `GainModel.effects`.
-    X : DataFrame
-        The pairs, all of one target.
-    reference : array of shape (n,)
-        The known sources.
-    profiles : sequence of TaskProfile
-        Of the sources.
-    target : TaskProfile
-        Named as in `X`.
+        `GainModel.effects` of the pairs.
     """
 
     def __init__(
-        self,
-        advisor: GainModel,
-        library: Library,
-        *,
-        effects: pd.DataFrame,
-        X: pd.DataFrame,
-        reference: NDArray[np.bool_],
-        profiles: Sequence[TaskProfile],
-        target: TaskProfile,
+        self, gain_model: GainModel, library: Library, pairs: CandidatePairs, effects: pd.DataFrame
     ) -> None:
-        self.X, self.profiles, self.target = X, profiles, target
-        self.effects = effects
-        self.typical = X.loc[reference].mean(numeric_only=True)
-        pairs = library.outcomes.pairs
-        learned = set(advisor.ridge.grid_["targets"])
-        pairs = pairs[pairs["target"].isin(learned)]
-        self.gains = pairs.pivot_table(index="target", columns="source", values="gain")
-        space = TaskKernel(**advisor.ridge.space_).located(X)
+        self.pairs = pairs
+        # Columns of one reason are views of the same thing: their effects add up.
+        columns = [reason_of(str(c)) for c in effects]
+        self.effects = effects.T.groupby(columns, sort=False).sum().T
+        self.typical = pairs.X.loc[pairs.is_known].mean(numeric_only=True)
+        outcomes = library.outcomes.pairs
+        outcomes = outcomes[outcomes["target"].isin(set(gain_model.ridge.grid_["targets"]))]
+        self.gains = outcomes.pivot_table(index="target", columns="source", values="gain")
+        kernel = TaskKernel(**gain_model.ridge.space_).extended(pairs.X)
         names = self.gains.index.to_numpy(dtype=object)
-        kernel = space.kernel(np.array([target.name], dtype=object), names)[0] ** 4
-        self.near = pd.Series(kernel, index=self.gains.index)
+        near = kernel.kernel(np.array([pairs.target.name], dtype=object), names)[0] ** 4
+        self.near = pd.Series(near, index=self.gains.index)
 
     def reasons(self, row: int) -> tuple[Reason, ...]:
-        """The strongest reasons for and against one source, by the size of their effect."""
+        """Return the strongest reasons for and against one candidate, the strongest first."""
         found = []
-        for name, effect in gather(self.effects.iloc[[row]]).iloc[0].items():
-            value, text = self._say(str(name), row)
-            if value is not None and abs(effect) >= SMALLEST:
+        for name, effect in self.effects.iloc[row].items():
+            value, text = self._describe(str(name), row)
+            if value is not None and abs(effect) >= MIN_EFFECT:
                 found.append(Reason(str(name), value, float(effect), text))
         found.sort(key=lambda reason: -abs(reason.effect))
-        shown = [
-            r for sign in (1, -1) for r in [r for r in found if r.effect * sign > 0][:REASONS_SHOWN]
-        ]
+        shown = [*[r for r in found if r.effect > 0][:MAX_REASONS],
+                 *[r for r in found if r.effect < 0][:MAX_REASONS]]  # fmt: skip
         return tuple(sorted(shown, key=lambda reason: -abs(reason.effect)))
 
-    def _say(self, name: str, row: int) -> tuple[float | str | None, str]:
-        source, at = self.profiles[row], self.X.iloc[row]
-        if name == OTHERS:
-            if source.name not in self.gains:
-                return None, ""
-            gains = self.gains[source.name].dropna()
-            gains = gains[gains.index != self.target.name]
-            near = self.near[gains.index].sort_values(ascending=False)
-            mean = float(gains.mean())
-            text = f"{percent(mean)} on average on {len(gains)} other targets"
-            if near.sum() > 0:
-                alike = float(np.average(gains[near.index], weights=near))
-                text += (
-                    f", {percent(alike)} on those like this one, above all {', '.join(near.index[:2])}"
-                )
-            return mean, text
-        if name == BACK:
+    def _describe(self, name: str, row: int) -> tuple[float | str | None, str]:
+        """Return a reason's value and a phrase; None for one that cannot be shown."""
+        target, source = self.pairs.target, self.pairs.candidates[row]
+        features = self.pairs.X.iloc[row]
+        if name == GAIN_ON_OTHERS:
+            return self._gain_on_others(source.label)
+        if name == REVERSE_GAIN:
             return None, ""
-        if name == TYPE:
-            same = "as" if source.type == self.target.type else "unlike"
-            return str(source.type), f"{source.type}, {same} the target"
-        key = next(key for key, words in WORDS.items() if words == name)
-        if f"pair.mean_{key}" in self.X:
-            value, typical = float(at[f"pair.mean_{key}"]), float(self.typical[f"pair.mean_{key}"])
-            return _known(value), f"{_MEASURES[key]} {value:.2f}, typical is {typical:.2f}"
-        value, own = float(at[f"source.{key}"]), float(at[f"target.{key}"])
-        text = f"{_number(value)}" + (f", the target's {_number(own)}" if np.isfinite(own) else "")
-        return _known(value), text
+        if name == TASK_TYPE:
+            type = source.profile.type
+            return str(type), f"{type}, {'as' if type == target.type else 'unlike'} the target"
+        key = next(key for key, words in FEATURE_WORDS.items() if words == name)
+        if f"pair.mean_{key}" in self.pairs.X:
+            value, typical = (float(f[f"pair.mean_{key}"]) for f in (features, self.typical))
+            text = f"{_MEASURES[key]} {value:.2f}, typical is {typical:.2f}"
+        else:
+            value, own = float(features[f"source.{key}"]), float(features[f"target.{key}"])
+            text = f"{_number(value)}" + (f", the target's {_number(own)}" if np.isfinite(own) else "")
+        return (value if np.isfinite(value) else None), text
 
-
-def _known(value: float) -> float | None:
-    return value if np.isfinite(value) else None
+    def _gain_on_others(self, source: str) -> tuple[float | None, str]:
+        if source not in self.gains:
+            return None, ""
+        gains = self.gains[source].dropna()
+        gains = gains[gains.index != self.pairs.target.name]
+        near = self.near[gains.index].sort_values(ascending=False)
+        mean = float(gains.mean())
+        text = f"{percent(mean)} on average on {len(gains)} other targets"
+        if near.sum() > 0:
+            similar = float(np.average(gains[near.index], weights=near))
+            names = ", ".join(near.index[:2])
+            text += f", {percent(similar)} weighted by similarity to this one (most similar: {names})"
+        return mean, text
 
 
 def _number(value: float) -> str:

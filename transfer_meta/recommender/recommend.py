@@ -1,246 +1,258 @@
-"""From a new task to the sources worth trying: ranked, with probability, interval, reasons and a plain verdict."""
+"""Recommend sources for a target: ranked, with probability, interval, reasons and a verdict."""
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from transfer_meta.errors import InputError, nearest, unknown
-from transfer_meta.recommender.candidates import Pairs, known_as, shared_examples
-from transfer_meta.recommender.describe_target import (
-    TargetDescription,
-    Tell,
-    best_mode,
-    describe_target,
-)
+from transfer_meta.recommender.candidates import CandidatePairs, known_as, shared_examples
+from transfer_meta.recommender.describe_target import TargetDescription, best_mode, describe_target
 from transfer_meta.recommender.fitting import Recommender
 from transfer_meta.recommender.inputs import MODES
 from transfer_meta.recommender.library import DEFAULT_LIBRARY, LIBRARY_METHODS, Library, open_library
-from transfer_meta.recommender.notes import notes_on, what_more
+from transfer_meta.recommender.notes import mode_notes, source_notes
 from transfer_meta.recommender.persistence import shipped_recommender
 from transfer_meta.recommender.reasons import Explainer
 from transfer_meta.recommender.recommendation import RankedSource, Recommendation, verdict_of
-from transfer_meta.recommender.training_pairs import Training
+from transfer_meta.recommender.training_pairs import TrainingPairs
+from transfer_meta.records import Tell
 from transfer_meta.tasks import Task
-from transfer_meta.tasks.resolve import find_tasks, load_named
+from transfer_meta.tasks.hub import is_hub_address
+from transfer_meta.tasks.read import read_task
+from transfer_meta.tasks.resolve import find_tasks
 from transfer_meta.tasks.settings import ReadSettings
 
-NEAR_DUPLICATE = 0.05
-"""Share of either one's examples in the other from which on it is said."""
-WORTH_SAYING = 1.05
-"""By how much intervals have to be wider for the answer to say so."""
+MIN_WIDENING_NOTED = 1.05
+"""Smaller factors of the intervals' width are not mentioned in the notes."""
 
 
-def recommend(
-    task: Task | str | Path,
-    *,
-    sources: Iterable[str | Task] | None = None,
-    top: int = 5,
-    method: str = "intermediate",
-    mode: str | None = None,
-    measure: bool = False,
-    description: str | None = None,
-    settings: ReadSettings | None = None,
-    dataset: str = DEFAULT_LIBRARY,
-    tell: Tell = lambda _: None,
-) -> Recommendation:
-    """The sources worth training on before a target, or beside it.
+@dataclass(frozen=True)
+class RecommendSettings:
+    """Settings of `recommend`.
 
     Parameters
     ----------
-    task : Task, str or Path
-        The target: a task, or what `transfer_meta.tasks.resolve_tasks` takes, such as a file.
-    sources : iterable of str or Task, optional
-        Names of known sources, or tasks and files of one's own; None: all known sources.
     top : int
-        How many to give.
+        Number of sources to return.
     method : str
         ``intermediate`` or ``multitask``.
     mode : str, optional
-        ``text``, ``encoder`` or ``measured``; None: what this installation can do, short of training.
+        One of `inputs.MODES`; by default the best one that is installed, short of training.
     measure : bool
-        Train on the target alone for its learning curve: mode ``measured``.
+        Train on the target alone first: mode ``measured``.
     description : str, optional
-        What the task is, in a sentence or two; None: the task's own.
-    settings : ReadSettings, optional
-        How files are read.
+        What the target is, in a sentence or two; by default the task's own.
     dataset : str
-        The shipped table that it is learned from.
-    tell : callable
-        Told what is being done, in a line.
+        Shipped table to learn from.
+    read : ReadSettings
+        How to read files.
 
     Raises
     ------
     InputError
-        A task that cannot be read, an unknown source, a method without outcomes, a mode that needs what is not
-        installed.
+        A value out of range.
     """
-    if top < 1:
-        raise InputError(f"top = {top} (expected at least 1)")
-    if method not in LIBRARY_METHODS:
-        raise unknown("method", method, LIBRARY_METHODS)
-    if mode is not None and mode not in MODES:
-        raise unknown("mode", mode, MODES)
-    settings = settings or ReadSettings()
-    library = open_library(dataset, method=method)
-    target = _load(task, settings)
-    if description is not None:
-        target = replace(target, description=description)
-    names, own_tasks = _sources(sources, library, settings)
-    mode = mode or best_mode(library, measure=measure)
-    look = describe_target(target, library, mode, tell=tell)
-    # Own sources are not trained on here: that is what the answer is to save.
-    of_source = "encoder" if look.mode == "measured" else look.mode
-    own = {t.name: describe_target(t, library, of_source, tell=tell) for t in own_tasks}
-    return advise(look, library, shipped_recommender(library, look.mode), own=own, names=names, top=top)
+
+    top: int = 5
+    method: str = "intermediate"
+    mode: str | None = None
+    measure: bool = False
+    description: str | None = None
+    dataset: str = DEFAULT_LIBRARY
+    read: ReadSettings = field(default_factory=ReadSettings)
+
+    def __post_init__(self) -> None:
+        if self.top < 1:
+            raise InputError(f"top = {self.top} (expected at least 1)")
+        if self.method not in LIBRARY_METHODS:
+            raise unknown("method", self.method, LIBRARY_METHODS)
+        if self.mode is not None and self.mode not in MODES:
+            raise unknown("mode", self.mode, MODES)
+        if self.measure and self.mode not in (None, "measured"):
+            raise InputError(f"measure and mode '{self.mode}' exclude each other")
 
 
-def advise(
+def recommend(
+    target: Task | str | Path,
+    *,
+    sources: Iterable[str | Task] | None = None,
+    settings: RecommendSettings | None = None,
+    tell: Tell = lambda _: None,
+) -> Recommendation:
+    """Rank sources by how much training on each is expected to help a target.
+
+    Parameters
+    ----------
+    target : Task, str or Path
+        A task, or an address that `transfer_meta.tasks.read_task` takes, such as a file.
+    sources : iterable of str or Task, optional
+        Names of known sources, and own tasks or files; by default all known sources.
+    settings : RecommendSettings, optional
+    tell : callable
+        Called with a line per step.
+
+    Raises
+    ------
+    InputError
+        A task that cannot be read, an unknown source, a method without outcomes, a mode that needs a package
+        that is not installed.
+    """
+    settings = settings or RecommendSettings()
+    library = open_library(settings.dataset, method=settings.method)
+    task = target if isinstance(target, Task) else _read_target(str(target), settings.read)
+    if settings.description is not None:
+        task = replace(task, description=settings.description)
+    known, own_tasks = _split_sources(sources, library, settings.read)
+    mode = settings.mode or best_mode(library, measure=settings.measure)
+    described = describe_target(task, library, mode, tell=tell)
+    # Never train on the user's sources here: avoiding that cost is the purpose.
+    own_mode = "encoder" if described.mode == "measured" else described.mode
+    return recommend_described(
+        described,
+        library,
+        shipped_recommender(library, described.mode),
+        known=known,
+        own=[describe_target(t, library, own_mode, tell=tell) for t in own_tasks],
+        top=settings.top,
+    )
+
+
+def recommend_described(
     target: TargetDescription,
     library: Library,
     recommender: Recommender,
     *,
-    own: dict[str, TargetDescription] | None = None,
-    names: Sequence[str] | None = None,
+    known: Sequence[str] | None = None,
+    own: Sequence[TargetDescription] = (),
     top: int = 5,
 ) -> Recommendation:
-    """The same from tasks that were looked at already.
+    """Rank sources for a target, from descriptions of the tasks.
 
     Parameters
     ----------
-    target : Look
-    library, recommender
-        What is known, and the model of the target's mode.
-    own : dict of str to Look
-        Further sources, by name.
-    names : sequence of str, optional
-        Known sources to rank; None: all, unless there are sources of one's own.
+    target, library
+    recommender
+        For the target's mode.
+    known : sequence of str, optional
+        Names of known sources to rank; by default all.
+    own : sequence of TargetDescription
+        Further sources.
     top : int
+        Number of sources to return.
     """
-    own = dict(own or {})
     notes = list(target.notes)
-    same = known_as(target, library)
-    if same is not None:
+    gain_model = recommender.gain_model
+    known_target = known_as(target, library)
+    if known_target is not None:
         notes.append(
-            f"the target is the known task {same}: that is left out as a source, and its outcomes out of the model"
+            f"the target is the known task {known_target}: it is not ranked, and the model is fitted without it"
         )
-        recommender = replace(
-            recommender, advisor=Training.of(library, target.mode).without(same).fit()
-        )
-    for name in [n for n, look in own.items() if look.profile.digest == target.profile.digest]:
-        notes.append(f"{name} is the target itself and is left out as a source")
-        del own[name]
-    known = [name for name in library.sources if name != same]
-    asked = set(known if names is None else names) - {same}
-    pairs = Pairs(target, library, known, own)
-    candidates = [i for i, name in enumerate(pairs.names) if name in asked or not pairs.reference[i]]
-    if not candidates:
-        raise InputError(f"no source is left beside the target itself (known: {', '.join(known)})")
+        gain_model = TrainingPairs.from_library(library, target.mode).without(known_target).fit()
+    same = [task for task in own if task.profile.digest == target.profile.digest]
+    notes += [f"{task.profile.name} is the target itself: it is not ranked" for task in same]
+    own = [task for task in own if task.profile.digest != target.profile.digest]
+    # Features are relative to all known sources, so these are among the candidates even if they are not ranked.
+    all_known = [name for name in library.sources if name != known_target]
+    pairs = CandidatePairs(target, library, all_known, own)
+    wanted = set(all_known if known is None else known)
+    rows = [i for i, c in enumerate(pairs.candidates) if c.is_own or c.name in wanted]
+    if not rows:
+        raise InputError(f"no source is left beside the target itself (known: {', '.join(all_known)})")
 
-    advisor = recommender.advisor
-    effects = advisor.effects(pairs.X, pairs.reference)
-    expected = advisor.level(pairs.own[None])[0] + effects.to_numpy().sum(axis=1)
-    widened, outside = recommender.domain.place(
-        pairs.target, [library.profiles[n] for n in known], pairs.vectors, target.mode
+    effects = gain_model.effects(pairs.X, pairs.is_known)
+    mean_gain = gain_model.mean_gain.predict(pairs.target_features[None])[0]
+    expected = mean_gain + effects.to_numpy().sum(axis=1)
+    known_profiles = [library.profiles[name] for name in all_known]
+    widened, outside = recommender.domain.widening(
+        pairs.target, known_profiles, pairs.vectors, target.mode
     )
-    if outside and widened >= WORTH_SAYING:
+    if outside and widened >= MIN_WIDENING_NOTED:
         notes.append(
-            "the target lies outside of what was learned from: intervals are"
-            f" {widened:.1f} times as wide, probabilities nearer to one half ("
-            + f"{'; '.join(outside)})"
+            f"the target lies outside the range of the known tasks: intervals are {widened:.1f} times as wide,"
+            f" probabilities nearer to one half ({'; '.join(outside)})"
         )
-    ranked = sorted(candidates, key=lambda i: (-expected[i], pairs.names[i]))[:top]
-    explainer = Explainer(
-        advisor,
-        library,
-        effects=effects,
-        X=pairs.X,
-        reference=pairs.reference,
-        profiles=pairs.profiles,
-        target=pairs.target,
-    )
-    shared = shared_examples(target.profile, [pairs.profiles[i] for i in ranked])
-    advice = []
-    for rank, (i, overlap) in enumerate(zip(ranked, shared, strict=True), start=1):
-        is_known = bool(pairs.reference[i])
-        conformal = recommender.conformal if is_known else recommender.conformal_new
+    ranked = sorted(rows, key=lambda i: (-expected[i], pairs.candidates[i].label))[:top]
+    explainer = Explainer(gain_model, library, pairs, effects)
+    shared = shared_examples(target.profile, [pairs.candidates[i].profile for i in ranked])
+    max_gain = 1 / target.baseline - 1 if target.baseline else np.inf
+    sources = []
+    for rank, (i, share) in enumerate(zip(ranked, shared, strict=True), start=1):
+        candidate = pairs.candidates[i]
+        conformal = recommender.conformal_new if candidate.is_own else recommender.conformal
         low, high = (float(v) for v in conformal.interval(expected[i], widen=widened))
-        ceiling = 1 / target.baseline - 1 if target.baseline else np.inf
-        advice.append(
+        n_outcomes = library.count_outcomes(candidate.name, without=known_target)
+        sources.append(
             RankedSource(
-                source=pairs.names[i],
+                source=candidate.name,
+                label=candidate.label,
+                is_own=candidate.is_own,
                 rank=rank,
-                probability=float(advisor.probability(expected[i : i + 1], doubt=widened)[0]),
-                expected_gain=float(min(expected[i], ceiling)),
-                # A score is never below 0 nor above 1.
+                probability=float(gain_model.probability(expected[i : i + 1], doubt=widened)[0]),
+                expected_gain=float(min(expected[i], max_gain)),
+                # Scores are within 0-1.
                 low=max(low, -1.0),
-                high=min(high, ceiling),
+                high=min(high, max_gain),
                 reasons=explainer.reasons(i),
-                n_outcomes=library.count_outcomes(pairs.names[i], without=same) if is_known else 0,
-                near_duplicate=overlap >= NEAR_DUPLICATE,
-                shared=overlap,
+                n_outcomes=0 if candidate.is_own else n_outcomes,
+                shared=share,
             )
         )
-    notes += notes_on(advice, target, library)
     card = recommender.card
     figures = card["figures"]
+    copied = ("dataset", "method", "regime", "n_targets", "n_outcomes", "protocol")
     return Recommendation(
         target=target.profile.name,
         mode=target.mode,
         verdict=verdict_of(
-            tuple(advice), coverage=figures["coverage_promised"], skill=figures["spearman"]
+            tuple(sources), coverage=figures["coverage_promised"], skill=figures["spearman"]
         ),
-        sources=tuple(advice),
-        n_candidates=len(candidates),
-        notes=(*notes, *what_more(target.mode, library)),
+        sources=tuple(sources),
+        n_candidates=len(rows),
+        notes=(*notes, *source_notes(sources, target, library), *mode_notes(target.mode, library)),
         widened=widened,
-        model={
-            k: card[k] for k in ("dataset", "method", "regime", "n_targets", "n_outcomes", "protocol")
-        }
+        model={key: card[key] for key in copied}
         | {"figures": dict(figures), "reliability": list(card["reliability"])},
     )
 
 
-def _load(task: Task | str | Path, settings: ReadSettings) -> Task:
-    if isinstance(task, Task):
-        return task
-    found = find_tasks([str(task)])
+def _read_target(address: str, settings: ReadSettings) -> Task:
+    found = find_tasks([address])
     if len(found) != 1:
-        raise InputError(f"expected one target, got {len(found)} tasks in '{task}'")
-    return load_named(found[0], settings)
+        raise InputError(f"expected one target, got {len(found)} tasks in '{address}'")
+    return read_task(found[0], settings)
 
 
-def _sources(
+def _split_sources(
     sources: Iterable[str | Task] | None, library: Library, settings: ReadSettings
 ) -> tuple[list[str] | None, list[Task]]:
-    """Names of known sources (None: all of them) and tasks of one's own."""
+    """Return the names of known sources (None: all of them) and the user's own tasks."""
     if sources is None:
         return None, []
-    names: list[str] = []
+    known: list[str] = []
     own: dict[str, Task] = {}
     for source in sources:
         if isinstance(source, str) and source in library.sources:
-            names.append(source)
+            known.append(source)
             continue
-        for task in (
-            [source] if isinstance(source, Task) else _own_tasks(str(source), library, settings)
-        ):
+        tasks = [source] if isinstance(source, Task) else _own_tasks(str(source), library, settings)
+        for task in tasks:
             if task.name in own:
                 raise InputError(f"two sources are named '{task.name}'; name one of them in a card")
             own[task.name] = task
-    return names, list(own.values())
+    return known, list(own.values())
 
 
-def _own_tasks(name: str, library: Library, settings: ReadSettings) -> list[Task]:
-    try:
-        return [load_named(found, settings) for found in find_tasks([name])]
-    except InputError as error:
-        if "no such file" not in str(error):
-            raise
+def _own_tasks(address: str, library: Library, settings: ReadSettings) -> list[Task]:
+    """Read a source from its files, a folder or the Hub."""
+    is_file = Path(address).exists() or any(glob.iglob(glob.escape(address) + ".*"))
+    if not is_file and not is_hub_address(address):
         raise InputError(
-            f"unknown source '{name}': no file, and not among the known ones ({', '.join(library.sources)})"
-            f"{nearest(name, library.sources)}"
-        ) from error
+            f"unknown source '{address}': no file, and not among the known ones ({', '.join(library.sources)})"
+            f"{nearest(address, library.sources)}"
+        )
+    return [read_task(found, settings) for found in find_tasks([address])]

@@ -1,4 +1,4 @@
-"""The answer: ranked sources with probability, interval and reasons, and a verdict in plain words."""
+"""Recommendation: ranked sources with probability, interval and reasons, and a verdict in a sentence."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-CHANCE = 0.1
-"""Rank correlation on held-out targets below which a model's ranking is not put forward as advice."""
+MIN_RANK_CORRELATION = 0.1
+"""A model whose rank correlation on held-out targets is lower gives no advice."""
+NEAR_DUPLICATE_SHARE = 0.05
+"""Share of common examples from which a source is marked as a near duplicate of the target."""
 
 
 @dataclass(frozen=True)
 class Reason:
-    """One reason.
+    """A reason for or against a source.
 
     Parameters
     ----------
@@ -21,9 +23,9 @@ class Reason:
     value : float, str or None
         Of the source, or of the pair; gains are fractions.
     effect : float
-        What it adds to the expected gain (a fraction), against the target's typical known source.
+        Contribution to the expected gain (a fraction), relative to the target's typical known source.
     text : str
-        The same as a phrase.
+        The value as a phrase.
     """
 
     feature: str
@@ -32,34 +34,39 @@ class Reason:
     text: str
 
     def to_dict(self) -> dict[str, Any]:
-        """As the JSON answer has it."""
+        """Return the values for JSON."""
         return {"feature": self.feature, "value": self.value, "effect": self.effect}
 
 
 @dataclass(frozen=True)
 class RankedSource:
-    """What is expected of one source.
+    """Prediction for one source.
 
     Parameters
     ----------
     source : str
+        Name of the task.
+    label : str
+        The name as printed, unique in the recommendation.
+    is_own : bool
+        Whether it is a task of the user rather than one of the library.
     rank : int
         From 1.
     probability : float
-        That it helps: gain > 0.
+        Of gain > 0.
     expected_gain, low, high : float
-        Fractions of the target's own score; the interval is that of `Recommendation.model` ``coverage``.
+        Fractions of the target's own score; the interval has the coverage given in `Recommendation.model`.
     reasons : tuple of Reason
         For and against, the strongest first.
     n_outcomes : int
-        Measured transfers from this source that stand behind it; 0: a new source.
-    near_duplicate : bool
-        The source shares texts with the target.
+        Measured transfers from this source; 0 for a new one.
     shared : float
-        The larger of the shares of either one's examples that the other has too.
+        Share of examples in common with the target, 0-1: of the target's or the source's, the larger.
     """
 
     source: str
+    label: str
+    is_own: bool
     rank: int
     probability: float
     expected_gain: float
@@ -67,18 +74,19 @@ class RankedSource:
     high: float
     reasons: tuple[Reason, ...]
     n_outcomes: int
-    near_duplicate: bool
     shared: float = 0.0
 
+    @property
+    def near_duplicate(self) -> bool:
+        """Whether the source has texts in common with the target."""
+        return self.shared >= NEAR_DUPLICATE_SHARE
+
     def to_dict(self) -> dict[str, Any]:
-        """As the JSON answer has it."""
+        """Return the values for JSON."""
+        numbers = ("rank", "probability", "expected_gain", "low", "high")
         return {
-            "source": self.source,
-            "rank": self.rank,
-            "probability": self.probability,
-            "expected_gain": self.expected_gain,
-            "low": self.low,
-            "high": self.high,
+            "source": self.label,
+            **{name: getattr(self, name) for name in numbers},
             "reasons": [reason.to_dict() for reason in self.reasons],
             "n_outcomes": self.n_outcomes,
             "near_duplicate": self.near_duplicate,
@@ -87,26 +95,25 @@ class RankedSource:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The sources worth trying for a target.
+    """Sources for a target.
 
     Parameters
     ----------
     target : str
     mode : str
-        What was known of the target: ``text``, ``encoder`` or ``measured``.
+        One of `inputs.MODES`.
     verdict : str
-        In plain words.
-    sources : tuple of SourceAdvice
+        What to do, in a sentence or two.
+    sources : tuple of RankedSource
         The best first.
     n_candidates : int
         Sources that were ranked.
     notes : tuple of str
-        What to know before one believes it.
+        Caveats.
     widened : float
-        Factor of the intervals' width for a target unlike the known ones; 1: it is like them.
+        Factor of the intervals' width, above 1 for a target unlike the known tasks.
     model : mapping
-        ``dataset``, ``method``, ``regime``, ``n_targets``, ``n_outcomes``, and under ``figures``
-        how the model did on held-out targets.
+        Entries of the model's card; ``figures`` and ``reliability`` are from held-out targets.
     """
 
     target: str
@@ -119,35 +126,24 @@ class Recommendation:
     model: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return {
-            "target": self.target,
-            "mode": self.mode,
-            "verdict": self.verdict,
-            "sources": [source.to_dict() for source in self.sources],
-            "n_candidates": self.n_candidates,
+        """Return the values for JSON."""
+        sources = [source.to_dict() for source in self.sources]
+        return vars(self) | {
+            "sources": sources,
             "notes": list(self.notes),
-            "widened": self.widened,
             "model": dict(self.model),
         }
 
 
 def verdict_of(sources: tuple[RankedSource, ...], *, coverage: float, skill: float) -> str:
-    """What to do, in a sentence or two.
+    """Return what to do, in a sentence or two.
 
-    Parameters
-    ----------
-    sources
-        By rank.
-    coverage
-        Of their intervals.
-    skill
-        Rank correlation of such rankings with the measured gains, on held-out targets.
+    `coverage` is that of the intervals, `skill` the rank correlation of the gains on held-out targets.
     """
-    if not skill >= CHANCE:
+    if not skill >= MIN_RANK_CORRELATION:
         correlation = f"{skill:.2f}".replace("-", "−")
         return (
-            "Nothing to go by: on held-out targets such rankings were no better than chance (rank correlation"
+            "No recommendation: on held-out targets the rankings were no better than chance (rank correlation"
             f" {correlation}). Try a few sources, or none."
         )
     best = sources[0]
@@ -155,12 +151,12 @@ def verdict_of(sources: tuple[RankedSource, ...], *, coverage: float, skill: flo
     gain = percent(best.expected_gain)
     if best.probability < 0.5 or best.expected_gain <= 0:
         return (
-            f"No source is likely to help: the best, {best.source}, does so with probability {chance}"
+            f"No source is likely to help: the best, {best.label}, does so with probability {chance}"
             f" (expected gain {gain}). Train on the target alone."
         )
-    likely = [s for s in sources if s.probability >= 0.5 and s.expected_gain > 0]
-    more = f"; then {', '.join(s.source for s in likely[1:3])}" if len(likely) > 1 else ""
-    text = f"Try {best.source} first: it helps with probability {chance}, expected gain {gain}{more}."
+    likely = [s.label for s in sources if s.probability >= 0.5 and s.expected_gain > 0]
+    more = f"; then {', '.join(likely[1:3])}" if len(likely) > 1 else ""
+    text = f"Try {best.label} first: it helps with probability {chance}, expected gain {gain}{more}."
     if best.low < 0:
         text += (
             f" A loss is possible ({100 * coverage:.0f} % interval from {percent(best.low)}):"
@@ -170,7 +166,7 @@ def verdict_of(sources: tuple[RankedSource, ...], *, coverage: float, skill: flo
 
 
 def percent(gain: float) -> str:
-    """A gain for reading.
+    """Return a gain as text.
 
     Examples
     --------

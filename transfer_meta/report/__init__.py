@@ -1,4 +1,4 @@
-"""The main job on one table of outcomes, and the page that shows what came of it."""
+"""Reports as self-contained HTML pages: of a table of outcomes, and of a recommendation."""
 
 from transfer_meta.report.build import Report, build_report
 from transfer_meta.report.page import write_report

@@ -1,4 +1,4 @@
-"""The main job on one table of outcomes: benchmark under every protocol, importance, calibration."""
+"""Contents of a report: benchmarks of a table under every protocol, and feature importances."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 import pandas as pd
 
 from transfer_meta.errors import InputError
-from transfer_meta.evaluation.benchmark import SHUFFLES, BenchmarkResult, BenchmarkSettings, benchmark
+from transfer_meta.evaluation.benchmark import BenchmarkResult, benchmark
+from transfer_meta.evaluation.benchmark_settings import N_SHUFFLES, BenchmarkSettings
 from transfer_meta.evaluation.calibration import reliability
-from transfer_meta.evaluation.splits import PROTOCOLS
+from transfer_meta.evaluation.splits import PROTOCOLS, Protocol
 from transfer_meta.features.vectors.similarities import Vectors
-from transfer_meta.importance import IMPORTANCE_COLUMNS, feature_importance
+from transfer_meta.importance import feature_importance
 from transfer_meta.metadataset import MetaDataset, build_metadataset
 from transfer_meta.outcomes.tables import OutcomeTable
 from transfer_meta.predictors import BY_TARGET, UNTUNED, make_predictor
 from transfer_meta.records import OnProgress
 from transfer_meta.report.published_figures import PUBLISHED
 
-# What explains the predictions: (method, level) and the predictor that it explains.
 EXPLANATIONS = {
     ("coefficients", "feature"): "logistic",
     ("permutation", "feature"): "logistic",
@@ -29,13 +29,14 @@ EXPLANATIONS = {
     ("permutation", "group"): "logistic",
     ("shap", "feature"): "lightgbm",
 }
+"""Method and level of each table of importances, and the predictor that it explains."""
 
-SLOW = ("logistic-rfe", "logistic-rfe-optimistic", "lambdarank", "lambdarank-langrank", "ensemble")
-"""Predictors that take longer than all others together: for tables with a paper to compare with."""
-REPEATS = 10
-"""Shuffles of the repeated protocol, where no paper is to be compared with; there, as many as the paper's."""
-MOST_FOLDS = 100
-"""A protocol that has more folds, and more than one a target, is left to the benchmark."""
+SLOW_PREDICTORS = ("logistic-rfe", "logistic-rfe-optimistic", "lambdarank", "lambdarank-langrank")
+"""Predictors that take longer than all others together; only for tables with published figures."""
+N_REPORT_SHUFFLES = 10
+"""Repeats of the shuffled protocol for a table without published figures."""
+MAX_FOLDS = 100
+"""A protocol with more folds, and more than one per target, is skipped."""
 REPORT_METRICS = (
     "accuracy", "f1", "auroc", "auroc_within_target", "brier",
     "spearman", "ndcg", "ndcg_exp", "regret@1", "regret@3", "mean_rank", "hit@1",
@@ -44,23 +45,23 @@ REPORT_METRICS = (
 
 @dataclass(frozen=True)
 class Report:
-    """What the page shows.
+    """Contents of the page.
 
     Parameters
     ----------
     table : OutcomeTable
     benchmarks : tuple of BenchmarkResult
-        One a protocol.
+        One per protocol.
     importances : dict of (method, level) to DataFrame
         Tables of `importance.feature_importance`, see `EXPLANATIONS`.
     skipped : dict of str to str
-        Protocols and explanations that the table does not suffice for, with the reason.
+        Protocols, predictors and explanations left out, with the reason.
     seconds : float
-        What it took.
+        Run time.
     curves : DataFrame or None
-        Learning curves of single-task runs, see `learning_curves.single_task_curves`; None: not at hand.
+        Learning curves of single-task runs, see `learning_curves.single_task_curves`.
     vectors, types : mapping
-        Vectors and type of each task for the map of the task space; empty: no map.
+        Vectors and type of each task, for the map of the task space.
     """
 
     table: OutcomeTable
@@ -72,13 +73,6 @@ class Report:
     vectors: Mapping[str, Vectors] = field(default_factory=dict)
     types: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def importance(self) -> pd.DataFrame:
-        """The logistic regression's coefficients, the largest first; no rows where there are none."""
-        return self.importances.get(
-            ("coefficients", "feature"), pd.DataFrame(columns=list(IMPORTANCE_COLUMNS))
-        )
-
 
 def build_report(
     table: OutcomeTable,
@@ -88,22 +82,22 @@ def build_report(
     workers: int = 1,
     on_progress: OnProgress = lambda *_: None,
 ) -> Report:
-    """Run the benchmark under every protocol and the explanations of `EXPLANATIONS`.
+    """Benchmark a table under every protocol, and compute the tables of `EXPLANATIONS`.
 
     Parameters
     ----------
-    repeats
-        Shuffles of the repeated protocol and splits for the coefficients; None: `REPEATS` or as many as the
-        paper's, and 100.
-    seed, workers
-        As in `BenchmarkSettings`.
-    on_progress
-        Called with hundredths of a stage: done, and in all.
+    table : OutcomeTable
+    repeats : int, optional
+        Repeats of the shuffled protocol and splits for the coefficients.
+    seed, workers : int
+        See `BenchmarkSettings`.
+    on_progress : callable
+        Called with the hundredths of stages done and their total.
 
     Raises
     ------
     InputError
-        The table does not suffice for any protocol.
+        The table has too few pairs for any protocol.
     """
     begin = time.perf_counter()
     benchmarks: list[BenchmarkResult] = []
@@ -116,23 +110,23 @@ def build_report(
 
     published = table.name in PUBLISHED
     data = build_metadataset(table)
-    usable, left_out = _choose(data, () if published else SLOW, seed)
-    for number, (name, protocol) in enumerate(PROTOCOLS.items()):
+    usable, left_out = _choose(data, () if published else SLOW_PREDICTORS, seed)
+    for number, protocol in enumerate(PROTOCOLS.values()):
         try:
-            _check_folds(data, name)
+            _check_folds(data, protocol)
             settings = BenchmarkSettings(
-                protocol=name,
-                predictors=tuple(n for n in usable if not (protocol.repeated and n in BY_TARGET)),
+                protocol=protocol,
+                predictors=tuple(n for n in usable if not (protocol.is_shuffled and n in BY_TARGET)),
                 metrics=REPORT_METRICS,
-                repeats=(repeats or (SHUFFLES if published else REPEATS))
-                if protocol.repeated
+                repeats=(repeats or (N_SHUFFLES if published else N_REPORT_SHUFFLES))
+                if protocol.is_shuffled
                 else None,
                 seed=seed,
                 workers=workers,
             )
             benchmarks.append(benchmark(table, settings, on_progress=stage(number)))
         except InputError as error:
-            skipped[name] = str(error)
+            skipped[protocol.name] = str(error)
     if not benchmarks:
         raise InputError(f"no protocol applies to '{table.name}': {next(iter(skipped.values()))}")
     for number, ((method, level), predictor) in enumerate(EXPLANATIONS.items(), start=len(PROTOCOLS)):
@@ -155,11 +149,11 @@ def build_report(
 
 
 def _choose(data: MetaDataset, slow: tuple[str, ...], seed: int) -> tuple[list[str], dict[str, str]]:
-    """The predictors of the report, and by name why the others are none."""
+    """Return the names of the predictors to run, and those left out with the reason."""
     usable, left_out = [], {}
     for name in UNTUNED:
         if name in slow:
-            left_out[name] = f"takes its time (`benchmark --predictors {name}` has it)"
+            left_out[name] = f"slow (run `benchmark --predictors {name}`)"
             continue
         try:
             make_predictor(name, random_state=seed).check(data.X)
@@ -170,18 +164,18 @@ def _choose(data: MetaDataset, slow: tuple[str, ...], seed: int) -> tuple[list[s
     return usable, left_out
 
 
-def _check_folds(data: MetaDataset, name: str) -> None:
-    """Raise InputError where a protocol would take minutes."""
-    if not PROTOCOLS[name].repeated:
-        n_folds = sum(1 for _ in PROTOCOLS[name].folds(data.source, data.target))
-        if n_folds > max(MOST_FOLDS, len(np.unique(data.target))):
+def _check_folds(data: MetaDataset, protocol: Protocol) -> None:
+    """Raise an InputError if a protocol would take minutes."""
+    if not protocol.is_shuffled:
+        n_folds = sum(1 for _ in protocol.folds(data.source, data.target))
+        if n_folds > max(MAX_FOLDS, len(np.unique(data.target))):
             raise InputError(
-                f"{n_folds} folds, more than {MOST_FOLDS} (`benchmark --protocol {name}` runs them)"
+                f"{n_folds} folds, more than {MAX_FOLDS} (`benchmark --protocol {protocol.name}` runs it)"
             )
 
 
 def figure_of(result: BenchmarkResult, predictor: str, features: str, metric: str) -> pd.Series | None:
-    """One row of a benchmark's figures, or None where it is not there."""
+    """Return one row of a benchmark, or None if it has no such row."""
     rows = result.rows
     found = rows[
         (rows["predictor"] == predictor) & (rows["features"] == features) & (rows["metric"] == metric)
@@ -190,9 +184,9 @@ def figure_of(result: BenchmarkResult, predictor: str, features: str, metric: st
 
 
 def reliability_points(result: BenchmarkResult, predictor: str, features: str) -> pd.DataFrame:
-    """The reliability table of out-of-fold probabilities, all repeats together.
+    """Return the reliability table of out-of-fold probabilities over all repeats.
 
-    Five bins, or ten from 500 pairs on: a point of a handful of pairs says nothing.
+    Five bins, or ten for at least 500 pairs, so that every bin has enough pairs.
     """
     probability = result.predictions[predictor, features].probability
     truth = result.truth.values("label")

@@ -1,4 +1,4 @@
-"""What the predictions go by: coefficients beside the paper's, permutation and SHAP values."""
+"""Report section on feature importance: coefficients, permutation importance and SHAP values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from transfer_meta.report.build import Report
 from transfer_meta.report.figures import charts
 from transfer_meta.report.published_figures import Published
 
-IMPORTANCES_SHOWN = 12
+MAX_IMPORTANCES = 12
 TITLES = {
     ("permutation", "group"): "AUROC lost without a group of features (logistic)",
     ("permutation", "role"): "AUROC lost without the features of one role (logistic)",
@@ -20,7 +20,7 @@ TITLES = {
 
 
 def coefficient_section(report: Report, published: Published | None) -> dict[str, Any] | None:
-    """The largest coefficients, and where the paper's stand among them."""
+    """Return the largest coefficients, and the ranks of the published ones."""
     table = report.importances.get(("coefficients", "feature"))
     if table is None:
         return None
@@ -40,12 +40,12 @@ def coefficient_section(report: Report, published: Published | None) -> dict[str
 
 
 def importance_tables(report: Report) -> dict[str, pd.DataFrame]:
-    """The first rows of each table of importance, by title: what was weighed, ``value`` and ``std``."""
+    """Return by title the first rows of each table of importances: name, ``value`` and ``std``."""
     tables = {}
     for (method, level), title in TITLES.items():
         found = report.importances.get((method, level))
         if found is not None:
-            shown = found.head(IMPORTANCES_SHOWN)
+            shown = found.head(MAX_IMPORTANCES)
             named = shown["role"] + " " + shown["feature"] if level == "feature" else shown[level]
             tables[title] = shown[["value", "std"]].assign(**{level: named})[[level, "value", "std"]]
     return tables

@@ -1,4 +1,4 @@
-"""A report as one self-contained HTML page."""
+"""Report of a table of outcomes as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -9,52 +9,45 @@ from typing import Any
 from transfer_meta._version import __version__
 from transfer_meta.evaluation.benchmark import BenchmarkResult
 from transfer_meta.evaluation.metrics import METRICS
-from transfer_meta.evaluation.splits import PROTOCOLS
-from transfer_meta.files import atomic_file
 from transfer_meta.metadataset import build_metadataset
 from transfer_meta.outcomes.tables import OutcomeTable
 from transfer_meta.report.build import REPORT_METRICS, Report
 from transfer_meta.report.figures import charts
 from transfer_meta.report.figures.learning_curves import learning_curves
 from transfer_meta.report.figures.task_map import task_map
-from transfer_meta.report.figures.violins import MOST_TARGETS, score_violins, target_scores
+from transfer_meta.report.figures.violins import score_violins, target_scores
 from transfer_meta.report.importance_section import coefficient_section, importance_tables
 from transfer_meta.report.protocol_section import (
     CONTROLS,
-    beside_the_paper,
     ceiling_section,
     matrix_section,
     protocol_panels,
     protocol_section,
+    published_comparison,
 )
 from transfer_meta.report.published_figures import PUBLISHED
 from transfer_meta.report.reliability_section import decision_section, reliability_section
-from transfer_meta.report.templates import number, render_template
+from transfer_meta.report.templates import render_template, write_page
 
-__all__ = ["number", "render", "write_report"]
-
-# A matrix with more tasks on a side could not be read.
-LARGEST_HEATMAP = 40
+MAX_TASKS_SHOWN = 40
+"""Figures with one row or picture per task are left out for more tasks."""
 
 
 def write_report(report: Report, path: Path | str) -> Path:
-    """Write the page, whole or not at all; an InputError where `path` cannot be written."""
-    text = render(report)
-    with atomic_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return Path(path)
+    """Write the page atomically; raise an InputError if `path` cannot be written."""
+    return write_page(path, render(report))
 
 
 def render(report: Report) -> str:
-    """The page as text.  Everything that comes from the table is escaped."""
+    """Return the page as HTML; everything from the table is escaped."""
     table = report.table
-    results = {result.settings.protocol: result for result in report.benchmarks}
-    # The protocol whose question most users have; what holds out targets has more to say than shuffled pairs.
-    strict = next((r for name, r in results.items() if not PROTOCOLS[name].repeated), None)
+    results = {result.settings.protocol.name: result for result in report.benchmarks}
+    # Sections on one protocol show the first that holds out targets: shuffled pairs leak.
+    strict = next((r for r in report.benchmarks if not r.settings.protocol.is_shuffled), None)
     first = report.benchmarks[0]
     published = PUBLISHED.get(table.name)
     return render_template(
-        "template.html.jinja",
+        "report.html.jinja",
         {
             "version": __version__,
             "table": table,
@@ -67,7 +60,7 @@ def render(report: Report) -> str:
             "heatmap": _heatmap(table),
             "violins": None if strict is None else _violins(table, strict),
             "published": published,
-            "comparison": beside_the_paper(results, published),
+            "comparison": published_comparison(results, published),
             "dots": protocol_panels(results),
             "protocols": [protocol_section(result) for result in report.benchmarks],
             "matrix": None if strict is None else matrix_section(strict),
@@ -88,14 +81,14 @@ def _heatmap(table: OutcomeTable) -> str | None:
     if not table.has_gain:
         return None
     gains = table.pairs.pivot_table(index="target", columns="source", values="gain", aggfunc="mean")
-    if max(gains.shape) > LARGEST_HEATMAP:
+    if max(gains.shape) > MAX_TASKS_SHOWN:
         return None
     return charts.gain_heatmap(gains)
 
 
 def _violins(table: OutcomeTable, result: BenchmarkResult) -> dict[str, Any] | None:
     rows = target_scores(table, result)
-    if len(rows) > MOST_TARGETS:
+    if len(rows) > MAX_TASKS_SHOWN:
         return None
     unit = "score" if "score" in table.pairs else "gain"
     return {
@@ -103,13 +96,13 @@ def _violins(table: OutcomeTable, result: BenchmarkResult) -> dict[str, Any] | N
         "unit": unit,
         "n_targets": len(rows),
         "n_sources": _span(len(row.scores) for row in rows),
-        "protocol": result.settings.protocol,
+        "protocol": result.settings.protocol.name,
         "baseline": any(row.baseline is not None for row in rows),
     }
 
 
 def _span(numbers: Iterable[int]) -> str:
-    """The least and the greatest, or the one that there is."""
+    """Return the range of numbers as text, ``3`` or ``3 to 4``."""
     ordered = sorted(numbers)
     few, many = ordered[0], ordered[-1]
     return str(few) if few == many else f"{few} to {many}"
@@ -117,7 +110,7 @@ def _span(numbers: Iterable[int]) -> str:
 
 def _curves(report: Report) -> dict[str, Any] | None:
     curves = report.curves
-    if curves is None or curves.empty or curves["task"].nunique() > LARGEST_HEATMAP:
+    if curves is None or curves.empty or curves["task"].nunique() > MAX_TASKS_SHOWN:
         return None
     seeds = curves.groupby("task")["seed"].nunique()
     return {"figure": learning_curves(curves), "n_tasks": len(seeds), "n_seeds": int(seeds.max())}

@@ -1,4 +1,4 @@
-"""The page's main part: how well predictors do under each protocol, beside controls, the paper and the ceiling."""
+"""Report sections on the protocols: results, controls, published figures, comparisons and noise ceiling."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from transfer_meta.evaluation.benchmark import BenchmarkResult
 from transfer_meta.evaluation.ceiling import SPLIT_HALF
 from transfer_meta.evaluation.comparisons import NOT_SEPARABLE
 from transfer_meta.evaluation.metrics import METRICS
-from transfer_meta.evaluation.splits import PROTOCOLS
 from transfer_meta.predictors import make_predictor
 from transfer_meta.report.build import REPORT_METRICS, figure_of
 from transfer_meta.report.figures import charts
@@ -20,21 +19,18 @@ from transfer_meta.report.templates import number
 
 Results = dict[str, BenchmarkResult]
 
-MEANINGS = {
-    "pairs-5fold": (
-        "What the names of the tasks give away is not what features explain: read it beside the controls."
-    ),
+PROTOCOL_REMARKS = {
+    "pairs-5fold": "The names of the tasks predict much by themselves: compare with the controls.",
     "leave-one-target-out": (
-        "The question of somebody with a new target and known sources; the target may still be a source in"
-        " training."
+        "For a user with a new target and known sources; the target may still be a source in training."
     ),
-    "leave-one-task-out": "The question of somebody with a task that nobody has seen, and known sources.",
-    "leave-two-tasks-out": "Only features can carry over.",
+    "leave-one-task-out": "For a user with a new task and known sources.",
+    "leave-two-tasks-out": "Only features carry over to the test pairs.",
 }
 CONTROLS = {
     "always-gain": "every source helps",
     "always-loss": "no source helps",
-    "random": "a random number for each pair",
+    "random": "a random number per pair",
     "target-identity": "knows the target's name and nothing else",
     "target-gain-rate": "how often the other sources helped this target",
     "source-popularity": "how much the source helped the other targets",
@@ -43,23 +39,23 @@ CONTROLS = {
     "random-fingerprints": "logistic regression on random numbers in place of features",
     "textemb": "cosine of the mean token vectors of the tasks' texts",
     "taskemb": "fused ranks of the cosines of the components of the Fisher information",
-    "taskemb-centred": "the same cosines with what all tasks have in common taken off",
+    "taskemb-centred": "the same cosines after subtracting the mean over tasks",
     "text+task": "fused ranks of textemb and taskemb",
 }
-PANELS = {"accuracy": "accuracy", "auroc_within_target": "AUROC within target"}
-# What is drawn beside the noise ceiling, as far as the table has it.
-BESIDE_CEILING = ("default", "source-popularity", "textemb", "taskemb")
+PANEL_METRICS = {"accuracy": "accuracy", "auroc_within_target": "AUROC within target"}
+CEILING_PREDICTORS = ("default", "source-popularity", "textemb", "taskemb")
+"""Predictors shown with the noise ceiling."""
 
 
 def protocol_section(result: BenchmarkResult) -> dict[str, Any]:
-    """One protocol: what it asks, what was found, and its table, the noise ceiling at the bottom."""
+    """Return the table of one protocol with a remark and the main finding; the noise ceiling comes last."""
     metrics = [m for m in REPORT_METRICS if m in set(result.rows["metric"])]
     keys = result.rows[["predictor", "features"]].drop_duplicates().itertuples(index=False, name=None)
-    name = result.settings.protocol
+    protocol = result.settings.protocol
     return {
-        "name": name,
-        "title": PROTOCOLS[name].title,
-        "meaning": MEANINGS.get(name, ""),
+        "name": protocol.name,
+        "title": protocol.title,
+        "meaning": PROTOCOL_REMARKS.get(protocol.name, ""),
         "finding": _finding(result),
         "result": result,
         "metrics": metrics,
@@ -73,15 +69,15 @@ def protocol_section(result: BenchmarkResult) -> dict[str, Any]:
             }
             for predictor, features in keys
         ],
-        "ceilings": [] if PROTOCOLS[name].repeated else _ceiling_rows(result.ceiling, metrics),
+        "ceilings": [] if protocol.is_shuffled else _ceiling_rows(result.ceiling, metrics),
         "skipped": result.skipped,
     }
 
 
 def protocol_panels(results: Results) -> str | None:
-    """Accuracy and AUROC of every predictor under every protocol; None without gains."""
+    """Plot accuracy and AUROC of every predictor under every protocol; None without gains."""
     parts = [
-        result.rows[result.rows["metric"].isin(PANELS)].assign(protocol=protocol)
+        result.rows[result.rows["metric"].isin(PANEL_METRICS)].assign(protocol=protocol)
         for protocol, result in results.items()
     ]
     rows = pd.concat(parts)
@@ -92,11 +88,11 @@ def protocol_panels(results: Results) -> str | None:
     ]
     rate = next(iter(results.values())).positive_rate
     chance = {"accuracy": max(rate, 1 - rate), "auroc_within_target": 0.5}
-    return charts.protocol_dots(rows, metrics=PANELS, chance=chance)
+    return charts.protocol_dots(rows, metrics=PANEL_METRICS, chance=chance)
 
 
-def beside_the_paper(results: Results, published: Published | None) -> list[dict[str, Any]] | None:
-    """Rows of the paper's table with our figures; None where no paper has the table."""
+def published_comparison(results: Results, published: Published | None) -> list[dict[str, Any]] | None:
+    """Return the published rows with our figures; None for a table without published results."""
     if published is None or published.protocol not in results:
         return None
     result = results[published.protocol]
@@ -111,7 +107,7 @@ def beside_the_paper(results: Results, published: Published | None) -> list[dict
 
 
 def matrix_section(result: BenchmarkResult) -> dict[str, Any] | None:
-    """The comparison matrix of one protocol, if there is more than one predictor to compare."""
+    """Return the comparison matrix of one protocol; None for fewer than two predictors."""
     metric = result.settings.compared
     if metric is None or result.comparisons.empty:
         return None
@@ -119,14 +115,14 @@ def matrix_section(result: BenchmarkResult) -> dict[str, Any] | None:
     return figure and {  # type: ignore[return-value]
         "figure": figure,
         "metric": METRICS[metric].title,
-        "protocol": result.settings.protocol,
+        "protocol": result.settings.protocol.name,
         "n_targets": int(result.comparisons["n"].max()),
         "n_comparisons": len(result.comparisons),
     }
 
 
 def ceiling_section(result: BenchmarkResult) -> dict[str, Any] | None:
-    """The noise ceiling in Spearman's correlation beside some predictors; None without repeated runs."""
+    """Return noise ceiling and predictors in Spearman's correlation; None without repeated runs."""
     if result.ceiling.empty:
         return None
     ceiling = result.ceiling[result.ceiling["metric"] == "spearman"].dropna(subset=["value"])
@@ -134,7 +130,7 @@ def ceiling_section(result: BenchmarkResult) -> dict[str, Any] | None:
         return None
     rows = result.rows[
         (result.rows["metric"] == "spearman")
-        & result.rows["predictor"].isin(BESIDE_CEILING)
+        & result.rows["predictor"].isin(CEILING_PREDICTORS)
         & result.rows["features"].isin(("–", "all"))
     ].dropna(subset=["value"])
     rows = rows.sort_values("value", ascending=False, kind="stable")
@@ -143,17 +139,17 @@ def ceiling_section(result: BenchmarkResult) -> dict[str, Any] | None:
         "last": ceiling.iloc[-1],
         "best": None if rows.empty else rows.iloc[0],
         "distance": None if rows.empty else ceiling["value"].iloc[-1] - rows["value"].iloc[0],
-        "protocol": result.settings.protocol,
+        "protocol": result.settings.protocol.name,
     }
 
 
 def is_control(predictor: str) -> bool:
-    """Whether it sees no learned features."""
+    """Whether a predictor uses no features."""
     return not make_predictor(predictor).uses_features
 
 
 def predictor_label(predictor: str, features: str) -> str:
-    """A predictor's name, with its features where they are not all.
+    """Return a predictor's name, with its feature set unless that is all features.
 
     Examples
     --------
@@ -164,7 +160,7 @@ def predictor_label(predictor: str, features: str) -> str:
 
 
 def _finding(result: BenchmarkResult) -> str:
-    """What the figures say of the features, in a sentence or two."""
+    """Compare the best predictor that uses features with the best control, in a sentence or two."""
     metric = result.settings.compared or "accuracy"
     rows = result.rows[result.rows["metric"] == metric].dropna(subset="value")
     rows = rows[[not make_predictor(p).optimistic for p in rows["predictor"]]]
@@ -177,41 +173,39 @@ def _finding(result: BenchmarkResult) -> str:
     )
     names = [predictor_label(row["predictor"], row["features"]) for row in (best, other)]
     said = (
-        f"Best of the predictors that learn from features: {names[0]}, {METRICS[metric].title}"
-        f" {number(best['value'])}. Best of the controls: {names[1]}, {number(other['value'])}."
+        f"Best predictor with features: {names[0]}, {METRICS[metric].title}"
+        f" {number(best['value'])}. Best control: {names[1]}, {number(other['value'])}."
     )
     if result.comparisons.empty:
-        if best["value"] > other["value"]:
-            ahead = best["value"] - other["value"]
-            return f"{said} Features add {number(ahead)} to what is to be had without them."
-        return f"{said} What features reach here is to be had without them."
+        added = max(best["value"] - other["value"], 0.0)
+        return f"{said} Features add {number(added)}."
     return said + _compared(result.comparisons, best, other)
 
 
 def _compared(comparisons: pd.DataFrame, best: pd.Series, other: pd.Series) -> str:
-    """The difference of two predictors over targets, and whether it is one."""
-    keys = comparisons[["predictor", "features", "other", "other_features"]].agg(tuple, axis=1)
+    """Describe the difference of two predictors over targets and its significance."""
+    keys = ("predictor", "features", "other", "other_features")
+    rows = {tuple(row[key] for key in keys): row for row in comparisons.to_dict("records")}
     one, two = (best["predictor"], best["features"]), (other["predictor"], other["features"])
-    for key, sign in (((*one, *two), 1), ((*two, *one), -1)):
-        for _, row in comparisons[keys == key].iterrows():
-            ends = sorted((sign * row["ci_low"], sign * row["ci_high"]))
-            if row["verdict"] == NOT_SEPARABLE:
-                verdict = "no difference is shown"
-            elif (row["verdict"] == "better") == (sign > 0):
-                verdict = "the features add to what the controls know"
-            else:
-                verdict = "the controls are ahead"
-            return (
-                f" Difference {number(sign * row['difference'], sign=True)}"
-                f" [{number(ends[0], sign=True)}, {number(ends[1], sign=True)}] over targets,"
-                f" p {number(row['p_holm'], 3)} after Holm's correction for {len(comparisons)} comparisons:"
-                f" {verdict}."
-            )
-    return ""
+    key, sign = ((*one, *two), 1) if (*one, *two) in rows else ((*two, *one), -1)
+    if key not in rows:
+        return ""
+    row = rows[key]
+    low, high = sorted((sign * row["ci_low"], sign * row["ci_high"]))
+    if row["verdict"] == NOT_SEPARABLE:
+        verdict = "not significant"
+    else:
+        ahead = (row["verdict"] == "better") == (sign > 0)
+        verdict = f"the {'features are' if ahead else 'control is'} better"
+    return (
+        f" Difference {number(sign * row['difference'], sign=True)}"
+        f" [{number(low, sign=True)}, {number(high, sign=True)}] over targets,"
+        f" p {number(row['p_holm'], 3)} after Holm's correction for {len(comparisons)} comparisons: {verdict}."
+    )
 
 
 def _ceiling_rows(ceiling: pd.DataFrame, metrics: list[str]) -> list[dict[str, Any]]:
-    """The last row of each kind of ceiling: that of the most seeds."""
+    """Return the ceilings with the most seeds, one row per kind."""
     rows = []
     for how, of_kind in ceiling.groupby("how", sort=False) if len(ceiling) else ():
         seeds = int(of_kind["n_seeds"].max())

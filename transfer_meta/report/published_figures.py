@@ -1,4 +1,4 @@
-"""Published figures that a report shows beside its own."""
+"""Published results that a report compares with its own."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """One row of a published table of results, and which of our figures answer to it.
+    """One row of a published table of results, and the matching figures of ours.
 
     Parameters
     ----------
     label : str
-        What the row is.
     predictor, features : str
-        Our predictor and its features.
+        Our predictor and feature set.
     accuracy, f1 : float or None
-        Published figures, fractions; None for a row that the paper does not have.
+        Published values, fractions; None for a row that is not in the paper.
     f1_predictor : str
-        Whose F1 stands in the row, if not the same predictor's.
+        Our predictor for F1, if another one.
     """
 
     label: str
@@ -31,15 +30,17 @@ class PublishedRow:
 
 @dataclass(frozen=True)
 class Published:
-    """What a paper reports on a table of outcomes.
+    """Published results on a table of outcomes.
 
     Parameters
     ----------
+    source, results_source, coefficients_source : str
+        Paper and tables.
     protocol : str
-        Ours that is the paper's.
+        The paper's protocol, in our names.
     results : tuple of PublishedRow
     coefficients : tuple of (role, feature, sign)
-        The largest coefficients in their order, with sign +1 or −1.
+        Largest coefficients in order, with sign +1 or −1.
     """
 
     source: str

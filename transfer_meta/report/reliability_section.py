@@ -1,4 +1,4 @@
-"""Whether probabilities and intervals can be taken at their word, and what it brings to follow a predictor."""
+"""Report sections on calibration and on the decisions that predictors lead to."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from transfer_meta.report.build import reliability_points
 from transfer_meta.report.figures import charts
 from transfer_meta.report.protocol_section import Results, predictor_label
 
-# Whose probabilities are drawn: the first that there is.
-JUDGED = ("default", "logistic")
+RELIABILITY_PREDICTORS = ("default", "logistic")
+"""The reliability diagram shows the first of these that was run."""
 
 
 def reliability_section(results: Results) -> dict[str, Any] | None:
-    """Reliability diagram and calibration errors, one line a protocol; None without gains."""
+    """Return the reliability diagram and calibration errors, one line per protocol; None without gains."""
     points, errors = {}, []
     for protocol, result in results.items():
-        predictor = next((p for p in JUDGED if (p, "all") in result.predictions), None)
+        predictor = next((p for p in RELIABILITY_PREDICTORS if (p, "all") in result.predictions), None)
         if predictor is None or result.calibration.empty:
             continue
         name = f"{protocol} ({predictor})"
@@ -33,7 +33,7 @@ def reliability_section(results: Results) -> dict[str, Any] | None:
 
 
 def decision_section(result: BenchmarkResult) -> dict[str, Any] | None:
-    """Realised gain of following each predictor, and how well its intervals hold; None where unknown."""
+    """Return the realised gain and interval coverage of each predictor; None without decisions."""
     if result.decisions.empty:
         return None
     trusted = result.decisions
@@ -55,32 +55,21 @@ def decision_section(result: BenchmarkResult) -> dict[str, Any] | None:
     return {
         "figure": _dots(trusted),
         "rows": trusted.to_dict("records"),
-        "protocol": result.settings.protocol,
+        "protocol": result.settings.protocol.name,
         "n_targets": result.n_targets,
         "nominal": 0.9 if trusted["nominal"].isna().all() else trusted["nominal"].max(),
     }
 
 
 def _dots(trusted: pd.DataFrame) -> str:
-    """Realised gain and coverage, one panel each."""
+    """Plot realised gain and coverage, one panel each."""
     panels = {"gain": "realised gain", "covered": "pairs inside their interval"}
+    intervals = {"gain": ("ci_low", "ci_high"), "covered": ("inside_low", "inside_high")}
     rows = pd.concat(
-        [
-            pd.DataFrame(
-                {
-                    "protocol": "",
-                    "predictor": trusted["name"],
-                    "metric": metric,
-                    "value": trusted[metric],
-                    "ci_low": trusted[low],
-                    "ci_high": trusted[high],
-                }
-            )
-            for metric, low, high in (
-                ("gain", "ci_low", "ci_high"),
-                ("covered", "inside_low", "inside_high"),
-            )
-        ]
+        trusted[["name", metric, *interval]]
+        .set_axis(["predictor", "value", "ci_low", "ci_high"], axis=1)
+        .assign(protocol="", metric=metric)
+        for metric, interval in intervals.items()
     )
     chance = {"gain": 0.0, "covered": trusted["nominal"].max()}
     return charts.protocol_dots(rows, metrics=panels, chance=chance, name="decisions")

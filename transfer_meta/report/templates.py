@@ -1,20 +1,20 @@
-"""Pages from templates: everything that is not marked as safe is escaped."""
+"""Rendering of HTML pages from templates."""
 
 from __future__ import annotations
 
 import math
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
+
+from transfer_meta.files import atomic_file
 
 
 def render_template(name: str, context: dict[str, Any]) -> str:
-    """The page that a template of this package makes of a context."""
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
+    """Render a template of this package; values are escaped unless marked as safe."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=FunctionLoader(
-            lambda name: files(__package__).joinpath(name).read_text(encoding="utf-8")
-        ),
+        loader=PackageLoader(__package__, ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -24,8 +24,15 @@ def render_template(name: str, context: dict[str, Any]) -> str:
     return environment.get_template(name).render(context)
 
 
+def write_page(path: Path | str, html: str) -> Path:
+    """Write a page atomically and return its path."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    return Path(path)
+
+
 def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
-    """A number for reading; a dash where there is none.
+    """Return a number as text; a dash for None or NaN.
 
     Examples
     --------

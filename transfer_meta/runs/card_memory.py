@@ -1,32 +1,24 @@
-"""How many runs a graphics card holds side by side, told by what the finished ones held."""
+"""Number of runs that a graphics card holds side by side, by the memory of finished runs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
-# What CUDA itself takes of a card for every process.
+if TYPE_CHECKING:
+    from transfer_meta.runs.store.schema import Run
+    from transfer_meta.training.run_result import RunResult
+
 CONTEXT_BYTES = 500_000_000
-# What torch's allocator holds at most beyond what was allocated, as a share; a longer input may still come.
+"""Memory that CUDA takes for every process."""
 HEADROOM = 0.1
-
-
-class MemoryUse(Protocol):
-    """A finished run, as a result or as a row of the store."""
-
-    @property
-    def peak_memory_bytes(self) -> Any:
-        """The most that was allocated on the card."""
-
-    @property
-    def notes(self) -> Any:
-        """Among them ``card_bytes``, the memory of the card, where there was one."""
+"""Reserve for torch's allocator and for longer inputs, as a share of the peak."""
 
 
 def runs_that_fit(card_bytes: int, peak_bytes: int) -> int:
-    """How many runs a card holds: card / (1.1 · peak + CUDA's own), at least one.
+    """Return the number of runs that a card holds: card / (1.1 · peak + CUDA's own), at least one.
 
     Examples
     --------
@@ -38,14 +30,14 @@ def runs_that_fit(card_bytes: int, peak_bytes: int) -> int:
 
 @dataclass
 class CardMemory:
-    """One run a card until one has ended; then as many as were asked for and fit by the largest so far.
+    """Number of runs allowed on a card: one until one has ended, then as many as fit by the largest so far.
 
     Parameters
     ----------
-    asked
-        Runs side by side on a card.
-    tell
-        Called with one line where fewer fit, and again when a larger run makes them fewer still.
+    asked : int
+        Upper limit.
+    tell : callable
+        Called with one line whenever the number that fits falls below the limit or the last one reported.
     """
 
     asked: int
@@ -55,10 +47,9 @@ class CardMemory:
     _card: int = field(init=False, default=0)
     _told: float = field(init=False, default=math.inf)
 
-    def learn(self, run: MemoryUse) -> bool:
-        """Take note of a finished run; whether another number of runs is allowed now."""
-        notes: Mapping[str, Any] = run.notes or {}
-        card = notes.get("card_bytes")
+    def learn(self, run: RunResult | Run) -> bool:
+        """Record a finished run; return whether the allowed number has changed."""
+        card = (run.notes or {}).get("card_bytes")
         before = self.allowed
         fit = self.asked
         if card:
@@ -68,7 +59,7 @@ class CardMemory:
         if fit < min(self.asked, self._told):
             self._told = fit
             self.tell(
-                f"{self.asked} runs side by side on a card were asked for, {fit} fit into "
+                f"{fit} of the requested {self.asked} runs side by side fit on a card of "
                 f"{self._card / 1e9:.0f} GB at {self._peak / 1e9:.1f} GB a run"
             )
         self.allowed = fit

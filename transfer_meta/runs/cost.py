@@ -1,38 +1,32 @@
-"""How long a run takes, learnt from finished ones.
+"""Estimated time and checkpoint space of a plan's runs.
 
-    seconds = a · run + b · update steps + c · training tokens + d · evaluated tokens + e · Σ tokens · length
-
-None of a to e is negative.  The last term is attention's, quadratic in the length of an input.  The tokens are
-those of the mean training example by its characters: no text is tokenised for an estimate.
+A run takes its tokens times the median seconds per token of finished runs of its method.  The number of tokens
+follows from the mean number of characters of an example; no text is tokenised.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
-import numpy as np
-from scipy.optimize import nnls
-
-from transfer_meta.records import FloatArray
-from transfer_meta.runs.plan import Plan, TaskFacts
+from transfer_meta.runs.plan import Plan, TaskFacts, label
+from transfer_meta.runs.store.run_store import NewRun
 from transfer_meta.runs.store.schema import Run
-from transfer_meta.tasks.subsets import MAX_DEV_FRACTION
+from transfer_meta.tasks.subsets import dev_size
 from transfer_meta.training.stage import Stage
 
-TERMS = ("runs", "steps", "training_tokens", "evaluated_tokens", "squared_tokens")
 CHARACTERS_PER_TOKEN = 4.5
-# Reading an example without training costs a third of a pass: forward, but not the two products of backward.
 EVALUATION_SHARE = 1 / 3
-# Where no run was measured: operations a second of one CPU core that a small encoder's training reaches.
+"""Cost of evaluating a token relative to training on it: the forward pass, without the two products of backward."""
 ASSUMED_FLOPS = 4e10
-
-FEWEST_RUNS = len(TERMS) + 1  # with fewer, five numbers are more than can be told from them
+"""Operations per second of one CPU core, for the guess without finished runs."""
+MIN_RUNS_OF_METHOD = 3
+"""Finished runs that a method needs for a median of its own."""
 FOLDS = 5
-ROUNDS = 20  # of reweighting; the weights have settled long before
-SMALLEST_ERROR = 0.02  # relative errors below this weigh as if they were this large
+BYTES_PER_WEIGHT = 4
 
 
 @dataclass(frozen=True)
@@ -41,120 +35,167 @@ class CostModel:
 
     Parameters
     ----------
-    coefficients : array of shape (5,)
-        Seconds for one of each of `TERMS`.
-    runs
-        Finished runs that it was learnt from; 0: a rough guess.
-    device
+    seconds_per_token : mapping of str to float
+        Median by method; "" for runs of all methods.
+    runs : int
+        Number of finished runs that it rests on; 0 for a rough guess.
+    device : str
         Where they ran.
-    error
-        Median of |predicted / measured - 1| over runs left out of the fit; NaN where none could be.
+    error : float
+        Median of |predicted / measured - 1| over held-out runs; NaN with fewer than two runs.
     """
 
-    coefficients: FloatArray
+    seconds_per_token: Mapping[str, float]
     runs: int = 0
     device: str = ""
     error: float = math.nan
 
     def seconds(self, stage: Stage, tasks: Mapping[str, TaskFacts]) -> float:
-        """Of one run."""
-        return float(work_of(stage, tasks) @ self.coefficients)
+        """Return the estimated seconds of a run."""
+        return tokens_of(stage, tasks) * _rate(self.seconds_per_token, label(stage)[0])
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Time and disk space that runs will take.
+
+    Parameters
+    ----------
+    seconds : float
+        Time of one worker.
+    disk_bytes : int
+        Upper bound of the checkpoints on disk at one time, with one worker.
+    cost : CostModel
+        What the time rests on.
+    """
+
+    seconds: float
+    disk_bytes: int
+    cost: CostModel
+
+    @property
+    def measured(self) -> bool:
+        """Whether the estimate rests on finished runs."""
+        return self.cost.runs > 0
+
+    @property
+    def gpu_hours(self) -> float | None:
+        """Hours of a GPU that executes one run at a time; None if the finished runs had no GPU."""
+        return self.seconds / 3600 if self.cost.device.startswith("cuda") else None
+
+    @property
+    def basis(self) -> str:
+        """What the estimate rests on, as a phrase."""
+        if not self.measured:
+            return "rough, for one CPU core"
+        count, device, error = self.cost.runs, self.cost.device, self.cost.error
+        hours = "" if self.gpu_hours is None else f"{self.gpu_hours:.1f} GPU hours; "
+        place = f" on {device}" if device else ""
+        spread = "" if math.isnan(error) else f"; median error of those left out {error:.0%}"
+        return f"{hours}estimated from {count} finished run{'s' * (count > 1)}{place}{spread}"
+
+
+def estimate(plan: Plan, done: Sequence[Run], left: Collection[str]) -> Estimate:
+    """Estimate time and disk space of the runs in `left`.
+
+    Parameters
+    ----------
+    plan : Plan
+    done : sequence of Run
+        Finished runs of the store.
+    left : collection of str
+        Keys of the runs that are still to be done.
+    """
+    cost = learn_cost(plan, done)
+    seconds = sum(cost.seconds(plan.stages[key], plan.tasks) for key in left)
+    files = _most_checkpoints([run for run in plan.runs if run.key in left])
+    return Estimate(float(seconds), files * plan.encoder.weights * BYTES_PER_WEIGHT, cost)
 
 
 def learn_cost(plan: Plan, done: Sequence[Run]) -> CostModel:
-    """The cost model of a plan's runs.
+    """Return the cost model of a plan's runs.
 
-    It is learnt from the runs with the plan's encoder, precision and tasks, on the device that most of them ran
+    It rests on the finished runs with the plan's encoder, precision and tasks on the device that most of them ran
     on; without such runs it is a guess for one CPU core.
 
     Parameters
     ----------
-    plan
-        The plan.
-    done
+    plan : Plan
+    done : sequence of Run
         Finished runs of the store.
     """
     like = [run for run in done if run.seconds and is_like(run, plan)]
     if not like:
         weights = plan.encoder.weights - plan.encoder.embeddings
         # Forward and backward pass: two operations a weight, three times.
-        return CostModel(_proportional() * 6 * weights / ASSUMED_FLOPS)
+        return CostModel({"": 6 * weights / ASSUMED_FLOPS})
     device = Counter(run.device or "" for run in like).most_common(1)[0][0]
-    like = [run for run in like if (run.device or "") == device]
-    work = np.array([work_of(Stage.from_dict(run.settings), plan.tasks) for run in like])
-    coefficients, error = fit_cost(work, np.array([run.seconds for run in like], dtype=float))
-    return CostModel(coefficients, len(like), device, error)
+    rates = [
+        (run.method, (run.seconds or 0.0) / tokens_of(Stage.from_dict(run.settings), plan.tasks))
+        for run in like
+        if (run.device or "") == device
+    ]
+    return CostModel(median_rates(rates), len(rates), device, held_out_error(rates))
 
 
-def fit_cost(work: FloatArray, seconds: FloatArray) -> tuple[FloatArray, float]:
-    """Coefficients with the least absolute relative errors, and the median error on runs left out.
-
-    Absolute and relative: a run that had to share its device, and took four times as long, is no reason to
-    expect that of the others, and short runs count as much as long ones.  All five terms are fitted where that
-    predicts left-out runs better than time in proportion to the tokens.
+def median_rates(rates: Sequence[tuple[str, float]]) -> dict[str, float]:
+    """Return the median seconds per token by method, and over all methods under "".
 
     Parameters
     ----------
-    work : array of shape (n, 5)
-        `work_of` the runs.
-    seconds : array of shape (n,)
-        What they took.
+    rates : sequence of (str, float)
+        Method and seconds per token of every finished run.
     """
-    fits = [_fit_proportional, _fit_terms] if len(work) >= FEWEST_RUNS else [_fit_proportional]
-    errors = [math.nan]
-    if len(work) > 1:
-        folds = [
-            np.arange(len(work)) % min(FOLDS, len(work)) == k for k in range(min(FOLDS, len(work)))
-        ]
-        errors = []
-        for fit in fits:
-            left_out = np.empty(len(work))
-            for fold in folds:
-                left_out[fold] = work[fold] @ fit(work[~fold], seconds[~fold])
-            errors.append(float(np.median(np.abs(left_out / seconds - 1))))
-    best = int(np.nanargmin(errors)) if len(work) > 1 else 0
-    return fits[best](work, seconds), errors[best]
+    by_method: dict[str, list[float]] = {}
+    for method, rate in rates:
+        by_method.setdefault(method, []).append(rate)
+    medians = {m: median(found) for m, found in by_method.items() if len(found) >= MIN_RUNS_OF_METHOD}
+    return medians | {"": median(rate for _, rate in rates)}
 
 
-def work_of(stage: Stage, tasks: Mapping[str, TaskFacts]) -> FloatArray:
-    """How much there is of each of `TERMS` in a stage, shape (5,)."""
+def held_out_error(rates: Sequence[tuple[str, float]]) -> float:
+    """Return the median relative error of `median_rates` in cross-validation; NaN with fewer than two runs."""
+    folds = min(FOLDS, len(rates))
+    if folds < 2:
+        return math.nan
+    errors = []
+    for fold in range(folds):
+        medians = median_rates([r for i, r in enumerate(rates) if i % folds != fold])
+        errors += [abs(_rate(medians, method) / rate - 1) for method, rate in rates[fold::folds]]
+    return median(errors)
+
+
+def tokens_of(stage: Stage, tasks: Mapping[str, TaskFacts]) -> float:
+    """Return the tokens that a stage trains on, plus `EVALUATION_SHARE` of those that it evaluates."""
     training = stage.training
 
     def length(name: str) -> float:
         return min(training.max_length, tasks[name].characters / CHARACTERS_PER_TOKEN + 2)
 
-    sizes = [_size(stage, name, tasks) for name in stage.tasks]
-    draws = {stage.target: float(training.epochs * sizes[0])}
-    steps = float(math.ceil(sizes[0] / training.batch_size) * training.epochs)
+    def size(name: str) -> int:
+        wanted = stage.target_examples if name == stage.target else stage.source_examples
+        return wanted or tasks[name].training_examples(training.dev_examples)
+
+    sizes = [size(name) for name in stage.tasks]
+    tokens = training.epochs * sizes[0] * length(stage.target)
     if stage.mixing is not None:
         shares = stage.mixing.probabilities(tuple(sizes))
         if stage.mixing.weights:
             # Every step has a batch of each task.
             shares = (1.0,) * len(sizes)
-        # The target is passed over `epochs` times; the others are drawn in proportion, or beside it.
-        steps /= shares[0]
-        draws |= {
-            name: steps * share * training.batch_size
-            for name, share in zip(stage.sources, shares[1:], strict=True)
-        }
+        # The target is passed over `epochs` times; the sources are drawn in proportion, or at every step.
+        steps = math.ceil(sizes[0] / training.batch_size) * training.epochs / shares[0]
+        for name, share in zip(stage.sources, shares[1:], strict=True):
+            tokens += steps * share * training.batch_size * length(name)
     facts = tasks[stage.target]
-    dev = min(training.dev_examples, int(facts.train * MAX_DEV_FRACTION))
-    evaluated = (facts.test + training.evaluations * dev) * length(stage.target)
-    trained = {name: n * length(name) for name, n in draws.items()}
-    squared = sum(tokens * length(name) for name, tokens in trained.items())
-    squared += EVALUATION_SHARE * evaluated * length(stage.target)
-    return np.array([1.0, steps, sum(trained.values()), evaluated, squared])
-
-
-def _size(stage: Stage, name: str, tasks: Mapping[str, TaskFacts]) -> int:
-    wanted = stage.target_examples if name == stage.target else stage.source_examples
-    return wanted or tasks[name].training_examples(stage.training.dev_examples)
+    evaluated = facts.test + training.evaluations * dev_size(facts.train, training.dev_examples)
+    return tokens + EVALUATION_SHARE * evaluated * length(stage.target)
 
 
 def is_like(
     run: Run, plan: Plan, *, settings: Sequence[str] = ("precision", "lora_rank", "compile")
 ) -> bool:
-    """Whether what a run took says something of the plan's runs: encoder, tasks and these settings are theirs."""
+    """Return whether a run has a plan's encoder, tasks of the plan, and these training settings of the plan."""
     if (
         run.encoder_revision != plan.encoder.revision
         or not plan.tasks.keys() >= run.task_digests.keys()
@@ -164,23 +205,24 @@ def is_like(
     return all(training[name] == getattr(wanted, name) for name in settings)
 
 
-def _proportional() -> FloatArray:
-    return np.array([0.0, 0.0, 1.0, EVALUATION_SHARE, 0.0])
+def _rate(medians: Mapping[str, float], method: str) -> float:
+    return medians.get(method, medians[""])
 
 
-def _fit_proportional(work: FloatArray, seconds: FloatArray) -> FloatArray:
-    return _proportional() * np.median(seconds / (work @ _proportional()))
+def _most_checkpoints(runs: Sequence[NewRun]) -> int:
+    """Return an upper bound of the checkpoints that lie on disk at one time, with one worker.
 
+    Runs that start from a checkpoint go first: those that lie there from the start are used up with all that
+    descends from them, then the runs descending from one root after those of another.
+    """
+    starts = {run.key: run.start_key for run in runs}
 
-def _fit_terms(work: FloatArray, seconds: FloatArray) -> FloatArray:
-    relative = work / seconds[:, None]
-    weights = np.ones(len(work))
-    # Columns of one size, or the solver takes the small ones for zero.
-    scale = relative.max(axis=0)
-    scale[scale == 0] = 1.0
-    coefficients = np.zeros(len(scale))
-    for _ in range(ROUNDS):
-        coefficients, _ = nnls(relative / scale * weights[:, None], weights)
-        errors = np.abs(relative / scale @ coefficients - 1)
-        weights = 1 / np.sqrt(np.maximum(errors, SMALLEST_ERROR))
-    return np.asarray(coefficients / scale)
+    def root(key: str) -> str:
+        while start := starts.get(key):
+            key = start
+        return key
+
+    needed = {start for start in starts.values() if start}
+    by_root = Counter(root(key) for key in needed)
+    there = sum(by_root.pop(key) for key in needed - starts.keys())
+    return max([there, *by_root.values()])

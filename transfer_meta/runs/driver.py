@@ -1,4 +1,4 @@
-"""Working a plan off: claim a run, hand it to an engine, record what came of it, until none is left."""
+"""Plan driver: claim runs from the store, hand them to an engine, record their results."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
-from typing import Any
 
 from transfer_meta._version import __version__
 from transfer_meta.provenance import code_commit, host, is_alive
-from transfer_meta.runs.checkpoints.folder import Checkpoints
+from transfer_meta.runs.checkpoints.checkpoint_base import Checkpoints
 from transfer_meta.runs.engine import Engine, Event, Job
 from transfer_meta.runs.store.run_store import Claim, Store
+from transfer_meta.training.run_result import RunResult
 from transfer_meta.training.stage import Stage
 
 LEASE_SECONDS = 120.0
 RENEWAL_SECONDS = 20.0
-# How long to wait for an event before looking at the clock, the signals and the other processes.
 TICK_SECONDS = 0.5
-# How often to look for workers of this machine that were killed.
+"""Longest wait for an event before the clock, the signals and the store are checked."""
 DEAD_WORKER_CHECK_SECONDS = 2.0
-# A run during which the process went away so often is not tried again: it is what ends the process.
+"""Interval between searches for killed workers of this machine."""
 MAX_DEATHS = 5
+"""Attempts that end with the death of their process before the run counts as failed."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When to leave off although runs are left.
+    """When to stop although runs are left.
 
     Parameters
     ----------
-    runs
-        Runs begun; None: all.
-    seconds
-        Time since the start; the runs in hand are then stopped after their current step.
+    runs : int or None
+        Number of runs to start; None for all.
+    seconds : float or None
+        Time after which running jobs are stopped after their current step.
     """
 
     runs: int | None = None
@@ -49,14 +49,14 @@ class Limits:
 
 @dataclass(frozen=True)
 class Summary:
-    """How a plan stands after working on it.
+    """Status of a plan's runs after `PlanDriver.run`.
 
     Parameters
     ----------
-    done, failed, skipped, left
+    done, failed, skipped, left : int
         Runs of the plan by status, whoever did them; `left` are pending or running elsewhere.
-    signal
-        The number of the signal that ended the work; None: none did.
+    signal : int or None
+        Number of the signal that stopped the driver.
     """
 
     done: int
@@ -67,23 +67,23 @@ class Summary:
 
 
 class PlanDriver:
-    """One process's work on the runs of a plan.
+    """Execute the runs of a plan from one process.
 
     Parameters
     ----------
-    store
-        Where the runs stand, all of `stages` among them.
-    stages
-        What to do, by key.
-    folder
+    store : Store
+        Run store that holds all of `stages`.
+    stages : mapping of str to Stage
+        Stage of every run, by key.
+    checkpoints : Checkpoints
         Where encoders and states are left.
-    engine
-        What does the runs.
-    keep
-        Keep the encoders of runs without a source, though no run needs them.
-    limits
-        When to leave off.
-    tell
+    engine : Engine
+        Executes the runs.
+    keep : bool
+        Keep the encoders of runs without a source, even if no run needs them.
+    limits : Limits
+        When to stop early.
+    tell : callable
         Called with one line for every run that ended.
     """
 
@@ -91,7 +91,7 @@ class PlanDriver:
         self,
         store: Store,
         stages: Mapping[str, Stage],
-        folder: Checkpoints,
+        checkpoints: Checkpoints,
         engine: Engine,
         *,
         keep: bool = False,
@@ -100,7 +100,7 @@ class PlanDriver:
     ) -> None:
         self.store = store
         self.stages = stages
-        self.folder = folder
+        self.checkpoints = checkpoints
         self.engine = engine
         self.keep = keep
         self.limits = limits
@@ -111,7 +111,7 @@ class PlanDriver:
         self._worker = f"{host()}|{os.getpid()}"
         self._commit = code_commit()
         self._started = self._renewed = time.monotonic()
-        self._looked = 0.0
+        self._checked_workers = 0.0
         self._statuses: dict[str, str] = {}
         self._by_status = Counter[str]()
         self._counted = -math.inf
@@ -119,26 +119,27 @@ class PlanDriver:
         self._stopping = False
         self._signal: int | None = None
 
-    def run(self) -> Summary:
-        """Work until every run has ended, a limit is reached, or a signal asks to stop."""
+    def run(self, *, close_engine: bool = True) -> Summary:
+        """Execute runs until all have ended, a limit is reached, or a signal asks to stop."""
         with _signals(self._on_signal):
             try:
-                self.folder.sweep(self.store)
+                self.checkpoints.sweep(self.store)
                 while self._step():
                     pass
             finally:
-                self.engine.close()
+                if close_engine:
+                    self.engine.close()
                 for claim in self._claims.values():
                     self.store.release(claim)
-                self.folder.remove(self.store.drop_checkpoints())
-                self.folder.sweep(self.store)
+                self.checkpoints.remove(self.store.drop_checkpoints())
+                self.checkpoints.sweep(self.store)
         counts = self._count()
         left = counts["pending"] + counts["running"]
         return Summary(counts["done"], counts["failed"], counts["skipped"], left, self._signal)
 
     def _step(self) -> bool:
-        """Hand out what can start, take in what has ended; False when there is nothing to wait for."""
-        self._tend()
+        """Submit the runs that can start and record those that ended; return False when nothing is left."""
+        self._check_time()
         if not self._stopping:
             wanted = self._counts()["pending"]
             if self.limits.runs is not None:
@@ -157,8 +158,8 @@ class PlanDriver:
             self._end(event)
         return True
 
-    def _tend(self) -> None:
-        """What is due from time to time, and what has been asked for meanwhile."""
+    def _check_time(self) -> None:
+        """Stop if a signal or the time limit says so; renew leases and free the runs of dead workers."""
         now = time.monotonic()
         if self._signal is not None and not self._stopping:
             self._stop("stopping after the current step (once more: at once)")
@@ -167,8 +168,8 @@ class PlanDriver:
         if now - self._renewed > RENEWAL_SECONDS:
             self._renewed = now
             self.store.renew(list(self._claims.values()), lease_seconds=LEASE_SECONDS)
-        if not self._stopping and now - self._looked > DEAD_WORKER_CHECK_SECONDS:
-            self._looked = now
+        if not self._stopping and now - self._checked_workers > DEAD_WORKER_CHECK_SECONDS:
+            self._checked_workers = now
             self.store.release_dead(host(), is_alive)
 
     def _say_whether_waiting(self, counts: Counter[str]) -> None:
@@ -178,19 +179,20 @@ class PlanDriver:
         self._is_waiting = not self._claims and elsewhere > 0
 
     def _begin(self) -> bool:
-        """Claim a run and hand it over; False where none can start now."""
+        """Claim a run and submit it to the engine; return False if none can start now."""
         claim = self.store.claim(self.stages.keys(), worker=self._worker, lease_seconds=LEASE_SECONDS)
         if claim is None:
             return False
-        if claim.start_file and self.folder.size(claim.start_file) is None:
+        if claim.start_file and self.checkpoints.size(claim.start_file) is None:
             self.store.release(claim)
             self.store.forget_checkpoint(claim.start_file)
             return True
         stage = self.stages[claim.key]
         kept = self.keep and not stage.sources and stage.start is None
-        start = self.folder.file(claim.start_file) if claim.start_file else None
-        save = self.folder.file(self.folder.encoder(claim)) if claim.wanted or kept else None
-        state = self.folder.file(self.folder.state(claim.key))
+        file = self.checkpoints.file
+        start = file(claim.start_file) if claim.start_file else None
+        save = file(self.checkpoints.encoder(claim)) if claim.wanted or kept else None
+        state = file(self.checkpoints.state(claim.key))
         self._begun += 1
         self._note(claim.key, "running")
         self._claims[claim.token] = claim
@@ -216,49 +218,40 @@ class PlanDriver:
             self.store.release(claim)
             self._note(claim.key, "pending")
 
-    def _finish(self, job: Job, result: Any) -> None:
+    def _finish(self, job: Job, result: RunResult) -> None:
         checkpoint = None
         if job.save is not None:
-            name = self.folder.encoder(job.claim)
-            size = self.folder.size(name)
+            name = self.checkpoints.encoder(job.claim)
+            size = self.checkpoints.size(name)
             if size is None:
-                self._fail(job, f"it left no encoder '{name}' in '{self.folder.address}'")
+                self._fail(job, f"it left no encoder '{name}' in '{self.checkpoints.address}'")
                 return
             checkpoint = (name, size)
-        mine = self.store.finish(
+        is_recorded = self.store.finish(
             job.claim,
-            curves={job.stage.target: result.curve, **result.source_curves},
+            replace(result, versions={**result.versions, "transfer-meta": __version__}),
             checkpoint=checkpoint,
             keep=self.keep,
-            main_metric=result.main_metric,
-            score=float(result.score),
-            scores=dict(result.scores),
-            seconds=result.seconds,
-            tokens_per_second=result.tokens_per_second,
-            peak_memory_bytes=result.peak_memory_bytes,
-            device=result.device,
-            versions={**result.versions, "transfer-meta": __version__},
             code_commit=self._commit,
-            notes=dict(result.notes),
         )
-        if not mine:
+        if not is_recorded:
             self._count()
             self._tell(job, "another process has taken this run over; its result will count")
-            self.folder.remove(self._saved(job))
+            self.checkpoints.remove(self._saved(job))
             return
         self._note(job.claim.key, "done")
         self._tell(job, f"{result.main_metric} {result.score:.3f} in {result.seconds:.0f} s")
-        self.folder.remove([self.folder.state(job.claim.key), *self.store.drop_checkpoints()])
+        self.checkpoints.remove([self.checkpoints.state(job.claim.key), *self.store.drop_checkpoints()])
 
     def _fail(self, job: Job, reason: str) -> None:
         self.store.fail(job.claim, reason)
-        self._count()  # those that would start from it are skipped
+        self._count()  # runs that start from it are skipped
         self._tell(job, f"failed: {reason}")
-        self.folder.remove([self.folder.state(job.claim.key), *self._saved(job)])
+        self.checkpoints.remove([self.checkpoints.state(job.claim.key), *self._saved(job)])
 
     def _saved(self, job: Job) -> list[str]:
-        """Name of the encoder that a job leaves, if it does."""
-        return [self.folder.encoder(job.claim)] if job.save is not None else []
+        """Return the name of the encoder that a job leaves, if it leaves one."""
+        return [self.checkpoints.encoder(job.claim)] if job.save is not None else []
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._signal is not None:
@@ -272,12 +265,12 @@ class PlanDriver:
             self.engine.stop()
 
     def _counts(self) -> Counter[str]:
-        """Runs of the plan by status; while runs are in hand, what others did shows some seconds later."""
+        """Return the plan's runs by status; changes by other processes may show some seconds later."""
         is_old = time.monotonic() - self._counted > DEAD_WORKER_CHECK_SECONDS
         return self._by_status if self._claims and not is_old else self._count()
 
     def _count(self) -> Counter[str]:
-        """Runs of the plan by status, counted anew."""
+        """Read the statuses of the plan's runs from the store and count them."""
         self._statuses = {k: s for k, s in self.store.statuses().items() if k in self.stages}
         self._by_status = Counter(self._statuses.values())
         self._counted = time.monotonic()
@@ -299,24 +292,21 @@ class PlanDriver:
 
 
 def describe(stage: Stage) -> str:
-    """A stage in a few words.
+    """Return a short name of a stage.
 
     Examples
     --------
     >>> describe(Stage("rte", seed=1, encoder="offline", start=Stage("snli", seed=1, encoder="offline")))
     'snli > rte, seed 1'
     """
-    names = [" + ".join(stage.tasks)]
-    start = stage.start
-    while start is not None:
-        names.append(start.target)
-        start = start.start
-    return f"{' > '.join(reversed(names))}, seed {stage.seed}"
+    *earlier, _ = stage.chain
+    names = [*(before.target for before in earlier), " + ".join(stage.tasks)]
+    return f"{' > '.join(names)}, seed {stage.seed}"
 
 
 @contextmanager
 def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM go to `handler` in here."""
+    """Handle Ctrl-C and SIGTERM with `handler` inside the context, if this is the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

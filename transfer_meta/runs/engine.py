@@ -1,4 +1,4 @@
-"""What passes between the loop that works a plan off and the engine that does the runs."""
+"""Interface between the plan driver and the engines that execute runs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from transfer_meta.encoding.devices import card_bytes
-from transfer_meta.errors import InputError, RunFailed, Stopped
+from transfer_meta.errors import InputError, RunFailed, Stopped, first_line
+from transfer_meta.runs.checkpoints.local_copies import local_copies
+from transfer_meta.runs.checkpoints.remote_file import RemoteFile
 from transfer_meta.runs.store.run_store import Claim
 from transfer_meta.training.stage import Stage
 
 if TYPE_CHECKING:
-    from transfer_meta.runs.checkpoints.bucket import RemoteFile
     from transfer_meta.tasks import Task
 
 Finetune = Callable[..., Any]
@@ -23,16 +24,16 @@ Finetune = Callable[..., Any]
 
 @dataclass(frozen=True)
 class TaskSource:
-    """Where a task is read from, and what was there when the plan was made.
+    """Address of a task and the digest of its content.
 
     Parameters
     ----------
-    name
-        The task's name in the plan.
-    address
+    name : str
+        Name of the task in the plan.
+    address : str
         A data file, a task card or ``hf:NAME``.
-    digest
-        Digest of its content; "" where it is not known.
+    digest : str
+        Digest of the content when the plan was made; "" if unknown.
     """
 
     name: str
@@ -45,17 +46,13 @@ class TaskSource:
         Raises
         ------
         InputError
-            It cannot be read.
+            The task cannot be read.
         RunFailed
-            It is not what it was when the plan was made.
+            Its content has changed since the plan was made.
         """
-        from transfer_meta.tasks import Task
+        from transfer_meta.tasks import read_task
 
-        if self.address.startswith("hf:"):
-            path, _, revision = self.address.removeprefix("hf:").partition("@")
-            task = Task.from_hub(path, name=self.name, revision=revision or None)
-        else:
-            task = Task.from_file(self.address, name=self.name)
+        task = read_task(self.address, name=self.name)
         if self.digest and task.digest != self.digest:
             raise RunFailed(f"task '{self.name}' has changed since the plan was read: {self.address}")
         return task
@@ -63,20 +60,20 @@ class TaskSource:
 
 @dataclass(frozen=True)
 class Job:
-    """One claimed run.
+    """A claimed run with its files.
 
     Parameters
     ----------
-    claim
-        The right to do it.
-    stage
-        What to do.
-    start
-        The encoder to start from; None: the pretrained one.
-    save
-        Where to leave the encoder; None: nobody wants it.
-    state
-        Where to leave the state when stopped, and where an earlier attempt may have left it.
+    claim : Claim
+        Claim on the run.
+    stage : Stage
+        What to train.
+    start : Path, RemoteFile or None
+        The encoder to start from; None for the pretrained one.
+    save : Path, RemoteFile or None
+        Where to save the encoder; None to discard it.
+    state : Path or RemoteFile
+        Where the state is saved when the run is stopped, and read when it is resumed.
     """
 
     claim: Claim
@@ -87,35 +84,36 @@ class Job:
 
     @contextlib.contextmanager
     def local_files(self) -> Iterator[tuple[Path | None, Path | None, Path]]:
-        """Paths of `start`, `save` and `state` on this machine, for as long as the run takes.
+        """Provide `start`, `save` and `state` as paths on this machine while the run takes place.
 
         Raises
         ------
         InputError
             A remote file cannot be read or written.
         """
+        # All three are of one kind: paths or remote files.
         start: Any = self.start
         save: Any = self.save
         if isinstance(self.state, Path):
             yield start, save, self.state
-            return
-        from transfer_meta.runs.checkpoints.bucket import local_copies
-
-        with local_copies(start, save, self.state) as files:
-            yield files
+        else:
+            with local_copies(start, save, self.state) as files:
+                yield files
 
 
 @dataclass(frozen=True)
 class Event:
-    """The end of one job's attempt.
+    """End of an attempt at a job.
 
     Parameters
     ----------
-    kind
-        ``done`` (`value`: the result), ``failed`` (the reason, in one line), ``stopped`` (on request, state
-        saved) or ``died`` (the process went away; what is known of why).
-    job, value
-        Whose end, and what came of it.
+    kind : str
+        ``done`` (`value` is the `RunResult`), ``failed`` (the reason, one line), ``stopped`` (on request; the
+        state is saved) or ``died`` (the process ended; the known cause).
+    job : Job
+        The job that ended.
+    value : RunResult, str or None
+        See `kind`.
     """
 
     kind: str
@@ -124,22 +122,22 @@ class Event:
 
 
 class Engine(Protocol):
-    """Where jobs are done: processes of this machine, or a cluster; `str` tells where that is."""
+    """Executes jobs, in processes of this machine or on a cluster; `str` says where."""
 
     def has_room(self, wanted: int) -> bool:
-        """Whether a job can be handed over now; makes room for `wanted` more where it can."""
+        """Return whether a job can be submitted now; may start workers for up to `wanted` jobs."""
 
     def submit(self, job: Job) -> None:
-        """Hand over a job; only when there is room."""
+        """Submit a job; call only if there is room."""
 
     def events(self, timeout_seconds: float) -> Iterator[Event]:
-        """The ends of jobs; waits for the first for at most so long."""
+        """Yield the jobs that ended, after waiting for the first one up to the timeout."""
 
     def stop(self) -> None:
-        """Ask the jobs in hand to stop after their current step."""
+        """Ask the running jobs to stop after their current step."""
 
     def close(self) -> None:
-        """End everything, whatever is in hand."""
+        """Release all workers; jobs that still run are ended."""
 
 
 def do_job(
@@ -152,26 +150,25 @@ def do_job(
     cache: Path | None,
     should_stop: Callable[[], bool],
 ) -> tuple[str, Any]:
-    """Do one job in this process.
+    """Execute a job in this process.
 
     Parameters
     ----------
-    job
-        What to do.
-    finetune
-        What does a run.
-    tasks
-        Where the tasks are read from.
-    loaded
-        The tasks read by this process so far; more are added.
+    job : Job
+    finetune : callable
+        `transfer_meta.training.finetune.finetune` or a substitute.
+    tasks : mapping of str to TaskSource
+    loaded : dict of str to Task
+        Tasks that this process has read so far; extended in place.
     device, cache, should_stop
-        As `finetune` takes them.
+        Arguments of `finetune`.
 
     Returns
     -------
-    kind, value
-        ``done`` and the result, ``failed`` and the reason, ``stopped``, or ``crashed`` and the reason: an
-        error that nobody foresaw, after which the process should not go on.
+    kind : str
+        A kind of `Event`, or ``crashed``: an unforeseen error, after which the process should not be used again.
+    value : RunResult, str or None
+        The result or the reason.
     """
     try:
         for name in job.stage.tasks:
@@ -194,15 +191,14 @@ def do_job(
         return "failed", str(error)
     except Exception as error:
         traceback.print_exc()
-        first_line = str(error).strip().split("\n", 1)[0]
-        return "crashed", f"{type(error).__name__}: {first_line}"
+        return "crashed", first_line(f"{type(error).__name__}: {str(error).strip()}")
     if memory := card_bytes(device):
         result = replace(result, notes={**result.notes, "card_bytes": memory})
     return "done", result
 
 
 def real_finetune() -> Finetune:
-    """`transfer_meta.training.finetune.finetune`; it takes torch and transformers into the process."""
+    """Return `transfer_meta.training.finetune.finetune`, importing torch and transformers."""
     from transfer_meta.training.finetune import finetune
 
     return finetune

@@ -1,4 +1,4 @@
-"""From a run store to an outcomes table that the benchmark reads, and a table of learning curves."""
+"""Export a run store to an outcomes table and a table of learning curves."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ RUN_COLUMNS = ("source", "target", "method", "regime", "encoder", "seed")
 
 @dataclass(frozen=True)
 class Exported:
-    """An outcomes table, and how many finished transfers are not in it.
+    """An outcomes table, and the number of finished transfers that it lacks.
 
     Parameters
     ----------
-    table
-        One row an outcome, columns `OUTCOME_COLUMNS`: scores on 0-1, gains as fractions; ``settings`` is the
-        training's and the mixture's as JSON.
-    without_baseline
+    table : DataFrame
+        One row per outcome with columns `OUTCOME_COLUMNS`: scores on 0-1, gains as fractions; ``settings`` holds
+        those of training and mixture as JSON.
+    without_baseline : int
         Transfers whose baseline run is not finished.
-    zero_baseline
-        Transfers whose baseline is 0, so that there is no relative gain.
+    zero_baseline : int
+        Transfers whose baseline is 0, so that the relative gain is undefined.
     """
 
     table: pd.DataFrame
@@ -54,16 +54,15 @@ class Exported:
 def export_outcomes(
     store: Store, *, keys: Collection[str] | None = None, metrics: Mapping[str, str] | None = None
 ) -> Exported:
-    """The finished transfers of a store with their baselines.
+    """Return the finished transfers of a store with their baselines.
 
     Parameters
     ----------
-    store
-        The run store.
-    keys
-        Only these runs; None: all.
-    metrics
-        By target, the metric to take in place of the main one.
+    store : Store
+    keys : collection of str or None
+        Keys of the runs to export; None for all.
+    metrics : mapping of str to str or None
+        Metric of a target, if other than its main one.
     """
     runs = {run.key: run for run in store.runs(statuses=("done",))}
     rows: list[dict[str, Any]] = []
@@ -96,11 +95,10 @@ def export_outcomes(
 
 
 def export_curves(store: Store, *, keys: Collection[str] | None = None) -> pd.DataFrame:
-    """The learning curves of the finished runs, baselines among them, one row a measurement.
+    """Return the learning curves of finished runs, including baselines, one row per measurement.
 
-    Columns: ``run`` (the run's id), `RUN_COLUMNS`, ``task`` (the target, or a source that was trained on at
-    the same time), ``split`` (train or dev), ``step``, ``loss`` (nats, mean per example), ``score`` (on 0-1;
-    NaN on train).
+    Columns: ``run`` (the run's id), `RUN_COLUMNS`, ``task`` (the target, or a source of multi-task training),
+    ``split`` (train or dev), ``step``, ``loss`` (nats, mean per example), ``score`` (on 0-1; NaN on train).
     """
     frames = []
     for run in store.runs(statuses=("done",), keys=keys):
@@ -131,7 +129,7 @@ def export_curves(store: Store, *, keys: Collection[str] | None = None) -> pd.Da
 
 
 def _score(run: Run, metrics: Mapping[str, str]) -> tuple[str, float]:
-    """Name and value, on 0-1, of the metric that counts."""
+    """Return name and value, on 0-1, of the metric to export."""
     metric = metrics.get(run.target)
     if metric is None or metric == run.main_metric:
         assert run.main_metric is not None
@@ -140,11 +138,11 @@ def _score(run: Run, metrics: Mapping[str, str]) -> tuple[str, float]:
     scores = run.scores or {}
     if metric not in scores:
         raise unknown(f"metric of task {run.target}", metric, scores)
-    # Correlations below zero count as zero, as they do in a main metric.
+    # Correlations below zero count as zero, as in a main metric.
     return metric, max(0.0, float(scores[metric] or 0.0))
 
 
 def _settings(run: Run) -> str:
-    """Training and mixture, which tell apart what method, regime and seed do not."""
+    """Return training and mixture settings as JSON."""
     settings = {name: run.settings.get(name) for name in ("training", "mixing")}
     return json.dumps({k: v for k, v in settings.items() if v is not None}, sort_keys=True)

@@ -1,4 +1,4 @@
-"""Worker processes on this machine: one a slot of a device, each doing one run after the other."""
+"""Engine that executes runs in worker processes of this machine, one for each slot of a device."""
 
 from __future__ import annotations
 
@@ -22,28 +22,27 @@ if TYPE_CHECKING:
     from transfer_meta.runs.card_memory import CardMemory
     from transfer_meta.tasks import Task
 
-# Workers that end in a row before they are ready, of themselves: starting another one will not help.
-MAX_STILLBORN = 3
+MAX_FAILED_STARTS = 3
+"""Workers that end in a row before they are ready, after which no further one is started."""
 
 
 class LocalEngine:
-    """Runs jobs in processes of this machine.
+    """Execute jobs in processes of this machine.
 
-    Every worker has its own pipe and shares no lock with the others, so that killing one at any moment
-    leaves the others as they were.  A worker whose parent is gone stops after its current step.
+    Every worker has its own pipe and shares no lock with others, so killing one does not affect them.  A worker
+    whose parent is gone stops after its current step.
 
     Parameters
     ----------
-    slots
-        The device of each worker: ``cpu``, ``cuda:0``; a device may stand there more than once.
-    tasks
-        Where the tasks are read from.
-    cache
+    slots : sequence of str
+        The device of each worker, such as ``cpu`` or ``cuda:0``; a device may occur more than once.
+    tasks : mapping of str to TaskSource
+    cache : Path or None
         Folder for tokenised tasks.
-    cards
-        How many runs a graphics card holds; None: one for each of its slots.
-    finetune
-        What does a run, importable by its name; None: `transfer_meta.training.finetune.finetune`.
+    cards : CardMemory or None
+        How many runs a graphics card holds; None for one for each of its slots.
+    finetune : callable or None
+        Executes a run, importable by its name; None for `transfer_meta.training.finetune.finetune`.
     """
 
     def __init__(
@@ -59,16 +58,16 @@ class LocalEngine:
         self._cards = cards
         self._free_slots = list(reversed(slots))
         self._workers: list[_Worker] = []
-        # Side by side on one CPU, more threads than cores only get in each other's way.
+        # More threads than cores slow each other down.
         self.threads = max(1, _cores() // max(1, sum(slot == "cpu" for slot in slots)))
-        self._stillborn = 0
+        self._failed_starts = 0
         self._arguments = (tasks, cache, finetune, self.threads)
 
     def __str__(self) -> str:
         return ", ".join(self._slots)
 
     def has_room(self, wanted: int) -> bool:
-        """Whether a worker is idle; starts workers for as many jobs as are `wanted`, while slots last."""
+        """Return whether a worker is idle; start workers for up to `wanted` jobs on free slots."""
         self._end_surplus()
         idle = [worker for worker in self._workers if worker.job is None]
         for slot in self._slots_with_memory()[: max(0, wanted - len(idle))]:
@@ -77,15 +76,13 @@ class LocalEngine:
         return any(worker.is_ready for worker in idle)
 
     def submit(self, job: Job) -> None:
-        """Hand a job to an idle worker."""
         worker = next(w for w in self._workers if w.is_ready and w.job is None)
         worker.job = job
-        # A worker that has just died is found out by `events`.
+        # `events` notices a worker that has just died.
         with contextlib.suppress(OSError):
             worker.connection.send(job)
 
     def events(self, timeout_seconds: float) -> Iterator[Event]:
-        """What happened to the jobs handed over; waits for the first event for at most so long."""
         ready = wait([worker.connection for worker in self._workers], timeout_seconds)
         for worker in [w for w in self._workers if w.connection in ready]:
             try:
@@ -97,12 +94,12 @@ class LocalEngine:
                 if worker.job is not None:
                     yield Event("died", worker.job, reason)
                 elif not worker.is_ready and (worker.process.exitcode or 0) > 0:
-                    self._stillborn += 1
-                    if self._stillborn == MAX_STILLBORN:
+                    self._failed_starts += 1
+                    if self._failed_starts == MAX_FAILED_STARTS:
                         raise InputError(f"the worker does not start: {reason}") from None
                 continue
             if kind == "ready":
-                worker.is_ready, self._stillborn = True, 0
+                worker.is_ready, self._failed_starts = True, 0
             elif worker.job is not None:
                 job, worker.job = worker.job, None
                 if kind == "done" and self._cards and worker.device != "cpu":
@@ -110,13 +107,11 @@ class LocalEngine:
                 yield Event(kind, job, value)
 
     def stop(self) -> None:
-        """Ask the runs in hand to stop after their current step."""
         for worker in self._workers:
             with contextlib.suppress(OSError):
                 worker.connection.send(None)
 
     def close(self) -> None:
-        """End the workers; one that has a job is killed."""
         for worker in self._workers:
             worker.connection.close()
             if worker.job is not None:
@@ -128,7 +123,7 @@ class LocalEngine:
         self._workers.clear()
 
     def _slots_with_memory(self) -> list[str]:
-        """Free slots, no more of a card than it holds runs."""
+        """Return free slots, at most as many of a card as it holds runs."""
         held = Counter(worker.device for worker in self._workers)
         found = []
         for slot in reversed(self._free_slots):
@@ -138,7 +133,7 @@ class LocalEngine:
         return found
 
     def _end_surplus(self) -> None:
-        """End idle workers of cards that turned out to hold fewer: a process keeps its memory between runs."""
+        """End idle workers of cards that hold fewer runs: a process keeps its memory between runs."""
         if self._cards is None:
             return
         held = Counter(worker.device for worker in self._workers)
@@ -151,7 +146,7 @@ class LocalEngine:
 
 
 class _Worker:
-    """The engine's end of one worker process."""
+    """A worker process with the engine's end of its pipe."""
 
     def __init__(self, device: str, arguments: tuple[Any, ...]) -> None:
         context = multiprocessing.get_context("spawn")
@@ -165,7 +160,7 @@ class _Worker:
         theirs.close()
 
     def bury(self) -> str:
-        """Why the process is gone."""
+        """Return why the process has ended."""
         self.connection.close()
         self.process.join(10)
         code = self.process.exitcode
@@ -183,7 +178,7 @@ def work(
     finetune: Finetune | None,
     threads: int,
 ) -> None:
-    """The worker process: does the jobs that come through the pipe until it is closed."""
+    """Execute the jobs that arrive through a pipe until it is closed; runs in a worker process."""
     stop = threading.Event()
     jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
 
@@ -191,11 +186,11 @@ def work(
         stop.set()
         jobs.put(None)
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which says what to do.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     signal.signal(signal.SIGTERM, stop_now)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # By default oneDNN keeps 1,024 compiled products, one a shape: memory for nothing, run after run.
+    # By default oneDNN caches 1,024 compiled products, one for each shape, which fills the memory over many runs.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     train = finetune or real_finetune()
 
@@ -207,7 +202,7 @@ def work(
 
     threading.Thread(target=listen, daemon=True).start()
     loaded: dict[str, Task] = {}
-    # The pipe breaks when the parent is gone: then nobody wants the results.
+    # The pipe breaks when the parent is gone.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         connection.send(("ready", None))
         while not stop.is_set() and (job := jobs.get()) is not None:
@@ -216,11 +211,11 @@ def work(
             )
             connection.send(("failed" if kind == "crashed" else kind, value))
             if kind == "crashed":
-                break  # What it leaves behind, on a GPU above all, may spoil the next run.
+                break  # the state after a crash, of a GPU above all, may spoil the next run
 
 
 def _cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -228,7 +223,7 @@ def _cores() -> int:
 
 @contextlib.contextmanager
 def _ignored_interrupts() -> Iterator[None]:
-    """A child started in here ignores Ctrl-C from its first instruction on."""
+    """Make a child process started in the context ignore Ctrl-C from its first instruction on."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""The ways to use a source: from a baseline stage to the `Stage` whose test score tells the gain."""
+"""Transfer methods: the `Stage` that trains a target with its sources."""
 
 from __future__ import annotations
 
@@ -19,27 +19,31 @@ def stage_of(
     source_examples: int | None = None,
     mixing: Mixing | None = None,
 ) -> Stage:
-    """The stage that trains the target with its sources.
+    """Return the stage that trains the target with its sources.
 
     Parameters
     ----------
-    method
-        ``single`` (no source), ``intermediate`` (one source, then the target: Phang et al. 2018),
-        ``chain`` (several sources one after the other, then the target), ``multitask`` (sources and
-        target at once, one shared encoder).
-    base
-        The target's single-task stage: the baseline that the result is compared with.
-    sources
+    method : str
+        ``single`` (no source), ``intermediate`` (one source, then the target [1]_), ``chain`` (several sources one
+        after the other, then the target), or ``multitask`` (sources and target at once, with one encoder [2]_).
+    base : Stage
+        The target's single-task stage, the baseline of the result.
+    sources : sequence of str
         Source tasks in the order of training.
-    source_examples
-        Training examples of each source; None: all.
-    mixing
-        How ``multitask`` mixes; None: one task drawn uniformly a step (Bingel & Søgaard 2017).
+    source_examples : int or None
+        Training examples of each source; None for all.
+    mixing : Mixing or None
+        Mixture for ``multitask``; None to draw a task uniformly at every step.
 
     Raises
     ------
     InputError
-        Unknown method, or a number of sources that the method cannot use.
+        The method is unknown or cannot use this number of sources.
+
+    References
+    ----------
+    .. [1] Phang et al. (2018). Sentence Encoders on STILTs. arXiv:1811.01088.
+    .. [2] Bingel & Søgaard (2017). Identifying beneficial task relations for multi-task learning. EACL.
 
     Examples
     --------

@@ -1,7 +1,4 @@
-"""One function over many items, in processes of this machine or on the nodes of a Ray cluster.
-
-joblib and Ray decide what is done where and when; here it is only said how each of them is asked.
-"""
+"""Map a function over items, with joblib on this machine or with Ray on a cluster."""
 
 from __future__ import annotations
 
@@ -21,29 +18,29 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 MAP_ENGINES = ("local", "ray")
-# How often Ray begins a worker, and its item, again after it lost the node.
 RESTARTS = 3
-# What an engine imports, and the extra that brings it.
-_NEEDS = {"local": {}, "ray": {"ray": "ray", "sqlalchemy": "harness"}}
+"""How often Ray restarts a worker, and repeats its item, after its node was lost."""
+REQUIRED_MODULES = {"local": {}, "ray": {"ray": "ray", "sqlalchemy": "harness"}}
+"""Modules that an engine imports, with the extra that installs each."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parallelism:
-    """Where items are worked on, and how many at once.
+    """Where items are processed, and how many at once.
 
     Parameters
     ----------
-    workers
-        Worker processes; None: none but this process, or with Ray one a CPU of the cluster.
-    engine
-        ``local``, or ``ray``: a cluster.
-    address
-        Of the cluster, for `transfer_meta.runs.ray_nodes.connect_ray`; None: ``auto``.
+    workers : int or None
+        Number of worker processes; None for this process alone, or with Ray one per CPU of the cluster.
+    engine : str
+        ``local``, or ``ray`` for a cluster.
+    address : str or None
+        Cluster address for `transfer_meta.runs.ray_nodes.connect_ray`; None for ``auto``.
 
     Raises
     ------
     InputError
-        An unknown engine, one that is not installed, an address without Ray, fewer than one worker.
+        The engine is unknown or not installed, there is an address without Ray, or fewer than one worker.
 
     Examples
     --------
@@ -63,7 +60,7 @@ class Parallelism:
             raise InputError("--address is an option of --engine ray")
         if self.workers is not None and self.workers < 1:
             raise InputError(f"--workers {self.workers} (expected at least 1)")
-        for module, extra in _NEEDS[self.engine].items():
+        for module, extra in REQUIRED_MODULES[self.engine].items():
             if find_spec(module) is None:
                 raise InputError(
                     f"--engine {self.engine} needs {module}, which is not installed "
@@ -71,7 +68,7 @@ class Parallelism:
                 )
 
     def stay_here(self, items: int) -> bool:
-        """Whether so many items are worked on by this process alone."""
+        """Return whether a number of items is processed by this process alone."""
         return self.engine == "local" and min(self.workers or 1, items) <= 1
 
 
@@ -82,30 +79,30 @@ def each(
     *,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Result]:
-    """What a function makes of each item, in the order of the items.
+    """Yield the results of a function, in the order of the items.
 
     Parameters
     ----------
-    function
-        Importable by its name, since workers import it. What it loads with `functools.lru_cache` is loaded once
-        a worker process.
-    items
-        What it is called with; each must be picklable, as must the results.
-    parallelism
-        Where. Alone in this process nothing is pickled, and an item is not begun before its result is asked for.
-    on_progress
-        Called with the number of results so far and of items, before each result.
+    function : callable
+        Importable by its name, as workers import it.  What it caches with `functools.lru_cache` is loaded once per
+        worker process.
+    items : sequence
+        Arguments; they and the results must be picklable.
+    parallelism : Parallelism
+        Within this process alone nothing is pickled, and every result is computed when it is requested.
+    on_progress : callable
+        Called before each result with the numbers of results so far and of items.
 
     Raises
     ------
     InputError
-        What the function raised; the workers are then ended, as they are by Ctrl-C. Or no cluster is at the
-        address, or a node of it has other versions of the packages that decide a result.
+        The function raised it (the workers are then ended, as by Ctrl-C), no cluster answers at the address, or a
+        node has other versions of the packages that affect results.
 
     Notes
     -----
-    A worker process has fewer threads than this one, and a sum over more threads has another order: numbers of
-    an encoder may differ from those of one process in their last digits.
+    A worker process has fewer threads than this one, and the order of a sum depends on the number of threads:
+    outputs of an encoder may differ from those of one process in their last digits.
 
     Examples
     --------
@@ -134,13 +131,13 @@ def _local(
 
     parallel = Parallel(n_jobs=workers, backend="loky", return_as="generator")
     with warnings.catch_warnings():
-        # A process whose memory has grown much, as with an encoder, is replaced between two items.
+        # joblib replaces a process whose memory has grown much, as with an encoder.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         try:
             with contextlib.closing(parallel(delayed(function)(item) for item in items)) as results:
                 yield results
         finally:
-            # joblib would keep them, and what they have loaded, for the next call.
+            # joblib would keep the workers, and what they have loaded, for the next call.
             get_reusable_executor().shutdown(kill_workers=True)
 
 
@@ -148,7 +145,7 @@ def _local(
 def _ray(
     function: Callable[[Item], Result], items: Sequence[Item], workers: int | None, address: str
 ) -> Iterator[Iterator[Result]]:
-    # Not joblib's Ray backend: it cannot return results as they come.
+    # joblib's Ray backend cannot yield results as they arrive.
     import ray
     from ray.util import ActorPool
 
@@ -167,7 +164,7 @@ def _ray(
         )(_Worker)
         actors = [make.remote() for _ in range(min(workers or cpus, len(items)))]
         shared = ray.put(function)
-        # `ActorPool.map` would leave an actor idle until all items before its own are done.
+        # `ActorPool.map` leaves an actor idle until all items before its own are done.
         arriving = ActorPool(actors).map_unordered(
             lambda actor, item: actor.work.remote(shared, *item), list(enumerate(items))
         )
@@ -177,12 +174,12 @@ def _ray(
 
 
 class _Worker:
-    """A process of a node."""
+    """Worker process on a node."""
 
     def work(
         self, function: Callable[[Item], Result], index: int, item: Item
     ) -> tuple[int, Result | InputError]:
-        # Ray would raise another error than this one, with a traceback for its message.
+        # Ray would wrap the error in one of its own, with a traceback as its message.
         try:
             return index, function(item)
         except InputError as error:

@@ -1,44 +1,37 @@
-"""From a ``plan.toml`` to the runs it asks for: every problem found at once, every run there once.
+"""Compile a plan to its runs; all problems are reported at once.
 
-A run is a `Stage`; the stage that another starts from is a run of its own, so the runs form a directed
-acyclic graph.  Equal stages have equal keys: the single-task run of a task is the baseline of all its
-transfers and, where the settings agree, the source that others start from.
+A run is a `Stage`; the stage that it starts from is a run of its own, so the runs form a directed acyclic graph.
+Equal stages have equal keys and are run once: the single-task run of a task is the baseline of all its transfers
+and, where the settings agree, the source that others start from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from transfer_meta.errors import GatheredInputError, InputError, RunFailed, unknown
-from transfer_meta.records import Example, TaskType
+from transfer_meta.records import Example
 from transfer_meta.runs.engine import TaskSource
 from transfer_meta.runs.methods import stage_of
-from transfer_meta.runs.plan_file import PlanFile, Regime, read_plan_file
+from transfer_meta.runs.plan_file import RESERVED_IN_NAMES, PlanFile, Regime, read_plan_file
 from transfer_meta.runs.store.run_store import NewRun
-from transfer_meta.tasks.subsets import MAX_DEV_FRACTION
+from transfer_meta.tasks.subsets import dev_size
 from transfer_meta.training.stage import Stage
-
-TASK_METRICS = {
-    TaskType.CLASSIFICATION: ("accuracy", "macro_f1", "matthews"),
-    TaskType.REGRESSION: ("pearson", "spearman"),
-    TaskType.TOKEN_CLASSIFICATION: ("entity_f1", "token_accuracy"),
-    TaskType.QUESTION_ANSWERING: ("f1", "exact_match"),
-    TaskType.MULTIPLE_CHOICE: ("accuracy",),
-}
+from transfer_meta.training.task_metrics import TASK_METRICS
 
 
 @dataclass(frozen=True)
 class EncoderFacts:
-    """What a plan needs to know of an encoder.
+    """Properties of an encoder.
 
     Parameters
     ----------
-    revision
-        What tells its version from any other.
-    weights, embeddings
-        Numbers in all of it, and in its embedding tables, which cost no multiplications.
+    revision : str
+        Identifies the encoder's version.
+    weights, embeddings : int
+        Number of parameters in all, and in embedding tables, which take no multiplications.
     """
 
     revision: str
@@ -48,16 +41,16 @@ class EncoderFacts:
 
 @dataclass(frozen=True)
 class TaskFacts:
-    """What a plan needs to know of a task.
+    """Properties of a task.
 
     Parameters
     ----------
-    source
-        Where it is read from.
-    train, test
-        Examples of each split.
-    characters
-        Mean length of a training example.
+    source : TaskSource
+        Address and digest.
+    train, test : int
+        Number of examples in each split.
+    characters : float
+        Mean length of a training example, in characters.
     """
 
     source: TaskSource
@@ -66,8 +59,8 @@ class TaskFacts:
     characters: float
 
     def training_examples(self, dev_examples: int) -> int:
-        """The examples that the dev split leaves for training."""
-        return self.train - min(dev_examples, int(self.train * MAX_DEV_FRACTION))
+        """Return the number of training examples beside the dev split."""
+        return self.train - dev_size(self.train, dev_examples)
 
 
 @dataclass(frozen=True)
@@ -76,14 +69,14 @@ class Plan:
 
     Parameters
     ----------
-    file
-        What was asked for.
-    runs
+    file : PlanFile
+        Settings of the plan.
+    runs : tuple of NewRun
         Rows for the store; each after the one it starts from.
-    stages
-        What each run does, by key.
-    tasks, encoder
-        What they need.
+    stages : mapping of str to Stage
+        Stage of every run, by key.
+    tasks : mapping of str to TaskFacts
+    encoder : EncoderFacts
     """
 
     file: PlanFile
@@ -94,37 +87,69 @@ class Plan:
 
     @property
     def task_sources(self) -> dict[str, TaskSource]:
-        """Where the tasks are read from."""
+        """Address and digest of every task."""
         return {name: facts.source for name, facts in self.tasks.items()}
 
 
 def load_plan(
     path: Path,
     *,
-    problems: list[str] | None = None,
+    problems: Sequence[str] = (),
     encoder_facts: Callable[[str], EncoderFacts] | None = None,
 ) -> Plan:
-    """Read a plan, its tasks and its encoder's configuration.
+    """Read a plan file and make the plan.
 
     Parameters
     ----------
-    path
+    path : Path
         The TOML file.
-    problems
-        Problems found elsewhere, to be told together with the plan's own.
-    encoder_facts
-        Looks an encoder up; None: `transfer_meta.runs.plan.read_encoder_facts`.
+    problems, encoder_facts
+        See `make_plan`.
 
     Raises
     ------
     InputError
-        With every problem, one a line.
+        With all problems, one a line.
     """
     found: list[str] = []
     try:
         file = read_plan_file(path, found)
     except InputError as error:
-        raise _all([*found, str(error)], problems) from None
+        raise _gathered([*found, str(error), *problems]) from None
+    return make_plan(file, found=found, problems=problems, encoder_facts=encoder_facts)
+
+
+def make_plan(
+    file: PlanFile,
+    *,
+    found: Sequence[str] = (),
+    problems: Sequence[str] = (),
+    encoder_facts: Callable[[str], EncoderFacts] | None = None,
+) -> Plan:
+    """Read a plan's tasks and its encoder's configuration, and compile its runs.
+
+    Parameters
+    ----------
+    file : PlanFile
+        Settings of the plan.
+    found : sequence of str
+        Problems of the plan found so far.
+    problems : sequence of str
+        Problems found elsewhere, to be reported together with those of the plan.
+    encoder_facts : callable or None
+        Returns the properties of an encoder by its name; None for `read_encoder_facts`.
+
+    Raises
+    ------
+    InputError
+        With all problems, one a line.
+    """
+    found = list(found)
+    found += [
+        f"task name {name!r} (expected none of > + |)"
+        for name in file.tasks
+        if not name or RESERVED_IN_NAMES.search(name)
+    ]
     tasks = _read_tasks(file, found)
     encoder = None
     try:
@@ -132,18 +157,20 @@ def load_plan(
     except (InputError, RunFailed) as error:
         found.append(str(error))
     found += _too_few(file, tasks)
-    outcomes = list(_outcomes(file, tasks)) if not found else []
-    stages = dict.fromkeys(stage for stage, _ in outcomes)
-    if not found and set(file.methods) != {"single"} and all(label(s)[0] == "single" for s in stages):
-        found.append("no pair of different tasks is left for the methods of the plan")
-    found += dict.fromkeys(problem for stage in stages for problem in stage.problems())
-    if encoder is None or found or problems:
-        raise _all([f"{path.name}: {problem}" for problem in found], problems)
-    return _compile(file, outcomes, tasks, encoder)
+    plan = None
+    if encoder is not None and not found:
+        plan = compile_plan(file, tasks, encoder)
+        methods = {run.method for run in plan.runs}
+        if set(file.methods) != {"single"} and methods <= {"single"}:
+            found.append("no pair of different tasks is left for the methods of the plan")
+        found += dict.fromkeys(p for stage in plan.stages.values() for p in stage.problems())
+    if plan is None or found or problems:
+        raise _gathered([*(f"{file.path.name}: {line}" for line in found), *problems])
+    return plan
 
 
 def read_encoder_facts(name: str) -> EncoderFacts:
-    """Load an encoder once, to know that it loads and how large it is."""
+    """Load an encoder and return its properties."""
     from transfer_meta.encoding.encoders import encoder_revision, load_encoder
 
     revision = encoder_revision(name)
@@ -154,7 +181,7 @@ def read_encoder_facts(name: str) -> EncoderFacts:
 
 
 def label(stage: Stage) -> tuple[str, str]:
-    """Method and source of a stage, as outcomes name them.
+    """Return method and source of a stage, as written in outcomes.
 
     Examples
     --------
@@ -164,24 +191,19 @@ def label(stage: Stage) -> tuple[str, str]:
     """
     if stage.sources:
         return "multitask", "+".join(stage.sources)
-    names = []
-    start = stage.start
-    while start is not None:
-        names.append(start.target)
-        start = start.start
+    names = [earlier.target for earlier in stage.chain[:-1]]
     method = ("single", "intermediate")[len(names)] if len(names) < 2 else "chain"
-    return method, ">".join(reversed(names))
+    return method, ">".join(names)
 
 
-def _all(found: list[str], others: list[str] | None) -> InputError:
-    lines = [*found, *(others or [])]
+def _gathered(lines: list[str]) -> InputError:
     if len(lines) == 1:
         return InputError(lines[0])
     return GatheredInputError(lines, consequence="nothing was started")
 
 
 def _read_tasks(file: PlanFile, problems: list[str]) -> dict[str, TaskFacts]:
-    """Look at every task that the plan uses, whole: sizes, digest, readability."""
+    """Read every task of the plan completely, for its size and its digest."""
     used = [*file.targets, *(name for group in file.sources for name in group)]
     found = {}
     for name in dict.fromkeys(used):
@@ -215,12 +237,12 @@ def _read_tasks(file: PlanFile, problems: list[str]) -> dict[str, TaskFacts]:
 
 def _length(example: Example) -> int:
     texts = (example.text, example.text_pair or "", *example.choices)
-    # The context of multiple choice is read once for every choice.
+    # The encoder reads the context of multiple choice once for every choice.
     return sum(map(len, texts)) + len(example.text) * max(0, len(example.choices) - 1)
 
 
 def _too_few(file: PlanFile, tasks: Mapping[str, TaskFacts]) -> Iterator[str]:
-    """One line for every number of examples that a task does not have."""
+    """Yield a line for every number of examples that exceeds what a task has."""
     if file.allow_fewer:
         return
     as_source = {name for group in file.sources for name in group}
@@ -239,7 +261,7 @@ def _too_few(file: PlanFile, tasks: Mapping[str, TaskFacts]) -> Iterator[str]:
 
 
 def _outcomes(file: PlanFile, tasks: Mapping[str, TaskFacts]) -> Iterator[tuple[Stage, Regime]]:
-    """Baselines and transfers with their regimes; the seeds outermost, so that each makes a grid whole."""
+    """Yield baselines and transfers with their regimes; seeds outermost, so each completes a grid."""
 
     def examples(wanted: int | None, *names: str) -> int | None:
         if wanted is None:
@@ -274,16 +296,12 @@ def _outcomes(file: PlanFile, tasks: Mapping[str, TaskFacts]) -> Iterator[tuple[
 
 
 def _fits(method: str, group: tuple[str, ...]) -> bool:
-    """Whether a method uses a source of so many tasks."""
+    """Return whether a method can use a group of sources."""
     return {"intermediate": len(group) == 1, "chain": len(group) > 1}.get(method, True)
 
 
-def _compile(
-    file: PlanFile,
-    outcomes: list[tuple[Stage, Regime]],
-    tasks: Mapping[str, TaskFacts],
-    encoder: EncoderFacts,
-) -> Plan:
+def compile_plan(file: PlanFile, tasks: Mapping[str, TaskFacts], encoder: EncoderFacts) -> Plan:
+    """Return the plan with the runs of all outcomes and those that they start from."""
     digests = {name: facts.source.digest for name, facts in tasks.items()}
     runs: dict[str, NewRun] = {}
     stages: dict[str, Stage] = {}
@@ -316,6 +334,6 @@ def _compile(
         )
         return key
 
-    for stage, regime in outcomes:
+    for stage, regime in _outcomes(file, tasks):
         add(stage, regime)
     return Plan(file, tuple(runs.values()), stages, tasks, encoder)

@@ -1,44 +1,26 @@
-"""The words of a ``plan.toml``: read, checked for what can be checked without data, problems gathered.
-
-A plan is data: nothing in it is run, imported or interpolated.
-"""
+"""Read a ``plan.toml`` and check what can be checked without the tasks' data."""
 
 from __future__ import annotations
 
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from transfer_meta.errors import InputError, nearest, unknown
 from transfer_meta.runs.methods import TRANSFER_METHODS
+from transfer_meta.tasks.hub import is_hub_address
 from transfer_meta.training.stage import Mixing, TrainingSettings
 
-KEYS = (
-    "tasks_folder",
-    "tasks",
-    "grid",
-    "sources",
-    "targets",
-    "exclude",
-    "methods",
-    "regimes",
-    "allow_fewer",
-    "seeds",
-    "encoder",
-    "metrics",
-    "training",
-    "mixing",
-)
 _REGIME = re.compile(r"(full|[1-9]\d*)-(full|[1-9]\d*)")
-# What an outcome's source writes between the names of several tasks.
-_RESERVED = re.compile(r"[>+|\x00-\x1f]")
+RESERVED_IN_NAMES = re.compile(r"[>+|\x00-\x1f]")
+"""Separators of several tasks in the source column of outcomes, and control characters."""
 
 
 class Regime(NamedTuple):
-    """Training examples of each source and of the target; None: all.
+    """Training examples of each source and of the target; None for all.
 
     Examples
     --------
@@ -53,28 +35,44 @@ class Regime(NamedTuple):
         return "-".join("full" if n is None else str(n) for n in self)
 
 
+def parse_regime(text: str) -> Regime:
+    """Return the regime written as ``SOURCE-TARGET``.
+
+    Raises
+    ------
+    InputError
+        The text is no regime.
+    """
+    match = _REGIME.fullmatch(text)
+    if match is None:
+        raise InputError(
+            f"regime '{text}' (expected SOURCE-TARGET, each a number of examples or full: 1000-200)"
+        )
+    return Regime(*(None if n == "full" else int(n) for n in match.groups()))
+
+
 @dataclass(frozen=True)
 class PlanFile:
-    """What a plan says.
+    """Settings of a plan.
 
     Parameters
     ----------
-    path
-        The file.
-    tasks
-        Name to address: an absolute path or ``hf:NAME``.
-    sources
-        Each one or several tasks; several make a chain (in that order) or a multi-task mixture.
-    targets
-        The tasks whose scores are wanted.
-    exclude
-        Pairs of tasks that never meet, in neither direction.
+    path : Path
+        The file; its name precedes messages.
+    tasks : mapping of str to str
+        Address of every task, by name: an absolute path or ``hf:NAME``.
+    sources : tuple of tuple of str
+        Groups of source tasks; several tasks make a chain (in that order) or a multi-task mixture.
+    targets : tuple of str
+        Tasks to evaluate.
+    exclude : frozenset of frozenset of str
+        Pairs of tasks that are not combined, in either direction.
     methods, regimes, seeds, encoder, training, mixing
-        Every target is trained with every source in each of these ways.
-    allow_fewer
-        A task with fewer examples than a regime asks for gives all it has; else that is an error.
-    metrics
-        The metric that counts as a task's score where it is not the main one of the task's type.
+        Every target is trained with every source group in each of these ways.
+    allow_fewer : bool
+        Use all examples of a task that has fewer than a regime asks for; otherwise that is an error.
+    metrics : mapping of str to str
+        Metric to use as a task's score, if other than the main metric of the task's type.
     """
 
     path: Path
@@ -93,15 +91,16 @@ class PlanFile:
 
 
 def read_plan_file(path: Path, problems: list[str]) -> PlanFile:
-    """Read a plan; what is wrong with it is added to `problems`, one line each, and left out.
+    """Read a plan; problems are appended to `problems`, one line each, and the values concerned left out.
 
     Raises
     ------
     InputError
-        The file cannot be read or is no TOML.
+        The file cannot be read or is not TOML.
     """
     data = _read_toml(path)
-    problems += [str(unknown("key", key, KEYS)) for key in data if key not in KEYS]
+    keys = ("tasks_folder", "grid", *(f.name for f in fields(PlanFile) if f.name != "path"))
+    problems += [str(unknown("key", key, keys)) for key in data if key not in keys]
     read = _Reader(data, problems)
     tasks = _tasks(read, path.parent)
     sources, targets = _pairs(read, tuple(tasks))
@@ -124,7 +123,7 @@ def read_plan_file(path: Path, problems: list[str]) -> PlanFile:
 
 
 class _Reader:
-    """Typed look-ups in the plan's tables that gather problems."""
+    """Typed access to the values of a plan; problems are gathered."""
 
     def __init__(self, data: Mapping[str, Any], problems: list[str]) -> None:
         self.data = data
@@ -138,7 +137,7 @@ class _Reader:
         return value
 
     def names(self, key: str) -> tuple[str, ...]:
-        """A list of different strings."""
+        """Return a list of distinct strings."""
         value = self.data.get(key, [])
         if not isinstance(value, list) or not all(isinstance(v, str) and v for v in value):
             self.problems.append(f"{key} = {value!r} (expected a list of names)")
@@ -147,7 +146,7 @@ class _Reader:
         return tuple(dict.fromkeys(value))
 
     def table(self, key: str) -> dict[str, str]:
-        """A table of strings."""
+        """Return a table of strings."""
         value = self.data.get(key, {})
         if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
             self.problems.append(f'[{key}] (expected lines NAME = "...")')
@@ -155,9 +154,10 @@ class _Reader:
         return value
 
     def once(self, key: str, values: Sequence[Any]) -> None:
+        """Report a value that occurs twice."""
         twice = [v for i, v in enumerate(values) if v in values[:i]]
         if twice:
-            self.problems.append(f"{key}: {twice[0]!r} stands there twice")
+            self.problems.append(f"{key}: {twice[0]!r} occurs twice")
 
 
 _NAMES = {str: "a name", bool: "true or false", int: "a whole number"}
@@ -175,22 +175,17 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _tasks(read: _Reader, folder: Path) -> dict[str, str]:
-    """Addresses by name; relative ones start from ``tasks_folder``, that one from the plan's folder."""
-    value = read.data.get("tasks", {})
-    # A list of names: each is the beginning of its files' names.
-    named = (
-        dict(zip(read.names("tasks"), read.names("tasks"), strict=True))
-        if isinstance(value, list)
-        else None
-    )
-    tasks = read.table("tasks") if named is None else named
+    """Return addresses by name; relative to ``tasks_folder``, which is relative to the plan's folder."""
+    if isinstance(read.data.get("tasks"), list):
+        # Every name is the beginning of its files' names.
+        tasks = {name: name for name in read.names("tasks")}
+    else:
+        tasks = read.table("tasks")
     if not tasks:
         read.problems.append('no tasks (expected a table [tasks] with lines NAME = "FILE")')
     base = folder / Path(read.one("tasks_folder", str, "")).expanduser()
-    for name in [name for name in tasks if not name or _RESERVED.search(name)]:
-        read.problems.append(f"task name {name!r} (expected none of > + |)")
     return {
-        name: address if address.startswith("hf:") else str((base / address).absolute())
+        name: address if is_hub_address(address) else str((base / address).absolute())
         for name, address in tasks.items()
     }
 
@@ -198,7 +193,7 @@ def _tasks(read: _Reader, folder: Path) -> dict[str, str]:
 def _pairs(
     read: _Reader, tasks: tuple[str, ...]
 ) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
-    """Sources and targets; ``grid`` is both at once."""
+    """Return sources and targets; ``grid`` stands for both."""
     sources: tuple[tuple[str, ...], ...]
     if "grid" in read.data:
         for key in ("sources", "targets"):
@@ -255,12 +250,7 @@ def _methods(read: _Reader, sources: tuple[tuple[str, ...], ...]) -> tuple[str, 
     read.problems += [
         str(unknown("method", m, TRANSFER_METHODS)) for m in methods if m not in TRANSFER_METHODS
     ]
-    if (
-        not sources
-        and "sources" not in read.data
-        and set(methods) - {"single"}
-        and "grid" not in read.data
-    ):
+    if not {"sources", "grid"} & read.data.keys() and set(methods) - {"single"}:
         read.problems.append('no sources (expected sources = [...], or methods = ["single"])')
     if "chain" in methods and sources and all(len(group) == 1 for group in sources):
         read.problems.append(
@@ -274,13 +264,10 @@ def _regimes(read: _Reader) -> tuple[Regime, ...]:
     if read.data.get("regimes") == []:
         read.problems.append('no regimes (expected some such as "1000-200" or "full-full")')
     for text in read.names("regimes"):
-        match = _REGIME.fullmatch(text)
-        if match is None:
-            read.problems.append(
-                f"regime '{text}' (expected SOURCE-TARGET, each a number of examples or full: 1000-200)"
-            )
-            continue
-        found.append(Regime(*(None if n == "full" else int(n) for n in match.groups())))
+        try:
+            found.append(parse_regime(text))
+        except InputError as error:
+            read.problems.append(str(error))
     return tuple(found)
 
 
@@ -296,13 +283,10 @@ def _seeds(read: _Reader) -> tuple[int, ...]:
 
 
 def _settings(read: _Reader, key: str, kind: Any) -> Any:
-    """The settings of a table, or the default ones where something is wrong with them."""
-    data = read.data.get(key, {})
+    """Return the settings of a table, or the default ones if there are problems."""
     try:
-        settings = kind.from_dict(data)
+        settings = kind.from_dict(read.data.get(key, {}))
         found = settings.problems()
-    except InputError as error:
-        found = [str(error)]
     except (TypeError, ValueError, AttributeError) as error:
         found = [str(error)]
     read.problems += [f"[{key}] {problem}" for problem in found]

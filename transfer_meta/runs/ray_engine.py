@@ -1,8 +1,8 @@
-"""Runs as tasks of a Ray cluster: Ray queues them, places them, and does them again where a node is lost.
+"""Engine that executes runs as tasks of a Ray cluster.
 
-Which run can start is for the store to say, as with every engine: a target is claimed as soon as its source's
-checkpoint is there.  Everything else is Ray's: `RayEngine` hands claimed runs over and takes results in.
-The nodes see the tasks' files and the checkpoint folder under the same paths as the driver does.
+As with every engine, the store decides which run can start.  Ray queues the submitted runs, places them on nodes,
+and repeats those whose node is lost.  All nodes must see the tasks' files and the checkpoints under the paths that
+the driver uses.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 
 from transfer_meta.errors import InputError
 from transfer_meta.provenance import package_versions
-from transfer_meta.runs.checkpoints.folder import Checkpoints, open_checkpoints
+from transfer_meta.runs.checkpoints.checkpoint_base import Checkpoints
+from transfer_meta.runs.checkpoints.open_checkpoints import open_checkpoints
 from transfer_meta.runs.engine import Event, Finetune, Job, TaskSource, do_job, real_finetune
 from transfer_meta.runs.ray_nodes import (
     Expected,
@@ -36,83 +37,79 @@ from transfer_meta.runs.ray_nodes import (
     given_device,
     of_node,
 )
+from transfer_meta.tasks.hub import is_hub_address
 
 if TYPE_CHECKING:
     from transfer_meta.runs.card_memory import CardMemory
     from transfer_meta.runs.store.database import Database
     from transfer_meta.tasks import Task
 
-# How often a run is begun again, by Ray, whose worker or node went away.
 RETRIES = 4
-# How often to ask which nodes there are.
+"""How often Ray repeats a run whose worker process or node was lost."""
 NODE_CHECK_SECONDS = 5.0
-# Runs handed over beyond those that have room, as a share: a slot that falls free finds the next one waiting.
 BACKLOG = 0.25
+"""Runs submitted beyond the cluster's room, as a share of it, so that a free slot does not wait for the driver."""
 
 
 class RayEngine:
-    """Runs jobs on the cluster that `transfer_meta.runs.ray_nodes.connect_ray` joined.
+    """Execute jobs on the cluster joined by `transfer_meta.runs.ray_nodes.connect_ray`.
 
     Parameters
     ----------
-    tasks
-        Where the tasks are read from; every node sees the files.
-    folder
-        The checkpoints; every node sees them.
-    store
-        The run store, if its kind is to be looked at: SQLite is for one node.
-    gpus_per_run
-        Share of a graphics card; None: a whole one where the cluster has any.
-    cpus_per_run
-        Cores.
-    memory_per_run
-        Main memory in bytes; None: what the largest run so far held.
-    cards
-        How many runs a graphics card holds, where it is shared; None: as many as have their share of it.
-    encoder
-        Name and revision of the plan's encoder, to be compared on every node.
-    finetune
-        What does a run, importable by its name; None: `transfer_meta.training.finetune.finetune`.
+    tasks : mapping of str to TaskSource
+    checkpoints : Checkpoints
+    share : Share or None
+        Resources of a run; None for the defaults of `Share`.
+    store : Database or None
+        Run store, to check that all nodes can share it: SQLite serves one node only.
+    cards : CardMemory or None
+        How many runs a graphics card holds; None for as many as their share allows.
+    encoder : (str, str) or None
+        Name and revision of the plan's encoder, compared on every node.
+    finetune : callable or None
+        Executes a run, importable by its name; None for `transfer_meta.training.finetune.finetune`.
 
     Raises
     ------
     InputError
-        No node has room for a run, one that has cannot give the same results as this machine, or `store`
-        cannot be shared by all.
+        No node has room for a run, a node cannot give the same results as this machine, or the nodes cannot share
+        `store`.
     """
 
     def __init__(
         self,
         tasks: Mapping[str, TaskSource],
-        folder: Checkpoints,
+        checkpoints: Checkpoints,
         *,
+        share: Share | None = None,
         store: Database | None = None,
-        gpus_per_run: float | None = None,
-        cpus_per_run: float = 1.0,
-        memory_per_run: int | None = None,
         cards: CardMemory | None = None,
         encoder: tuple[str, str] | None = None,
         finetune: Finetune | None = None,
     ) -> None:
         nodes = alive_nodes()
-        if gpus_per_run is None:
-            gpus_per_run = float(any(node["Resources"].get("GPU") for node in nodes))
-        self.share = Share(cpus_per_run, gpus_per_run, memory_per_run or 0)
-        self._asked = self.share
-        self._cards = cards if 0 < gpus_per_run < 1 else None
-        self._plans_memory = memory_per_run is None
-        # max_calls: Ray would end a process that used a GPU, and with it torch's start-up, after every run.
+        share = share or Share()
+        self._plans_memory = share.memory_bytes is None
+        if share.gpus is None:
+            share = replace(share, gpus=float(any(node["Resources"].get("GPU") for node in nodes)))
+        self.share = self._asked = share
+        self._cards = cards if 0 < (share.gpus or 0) < 1 else None
+        # max_calls: by default Ray ends a process that used a GPU after every run, and torch starts slowly.
         self._task = ray.remote(max_retries=RETRIES, max_calls=0, scheduling_strategy="SPREAD")(_work)
         self._jobs: dict[Any, Job] = {}
         self._room = 0
-        self._looked = 0.0
-        places = [task.address for task in tasks.values() if not task.address.startswith("hf:")]
+        self._counted = 0.0
+        places = [task.address for task in tasks.values() if not is_hub_address(task.address)]
         self._expected = Expected(
-            tuple(package_versions().items()), folder.address, folder.mark(), tuple(places), encoder
+            tuple(package_versions().items()),
+            checkpoints.address,
+            checkpoints.mark(),
+            tuple(places),
+            encoder,
         )
         self._common = ray.put((self._expected, tasks, finetune))
         try:
-            self._look()
+            self._count_room()
             if not self._room:
                 raise InputError(f"no node of the cluster has room for a run of {self.share}")
             self._share_cards()
@@ -133,17 +130,16 @@ class RayEngine:
 
     @property
     def machines(self) -> int:
-        """Nodes that have room for runs."""
+        """Number of nodes that have room for runs."""
         return sum(self.share.fits(node) > 0 for node in alive_nodes())
 
     def has_room(self, wanted: int) -> bool:
-        """Whether another job may be handed over: as many as the cluster holds, and a few that wait."""
-        if time.monotonic() - self._looked > NODE_CHECK_SECONDS:
-            self._look()
+        """Return whether another job may be submitted: as many as fit on the cluster, plus `BACKLOG`."""
+        if time.monotonic() - self._counted > NODE_CHECK_SECONDS:
+            self._count_room()
         return len(self._jobs) < self._room + max(1, self._room * BACKLOG)
 
     def submit(self, job: Job) -> None:
-        """Hand a job over to Ray."""
         share = self.share
         task = self._task.options(
             name=f"{'+'.join(job.stage.tasks)} seed {job.stage.seed}",
@@ -154,7 +150,6 @@ class RayEngine:
         self._jobs[task.remote(job, self._common)] = job
 
     def events(self, timeout_seconds: float) -> Iterator[Event]:
-        """The ends of jobs; waits for the first for at most so long."""
         if not self._jobs:
             time.sleep(timeout_seconds)
             return
@@ -174,56 +169,54 @@ class RayEngine:
             yield Event("failed" if kind == "crashed" else kind, job, value)
 
     def stop(self) -> None:
-        """Ask the jobs in hand to stop after their current step; those that wait are not begun."""
         for reference in self._jobs:
             ray.cancel(reference, force=False)
 
     def close(self) -> None:
-        """End whatever is in hand, and leave the cluster."""
         for reference in self._jobs:
             with contextlib.suppress(RayError, ValueError):
                 ray.cancel(reference, force=True)
         self._jobs.clear()
         ray.shutdown()
 
-    def _look(self) -> None:
-        """See how many runs the nodes have room for: nodes come and go."""
+    def _count_room(self) -> None:
+        """Count how many runs fit on the nodes, which come and go."""
         self._room = sum(self.share.fits(node) for node in alive_nodes())
-        self._looked = time.monotonic()
+        self._counted = time.monotonic()
 
     def _share_cards(self) -> None:
-        """Give each run what keeps others off its card that would not fit."""
+        """Raise each run's share of a card so that no more runs are placed on it than fit."""
         if self._cards is None:
             return
-        # Ray rounds shares to four decimals: seven of 0.1429 would be more than a card.
+        # Ray rounds shares to four decimals: seven shares of 0.1429 exceed a card.
         least = math.floor(10_000 / self._cards.allowed) / 10_000
-        self.share = replace(self.share, gpus=max(self._asked.gpus, least))
-        self._look()
+        self.share = replace(self.share, gpus=max(self._asked.gpus or 0, least))
+        self._count_room()
 
     def _plan_memory(self, peak_bytes: int) -> None:
-        """Reserve for each run what the largest held; never more than the largest node has."""
+        """Reserve the memory of the largest run so far for each run, at most that of the largest node."""
         largest = max((node["Resources"].get("memory", 0) for node in alive_nodes()), default=0)
-        planned = int(min(max(peak_bytes, self.share.memory_bytes), largest))
+        planned = int(min(max(peak_bytes, self.share.memory_bytes or 0), largest))
         self.share = replace(self.share, memory_bytes=planned)
 
 
 Common = tuple[Expected, Mapping[str, TaskSource], Finetune | None]
 
-# What a worker process keeps from one job to the next: the tasks it has read, and whether it must not go on.
+# State of a worker process between jobs.
 _loaded: dict[str, Task] = {}
 _crashed = threading.Event()
 
 
 def _work(job: Job, common: Common) -> tuple[str, Any]:
-    """Do one job on whatever node this is."""
+    """Execute a job on this node."""
     expected, tasks, finetune = common
     if _crashed.is_set():
-        # What the last run left behind, on a GPU above all, may spoil this one: Ray does it elsewhere.
+        # The state after a crash, of a GPU above all, may spoil this run: Ray repeats it in another process.
         os._exit(1)
     if faults := _faults(expected):
         return "unfit", of_node(socket.gethostname(), faults)
     stop = threading.Event()
-    # An interrupt is how `ray.cancel` reaches a task.
+    # `ray.cancel` interrupts a task.
     before = signal.signal(signal.SIGINT, lambda *_: stop.set())
     try:
         kind, value = do_job(
@@ -246,18 +239,18 @@ def _work(job: Job, common: Common) -> tuple[str, Any]:
 
 @cache
 def _faults(expected: Expected) -> list[str]:
-    """What is wrong with this process's node, which may have joined after the others were looked at."""
+    """Return what is wrong with this node, which may have joined after the driver checked the others."""
     return expected.faults()
 
 
 @cache
 def _tokens(checkpoints: str) -> Path:
-    """Where this node keeps tokenised tasks."""
+    """Return this node's folder for tokenised tasks."""
     return open_checkpoints(checkpoints, create=False).tokens
 
 
 def _outcome(reference: Any) -> tuple[str, Any]:
-    """What came of a task that ended."""
+    """Return kind and value of a task that ended; see `transfer_meta.runs.engine.do_job`."""
     try:
         return ray.get(reference)
     except TaskCancelledError:

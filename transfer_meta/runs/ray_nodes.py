@@ -1,4 +1,4 @@
-"""The nodes of a Ray cluster: how to reach them, what they have room for, and whether they are fit for the runs."""
+"""Nodes of a Ray cluster: connection, resources, and checks of packages, files and checkpoints."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from transfer_meta.errors import InputError, RunFailed
+from transfer_meta.errors import InputError, RunFailed, first_line
 from transfer_meta.provenance import package_versions
-from transfer_meta.runs.checkpoints.folder import faults_of
+from transfer_meta.runs.checkpoints.open_checkpoints import faults_of
 
-# How long an address may take to answer, and a node to look at itself (it may have torch to import).
 CONNECT_SECONDS = 10.0
 CHECK_SECONDS = 300.0
-# Ray would hide all devices but the first run's from a worker process for as long as it lives.
+"""Timeout for the check of a node, which may have to import torch."""
 KEEP_DEVICES = "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"
+"""Without it Ray hides all devices but those of the first run from a worker process, for all later runs."""
 
 
 def connect_ray(address: str) -> None:
@@ -30,20 +30,20 @@ def connect_ray(address: str) -> None:
 
     Parameters
     ----------
-    address
+    address : str
         ``auto`` (the cluster that this machine belongs to), HOST:PORT of a cluster's head, or ``local``.
 
     Raises
     ------
     InputError
-        Nothing answers there, or not what can be worked with.
+        The address is malformed, or no usable cluster answers there.
     """
     if address == "auto":
         address = os.environ.get("RAY_ADDRESS") or "auto"
     host, _, port = address.rpartition(":")
     options: dict[str, Any] = {}
     if address == "local":
-        # The dashboard runs code for whoever reaches it and asks for no password: not without being asked for.
+        # The dashboard executes code without a password: do not start it unasked.
         options = {"include_dashboard": False, "dashboard_host": "127.0.0.1"}
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     elif host and port.isdecimal() and "/" not in host:
@@ -62,32 +62,36 @@ def connect_ray(address: str) -> None:
             **options,
         )
     except (ConnectionError, RuntimeError, ValueError, RayError, SystemExit) as error:
-        reason = str(error).strip().split("\n")[0]
+        reason = first_line(error)
         raise InputError(f"cannot join the Ray cluster at '{address}': {reason}") from None
 
 
 @dataclass(frozen=True)
 class Share:
-    """What one run takes of a node.
+    """Resources of one run.
 
     Parameters
     ----------
-    cpus, gpus
-        Cores and graphics cards, fractions allowed.
-    memory_bytes
-        Main memory; 0: not planned with.
+    cpus : float
+        Cores.
+    gpus : float or None
+        Graphics cards, fractions allowed; None for one if the cluster has any.
+    memory_bytes : int or None
+        Main memory; None for that of the largest run so far.
     """
 
     cpus: float = 1.0
-    gpus: float = 0.0
-    memory_bytes: int = 0
+    gpus: float | None = None
+    memory_bytes: int | None = None
 
     def __str__(self) -> str:
-        parts = [f"{self.cpus:g} CPU", f"{self.gpus:g} GPU"]
-        return ", ".join(parts + [f"{self.memory_bytes / 1e9:.1f} GB"] * bool(self.memory_bytes))
+        parts = [f"{self.cpus:g} CPU", f"{self.gpus or 0:g} GPU"]
+        if self.memory_bytes:
+            parts.append(f"{self.memory_bytes / 1e9:.1f} GB")
+        return ", ".join(parts)
 
     def fits(self, node: Mapping[str, Any]) -> int:
-        """How many runs a node of `ray.nodes` has room for."""
+        """Return how many runs fit on a node of `ray.nodes`."""
         needs = (("CPU", self.cpus), ("GPU", self.gpus), ("memory", self.memory_bytes))
         there = node["Resources"]
         return int(min(there.get(name, 0.0) / need for name, need in needs if need))
@@ -95,18 +99,18 @@ class Share:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a node must have in common with the driver.
+    """Properties that a node must share with the driver.
 
     Parameters
     ----------
-    versions
-        Names and versions of Python and of the packages that decide a result.
-    checkpoints, mark
-        Address of the checkpoints, and what the probe file there holds; empty: there are none.
-    tasks
-        Where the tasks are read from: files, or the beginnings of their names.
-    encoder
-        Name and revision; None: not looked at.
+    versions : tuple of (str, str)
+        Names and versions of Python and of the packages that affect results.
+    checkpoints, mark : str
+        Address of the checkpoints and content of their probe file; "" to skip the check.
+    tasks : tuple of str
+        Files of the tasks, or the beginnings of their names.
+    encoder : (str, str) or None
+        Name and revision; None to skip the check.
     """
 
     versions: tuple[tuple[str, str], ...]
@@ -116,7 +120,7 @@ class Expected:
     encoder: tuple[str, str] | None = None
 
     def faults(self) -> list[str]:
-        """What is wrong with the node of this process, a line each."""
+        """Return what is wrong with the node of this process, one line each."""
         here = package_versions()
         found = [
             f"{name} {here[name] or 'is not installed'} (expected {wanted}, as where the command is run)"
@@ -132,15 +136,15 @@ class Expected:
 
 
 def alive_nodes() -> list[dict[str, Any]]:
-    """The nodes of the cluster that are there, as `ray.nodes` describes them."""
+    """Return the living nodes of the cluster, as described by `ray.nodes`."""
     return [node for node in ray.nodes() if node["Alive"]]
 
 
 def check_nodes(nodes: Sequence[Mapping[str, Any]], expected: Expected) -> None:
-    """Raise an InputError that says of every node what keeps it from doing the runs."""
-    look = ray.remote(num_cpus=0, max_retries=0)(Expected.faults)
+    """Raise an `InputError` that names the faults of every node."""
+    check = ray.remote(num_cpus=0, max_retries=0)(Expected.faults)
     asked = {
-        look.options(
+        check.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         ).remote(expected): node["NodeManagerHostname"]
         for node in nodes
@@ -161,12 +165,12 @@ def check_nodes(nodes: Sequence[Mapping[str, Any]], expected: Expected) -> None:
 
 
 def of_node(name: str, faults: Sequence[str]) -> str:
-    """What is wrong with a node, in one line."""
+    """Return the faults of a node in one line."""
     return f"node {name}: {'; '.join(faults)}"
 
 
 def given_device() -> str:
-    """The device that Ray gave to this task."""
+    """Return the device that Ray assigned to this task."""
     given = [str(gpu) for gpu in ray.get_gpu_ids()]
     if not given:
         return "cpu"
@@ -175,9 +179,9 @@ def given_device() -> str:
 
 
 def failure_reason(error: BaseException) -> str:
-    """An error of a task, or of Ray, in one line."""
+    """Return an error of a task, or of Ray, in one line."""
     cause = error.cause if isinstance(error, RayTaskError) else error
-    return f"{type(cause).__name__}: {str(cause).strip().split(chr(10), 1)[0]}"
+    return f"{type(cause).__name__}: {first_line(cause)}"
 
 
 def _encoder_faults(name: str, revision: str) -> list[str]:
@@ -193,5 +197,5 @@ def _encoder_faults(name: str, revision: str) -> list[str]:
 
 
 def _is_there(name: str) -> bool:
-    """Whether there is a file or folder of that name, or of that name with a split and an ending."""
+    """Return whether a file or folder has this name, or this name with a split and an extension."""
     return bool(os.path.exists(name) or glob(f"{escape(name)}.*"))

@@ -1,30 +1,31 @@
-"""Runs of several lengths of one target after each of its sources, done when they are asked for.
+"""Runs of several lengths of one target after each of its sources, executed on demand.
 
-A shorter run is one of fewer epochs, of the source and of the target.  All runs are those of a plan: they go
-through the store, so that what is there is not done again, and can be shown and exported like any others.
+A shorter run has fewer epochs, on the source and on the target.  All runs belong to plans and go through the
+store, so finished ones are not repeated and can be shown and exported like any others.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from transfer_meta.errors import InputError
-from transfer_meta.runs.checkpoints.folder import Checkpoints
+from transfer_meta.runs.checkpoints.checkpoint_base import Checkpoints
 from transfer_meta.runs.driver import Limits, PlanDriver
-from transfer_meta.runs.engine import Engine, Event, Job
-from transfer_meta.runs.plan import EncoderFacts, Plan, load_plan
+from transfer_meta.runs.engine import Engine
+from transfer_meta.runs.plan import EncoderFacts, Plan, compile_plan, make_plan
+from transfer_meta.runs.plan_file import PlanFile, parse_regime
 from transfer_meta.runs.store.run_store import NewRun, Store
 from transfer_meta.runs.store.schema import Run
-from transfer_meta.training.stage import Stage
+from transfer_meta.training.stage import Stage, TrainingSettings
 
-# How the runs of the shipped grid were trained; the regime is that grid's, too.
-TRAINING = {"batch_size": 16, "learning_rate": 2e-4, "max_length": 128, "evaluations": 1}
+MINILM_GRID_TRAINING = TrainingSettings(
+    batch_size=16, learning_rate=2e-4, max_length=128, evaluations=1
+)
+"""Training settings of the shipped grid; the number of epochs is the user's."""
 
 
 def plan_of_search(
@@ -37,85 +38,63 @@ def plan_of_search(
     encoder: str = "offline",
     encoder_facts: Callable[[str], EncoderFacts] | None = None,
 ) -> Plan:
-    """The plan of full runs: the target alone, and after each other task.
+    """Make the plan of full runs: the target alone, and after each other task.
 
     Parameters
     ----------
-    target
+    target : str
         One of the names in `tasks`.
-    tasks
-        Name to address.
-    regime
-        Training examples of a source and of the target: ``1000-full``; a task with fewer gives all it has.
+    tasks : mapping of str to str
+        Address of every task, by name.
+    regime : str
+        Training examples of a source and of the target: ``1000-full``; a task with fewer examples gives all.
     epochs, seed, encoder
-        Of every run.
-    encoder_facts
-        See `transfer_meta.runs.plan.load_plan`.
+        Settings of every run.
+    encoder_facts : callable or None
+        See `transfer_meta.runs.plan.make_plan`.
 
     Raises
     ------
     InputError
-        With every problem, one a line.
+        With all problems, one a line.
     """
-    said = {
-        "sources": [name for name in tasks if name != target],
-        "targets": [target],
-        "regimes": [regime],
-        "allow_fewer": True,
-        "seeds": [seed],
-        "encoder": encoder,
-    }
-    # Strings, numbers and lists of JSON are those of TOML.
-    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in said.items()]
-    for table, values in (("tasks", tasks), ("training", {**TRAINING, "epochs": epochs})):
-        lines.append(f"[{table}]")
-        lines += [f"{json.dumps(k)} = {json.dumps(v, ensure_ascii=False)}" for k, v in values.items()]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "search"
-        path.write_text("\n".join(lines), encoding="utf-8")
-        return load_plan(path, encoder_facts=encoder_facts)
+    file = PlanFile(
+        path=Path("search"),
+        tasks=tasks,
+        sources=tuple((name,) for name in tasks if name != target),
+        targets=(target,),
+        regimes=(parse_regime(regime),),
+        seeds=(seed,),
+        encoder=encoder,
+        training=replace(MINILM_GRID_TRAINING, epochs=epochs),
+        allow_fewer=True,
+    )
+    return make_plan(file, encoder_facts=encoder_facts)
 
 
 def shortened(plan: Plan, epochs: int) -> Plan:
-    """The same plan with so many epochs."""
-
-    def shorter(stage: Stage) -> Stage:
-        start = None if stage.start is None else shorter(stage.start)
-        return replace(stage, training=replace(stage.training, epochs=epochs), start=start)
-
-    digests = {name: facts.source.digest for name, facts in plan.tasks.items()}
-    stages = {key: shorter(stage) for key, stage in plan.stages.items()}
-    keys = {key: stage.key(digests, plan.encoder.revision) for key, stage in stages.items()}
-    runs = [
-        replace(
-            run,
-            key=keys[run.key],
-            settings=stages[run.key].to_dict(),
-            start_key=None if run.start_key is None else keys[run.start_key],
-            baseline_key=None if run.baseline_key is None else keys[run.baseline_key],
-        )
-        for run in plan.runs
-    ]
-    return replace(plan, runs=tuple(runs), stages={keys[key]: stage for key, stage in stages.items()})
+    """Return the same plan with another number of epochs."""
+    file = replace(plan.file, training=replace(plan.file.training, epochs=epochs))
+    return compile_plan(file, plan.tasks, plan.encoder)
 
 
 class RungRunner:
-    """What `transfer_meta.runs.search.search_sources` looks with.
+    """Evaluate sources on rungs for `transfer_meta.runs.search.search_sources`.
 
-    The gain of a look is (dev score after the source - dev score of the target alone, both of that length) / dev
-    score of the target alone at full length; without a dev split, of test scores.
+    The gain on a rung is (dev score after the source - dev score of the target alone, both with that rung's
+    epochs) / dev score of the target alone with all epochs; test scores are used if there is no dev split.
 
     Parameters
     ----------
-    plan
-        Full runs, as `plan_of_search` gives them.
-    epochs
-        Of each rung, the last that of the full runs.
-    store, folder, engine
-        What `transfer_meta.runs.driver.PlanDriver` works with.  The engine is closed by `close`.
-    seconds
-        When to stop, from now.
-    tell
+    plan : Plan
+        Full runs, see `plan_of_search`.
+    epochs : sequence of int
+        Epochs of each rung; the last is that of the full runs.
+    store, checkpoints, engine
+        Arguments of `transfer_meta.runs.driver.PlanDriver`.  `close` closes the engine.
+    seconds : float
+        Time limit, from now.
+    tell : callable
         Called with one line for every run that ended.
     """
 
@@ -124,7 +103,7 @@ class RungRunner:
         plan: Plan,
         epochs: Sequence[int],
         store: Store,
-        folder: Checkpoints,
+        checkpoints: Checkpoints,
         engine: Engine,
         *,
         seconds: float = math.inf,
@@ -133,20 +112,19 @@ class RungRunner:
         self.signal: int | None = None
         self.target = plan.file.targets[0]
         self._plans = [shortened(plan, n) for n in epochs]
-        self._store, self._folder, self._tell = store, folder, tell
-        self._engine = _Kept(engine)
+        self._store, self._checkpoints, self._engine = store, checkpoints, engine
+        self._tell = tell
         self._until = time.monotonic() + seconds
 
     def alone(self) -> bool:
-        """Run the target alone at every length; False where the time ended before.
+        """Run the target alone on every rung; return False if the time ended before.
 
         Raises
         ------
         InputError
-            One of these runs failed, or scores 0 at full length, so that there is no relative gain.
+            One of these runs failed, or the full one scores 0, so that relative gains are undefined.
         """
-        rungs = range(len(self._plans))
-        runs = self._do([("", rung) for rung in rungs])
+        runs = self._execute([("", rung) for rung in range(len(self._plans))])
         for run in runs:
             if run.status in ("failed", "skipped"):
                 raise InputError(f"the run of '{self.target}' alone failed: {run.reason}")
@@ -158,9 +136,9 @@ class RungRunner:
         return True
 
     def __call__(self, batch: Sequence[tuple[str, int]]) -> list[float | None]:
-        """Gains of runs by source and rung: NaN where one failed, None where the time ended before."""
+        """Return the gains of (source, rung) pairs: NaN if a run failed, None if the time ended before."""
         found: list[float | None] = []
-        for run, (_, rung) in zip(self._do(batch), batch, strict=True):
+        for run, (_, rung) in zip(self._execute(batch), batch, strict=True):
             if run.status == "done":
                 found.append((self._score(run) - self._alone[rung]) / self._alone[-1])
             else:
@@ -168,38 +146,41 @@ class RungRunner:
         return found
 
     def test_scores(self, source: str) -> tuple[float | None, float | None]:
-        """Test score of the full run after a source, and of the target alone; None where it is not done."""
+        """Return the test scores of the full run after a source and of the target alone; None if not done."""
         keys = [self._run(name, len(self._plans) - 1).key for name in (source, "")]
         rows = {run.key: run.score for run in self._store.runs(keys=keys, statuses=("done",))}
         return rows.get(keys[0]), rows.get(keys[1])
 
     def close(self) -> None:
-        """End the engine."""
-        self._engine.really_close()
+        """Close the engine."""
+        self._engine.close()
 
-    def _do(self, batch: Sequence[tuple[str, int]]) -> list[Run]:
-        """The rows of runs, done if they were not yet and the time allows it."""
-        wanted = [self._run(source, rung) for source, rung in batch]
+    def _execute(self, batch: Sequence[tuple[str, int]]) -> list[Run]:
+        """Execute runs that are not done, if the time allows, and return the rows of all."""
+        wanted = [(self._plans[rung], self._run(source, rung)) for source, rung in batch]
+        runs: dict[str, NewRun] = {}
         stages: dict[str, Stage] = {}
-        runs: list[NewRun] = []
-        for run, (_, rung) in zip(wanted, batch, strict=True):
-            plan = self._plans[rung]
-            before = [r for r in plan.runs if r.key == run.start_key]
-            runs += [*before, run]
-            stages |= {r.key: plan.stages[r.key] for r in (*before, run)}
-        self._store.add(runs)
+        for plan, run in wanted:
+            needed = [r for r in plan.runs if r.key in (run.start_key, run.key)]
+            runs |= {r.key: r for r in needed}
+            stages |= {r.key: plan.stages[r.key] for r in needed}
+        self._store.add(runs.values())
         left = self._until - time.monotonic()
         if left > 0 and self.signal is None:
-            limits = Limits(seconds=left if math.isfinite(left) else None)
-            work = PlanDriver(
-                self._store, stages, self._folder, self._engine, limits=limits, tell=self._tell
+            driver = PlanDriver(
+                self._store,
+                stages,
+                self._checkpoints,
+                self._engine,
+                limits=Limits(seconds=left if math.isfinite(left) else None),
+                tell=self._tell,
             )
-            self.signal = work.run().signal
-        rows = {row.key: row for row in self._store.runs(keys=[run.key for run in wanted])}
-        return [rows[run.key] for run in wanted]
+            self.signal = driver.run(close_engine=False).signal
+        rows = {row.key: row for row in self._store.runs(keys=runs.keys())}
+        return [rows[run.key] for _, run in wanted]
 
     def _run(self, source: str, rung: int) -> NewRun:
-        """The target's run after a source, or alone."""
+        """Return the target's run after a source, or alone for ""."""
         runs = self._plans[rung].runs
         if source:
             return next(r for r in runs if (r.source, r.target) == (source, self.target))
@@ -209,28 +190,3 @@ class RungRunner:
     def _score(self, run: Run) -> float:
         dev = self._store.curves(run.id)[run.target].dev_scores
         return float(dev[-1]) if len(dev) else float(run.score or 0.0)
-
-
-class _Kept:
-    """An engine that does the work of many a `PlanDriver`, which closes what it works with."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def has_room(self, wanted: int) -> bool:
-        return self._engine.has_room(wanted)
-
-    def submit(self, job: Job) -> None:
-        self._engine.submit(job)
-
-    def events(self, timeout_seconds: float) -> Iterator[Event]:
-        return self._engine.events(timeout_seconds)
-
-    def stop(self) -> None:
-        self._engine.stop()
-
-    def close(self) -> None:
-        """Nothing: see `really_close`."""
-
-    def really_close(self) -> None:
-        self._engine.close()

@@ -1,12 +1,16 @@
-"""The best source for one target with few runs: what a predictor expects, corrected by looks at short runs.
+"""Asynchronous successive halving over source tasks, with a predictor's expectations as prior.
 
-The most promising sources, as many as the budget carries, get the shortest run; asynchronous successive halving
-(Li et al. 2020; Optuna's `SuccessiveHalvingPruner`) decides which go on to the next, longer one, and so on.  What
-is left of the budget goes to the sources of which most is expected.  Sources are compared not by a run alone but by
+The most promising sources, as many as the budget allows, get the shortest run; asynchronous successive halving
+(Optuna's `SuccessiveHalvingPruner`) decides which go on to the next, longer one.  The rest of the budget goes to
+the sources with the highest expected gain.  Sources are compared by
 
     (w · prior + v · gain of the longest run so far) / (w + v)
 
-with v the full runs that the look is worth and w those that the prior is worth.
+where v is the worth of that run and w the worth of the prior, both in full runs.
+
+References
+----------
+.. [1] Li et al. (2020). A System for Massively Parallel Hyperparameter Tuning. MLSys.
 """
 
 from __future__ import annotations
@@ -20,11 +24,11 @@ from typing import Any
 from transfer_meta.errors import InputError
 
 PRIOR_RUNS = 1.0
-"""Full runs that a prior is worth: on logged tables half of it and twice as much are as good."""
+"""Worth of a prior, in full runs; half and twice this value do as well on logged tables."""
 REDUCTION = 2
-"""One in so many goes on to a run so many times as long."""
-BREADTH = 5
-"""So many sources get a first look before anything goes deeper: a second source tells more than a second look."""
+"""Each rung keeps 1 in REDUCTION sources and trains them REDUCTION times longer."""
+MIN_SOURCES = 5
+"""Sources that get a first run before any gets a longer one: a second source tells more than a second rung."""
 
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?) ?(runs?|h|hours?|min|minutes?|s|seconds?)")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
@@ -32,9 +36,9 @@ _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 @dataclass(frozen=True)
 class Budget:
-    """What a search may take: full runs, or seconds; the other one is infinite.
+    """Budget of a search: full runs or seconds; the other one is infinite.
 
-    A run is one training on a source and then on the target; a shorter one counts by its share.
+    A run trains on a source and then on the target; a shorter one counts by its share of the epochs.
     """
 
     runs: float = math.inf
@@ -43,16 +47,16 @@ class Budget:
 
 @dataclass(frozen=True)
 class Rung:
-    """A length that runs are looked at.
+    """A length of runs.
 
     Parameters
     ----------
-    cost
-        Of one look, in full runs.
-    worth
-        How much a look at it tells, in full runs.
-    name
-        What tables call it.
+    cost : float
+        Cost of a run, in full runs.
+    worth : float
+        Weight of the gain of a run, in full runs.
+    name : str
+        Name in tables.
     """
 
     cost: float
@@ -61,21 +65,21 @@ class Rung:
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """What a search knows of a source.
+class SourceResult:
+    """A source in the result of a search.
 
     Parameters
     ----------
-    source
-        Its name.
-    prior
-        What the predictor expects it to gain, a fraction.
-    gains
-        What its runs gained, by rung from the shortest on; NaN: the run failed.
-    expected
-        The prior corrected by the longest run.
-    state
-        ``finished`` (it has a full run), ``short`` (only shorter ones), ``failed``, or ``not tried``.
+    source : str
+        Name of the task.
+    prior : float
+        Gain expected before the search, a fraction.
+    gains : tuple of float
+        Gains of its runs by rung, from the shortest on, fractions; NaN if the run failed.
+    expected : float
+        Gain expected after the search, a fraction.
+    state : str
+        ``finished`` (has a full run), ``short`` (only shorter ones), ``failed``, or ``not tried``.
     """
 
     source: str
@@ -87,30 +91,31 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Search:
-    """How a search ended.
+    """Result of a search.
 
     Parameters
     ----------
-    candidates
-        The sources by what is expected of them, the best first; the failed last.
-    spent
-        Full runs.
+    candidates : tuple of SourceResult
+        By expected gain, the best first; failed ones last.
+    spent : float
+        Full runs spent.
     """
 
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[SourceResult, ...]
     spent: float
 
     @property
-    def best(self) -> Candidate:
-        """The source to use."""
+    def best(self) -> SourceResult:
+        """The candidate with the highest expected gain."""
         return self.candidates[0]
 
 
 Evaluate = Callable[[Sequence[tuple[str, int]]], Sequence[float | None]]
+"""Takes (source, rung) pairs and returns their gains: NaN if a run failed, None if the time is up."""
 
 
 def parse_budget(text: str) -> Budget:
-    """A number of runs or a time.
+    """Return the budget written as a number of runs or a time.
 
     Examples
     --------
@@ -128,77 +133,76 @@ def parse_budget(text: str) -> Budget:
 
 def search_sources(
     prior: Mapping[str, float],
-    look: Evaluate,
+    evaluate: Evaluate,
     *,
     rungs: Sequence[Rung],
     budget_runs: float = math.inf,
     prior_runs: float = PRIOR_RUNS,
 ) -> Search:
-    """Look for the best source.
+    """Search for the best source.
 
     Parameters
     ----------
     prior : mapping of str to float
         Expected gain of each source, a fraction.
-    look : callable
-        Takes pairs of a source and the number of a rung, to be run side by side where that is possible, and gives
-        the gains of these runs, fractions: NaN where one failed, None where the time is up, which ends the search.
+    evaluate : callable
+        Executes runs, see `Evaluate`; a gain of None ends the search.
     rungs : sequence of Rung
         From the shortest run to the full one, each about `REDUCTION` times as long as the one before.
-    budget_runs
+    budget_runs : float
         Full runs that may be spent.
-    prior_runs
-        Full runs that the prior is worth; 0: it gives the order alone.
+    prior_runs : float
+        Worth of the prior, in full runs; 0 to use it for the order only.
 
     Raises
     ------
     InputError
-        No sources.
+        There are no sources.
     """
     if not prior:
         raise InputError("no sources to search (expected at least one)")
-    seen = _Seen(prior, rungs, prior_runs)
+    results = _Results(prior, rungs, prior_runs)
     halving = _Halving(rungs)
     spent = 0.0
 
     def affordable(sources: Sequence[str]) -> list[tuple[str, int]]:
-        """Those whose next look the rest of the budget pays, together."""
+        """Return the sources whose next runs, together, fit into the rest of the budget."""
         found, cost = list[tuple[str, int]](), spent
         for source in sources:
-            rung = seen.rung(source)
+            rung = results.rung(source)
             if cost + rungs[rung].cost <= budget_runs + 1e-9:
                 cost += rungs[rung].cost
                 found.append((source, rung))
         return found
 
-    goes_on = seen.unfinished()[: _width(len(prior), rungs, budget_runs)]
+    goes_on = results.unfinished()[: _width(len(prior), rungs, budget_runs)]
     gains: Sequence[float | None] = ()
-    while None not in gains and (batch := affordable(goes_on) or affordable(seen.unfinished())[:1]):
-        gains = look(batch)
+    while None not in gains and (batch := affordable(goes_on) or affordable(results.unfinished())[:1]):
+        gains = evaluate(batch)
         goes_on = []
         for (source, rung), gain in zip(batch, gains, strict=True):
             if gain is None:
                 continue
             spent += rungs[rung].cost
-            seen.gains[source].append(float(gain))
-            if halving.goes_on(source, rung, seen.standing(source)):
+            results.gains[source].append(float(gain))
+            if halving.goes_on(source, rung, results.standing(source)):
                 goes_on.append(source)
-    return Search(seen.ranking(), spent)
+    return Search(results.ranking(), spent)
 
 
 def _width(sources: int, rungs: Sequence[Rung], budget_runs: float) -> int:
-    """How many sources begin: as many as the budget carries through the halving, or `BREADTH`."""
+    """Return the number of sources to start: those whose halving fits the budget, at least `MIN_SOURCES`."""
 
     def cost(n: int) -> float:
         return sum(rung.cost * max(1, n // REDUCTION**k) for k, rung in enumerate(rungs))
 
     carried = [n for n in range(1, sources + 1) if cost(n) <= budget_runs]
-    return max([BREADTH, *carried])
+    return max([MIN_SOURCES, *carried])
 
 
 @dataclass
-class _Seen:
-    """The looks so far."""
+class _Results:
+    """Gains measured so far."""
 
     prior: Mapping[str, float]
     rungs: Sequence[Rung]
@@ -209,38 +213,35 @@ class _Seen:
         self.gains = {source: [] for source in self.prior}
 
     def rung(self, source: str) -> int:
-        """The next rung of a source."""
+        """Return the next rung of a source."""
         return len(self.gains[source])
 
     def failed(self, source: str) -> bool:
         return any(map(math.isnan, self.gains[source]))
 
     def standing(self, source: str) -> float:
-        """What sources of one rung are compared by."""
-        seen = self.gains[source]
-        worth = self.rungs[len(seen) - 1].worth if seen else 0.0
-        total = self.prior_runs + worth
-        return (
-            (self.prior_runs * self.prior[source] + worth * seen[-1]) / total
-            if seen
-            else self.prior[source]
-        )
+        """Return the mean of prior and longest run, weighted by their worth."""
+        gains = self.gains[source]
+        if not gains:
+            return self.prior[source]
+        worth = self.rungs[len(gains) - 1].worth
+        return (self.prior_runs * self.prior[source] + worth * gains[-1]) / (self.prior_runs + worth)
 
     def expected(self, source: str) -> float:
-        """The same with the prior at this target's level: how far the first looks were above it on average."""
+        """Return `standing` with the prior shifted by the mean difference of first runs and priors."""
         above = [g[0] - self.prior[s] for s, g in self.gains.items() if g and not self.failed(s)]
         level = sum(above) / len(above) if above else 0.0
-        seen = self.gains[source]
-        worth = self.rungs[len(seen) - 1].worth if seen else 0.0
-        share = self.prior_runs / (self.prior_runs + worth) if seen else 1.0
+        gains = self.gains[source]
+        worth = self.rungs[len(gains) - 1].worth if gains else 0.0
+        share = self.prior_runs / (self.prior_runs + worth) if gains else 1.0
         return self.standing(source) + share * level
 
     def unfinished(self) -> list[str]:
-        """Sources that could still be looked at, those of which most is expected first."""
+        """Return the sources with rungs left, by expected gain."""
         left = [s for s in self.prior if self.rung(s) < len(self.rungs) and not self.failed(s)]
         return sorted(left, key=lambda source: -self.expected(source))
 
-    def ranking(self) -> tuple[Candidate, ...]:
+    def ranking(self) -> tuple[SourceResult, ...]:
         candidates = []
         for source, prior in self.prior.items():
             gains = tuple(self.gains[source])
@@ -250,12 +251,12 @@ class _Seen:
                 state = "finished" if len(gains) == len(self.rungs) else "short"
             else:
                 state = "not tried"
-            candidates.append(Candidate(source, prior, gains, self.expected(source), state))
+            candidates.append(SourceResult(source, prior, gains, self.expected(source), state))
         return tuple(sorted(candidates, key=lambda c: (c.state == "failed", -c.expected)))
 
 
 class _Halving:
-    """Optuna's pruner, asked source by source."""
+    """Optuna's pruner, with a trial for each source."""
 
     def __init__(self, rungs: Sequence[Rung]) -> None:
         import optuna
@@ -267,11 +268,11 @@ class _Halving:
         self._trials: dict[str, Any] = {}
 
     def goes_on(self, source: str, rung: int, expected: float) -> bool:
-        """Whether a source is worth a look at the next rung."""
+        """Return whether a source goes on to the next rung."""
         trial = self._trials.setdefault(source, None) or self._study.ask()
         self._trials[source] = trial
         if math.isnan(expected):
             return False
-        # The pruner counts its rungs by powers of the reduction.
+        # The pruner numbers its rungs by powers of the reduction factor.
         trial.report(expected, step=REDUCTION**rung)
         return rung < self._last and not trial.should_prune()

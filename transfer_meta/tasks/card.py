@@ -1,4 +1,4 @@
-"""Task cards: what a task is and how its files are read, in TOML.
+"""Task cards: TOML files that describe a task and how its files are read.
 
 .. code-block:: toml
 
@@ -23,13 +23,14 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from transfer_meta.errors import InputError, nearest
-from transfer_meta.readers.opening import open_bytes, shown
+from transfer_meta.errors import InputError, first_line, nearest
+from transfer_meta.readers.compressed import open_bytes
+from transfer_meta.readers.opening import shown
 from transfer_meta.tasks.settings import ReadSettings
 
 _MAX_CARD = 2**20
@@ -49,9 +50,9 @@ _READ: dict[str, type] = {
 
 @dataclass(frozen=True)
 class Card:
-    """A task card: either `files` (split to path) or `hub` is set.
+    """Task card, with either `files` (split to path) or `hub`.
 
-    `splits` maps our split names to the Hub's; `settings` is what the card says of reading.
+    `splits` maps our split names to those of the Hub.
     """
 
     path: Path
@@ -65,12 +66,12 @@ class Card:
 
 
 def read_card(path: Path, settings: ReadSettings) -> Card:
-    """The card in a TOML file; what `settings` sets goes before what the card says.
+    """Read a task card; `settings` that are not the default take precedence over those of the card.
 
     Raises
     ------
     InputError
-        Not TOML, an unknown key, a value of the wrong type, a file outside the card's folder (unless
+        Not TOML, an unknown key, a value of the wrong type, or a file outside the card's folder (unless
         ``settings.outside``), with the line.
     """
     values, text = _read_toml(path)
@@ -82,12 +83,13 @@ def read_card(path: Path, settings: ReadSettings) -> Card:
         line = text.count("\n", 0, match.start()) + 1 if match else 1
         return InputError(f"{path}:{line}: {shown(what, 400)}")
 
+    def check_known(key: str, known: Iterable[str], where: str = "") -> None:
+        if key not in known:
+            expected = ", ".join(known)
+            raise refuse(key, f"unknown key '{key}'{where} (expected: {expected}){nearest(key, known)}")
+
     for key, value in values.items():
-        if key not in _TEXTS + _TABLES:
-            raise refuse(
-                key,
-                f"unknown key '{key}' (expected: {', '.join(_TEXTS + _TABLES)}){nearest(key, _TEXTS + _TABLES)}",
-            )
+        check_known(key, _TEXTS + _TABLES)
         if not isinstance(value, str if key in _TEXTS else dict):
             raise refuse(key, f"'{key}' must be a {'string' if key in _TEXTS else 'table'}")
     for table in ("files", "splits", "columns"):
@@ -97,23 +99,23 @@ def read_card(path: Path, settings: ReadSettings) -> Card:
             if not isinstance(value, str) or not value:
                 raise refuse(key, f"'{key}' in [{table}] must be a string")
     for key, value in values.get("read", {}).items():
-        if key not in _READ:
-            raise refuse(
-                key,
-                f"unknown key '{key}' in [read] (expected: {', '.join(_READ)}){nearest(key, _READ)}",
-            )
+        check_known(key, _READ, " in [read]")
         if not isinstance(value, _READ[key]):
-            raise refuse(
-                key, f"'{key}' must be {'true or false' if _READ[key] is bool else 'a string'}"
-            )
+            expected = "true or false" if _READ[key] is bool else "a string"
+            raise refuse(key, f"'{key}' must be {expected}")
     if bool(values.get("files")) == bool(values.get("hub")):
         raise InputError(
             f"{path}:1: a card needs [files] (split = file) or hub = 'NAME', one of the two"
         )
-    files = {
-        split: _inside(path, name, settings, refuse, split)
-        for split, name in values.get("files", {}).items()
-    }
+    files = {}
+    for split, name in values.get("files", {}).items():
+        files[split] = path.parent / name
+        try:
+            inside = files[split].resolve().is_relative_to(path.parent.resolve())
+        except (OSError, ValueError, RuntimeError) as error:
+            raise refuse(split, f"'{name}' is no path: {error}") from None
+        if not inside and not settings.outside:
+            raise refuse(split, f"'{name}' lies outside the card's folder; set --outside to allow it")
     try:
         own = ReadSettings(
             type=values.get("type"),
@@ -131,12 +133,12 @@ def read_card(path: Path, settings: ReadSettings) -> Card:
         files=files,
         hub=values.get("hub", ""),
         splits=values.get("splits", {}),
-        settings=_over(own, settings),
+        settings=_override(own, settings),
     )
 
 
 def is_card(path: Path) -> bool:
-    """Whether a TOML file in a folder looks like a card: other programs write TOML, too."""
+    """Return whether a TOML file looks like a task card."""
     try:
         values, _ = _read_toml(path)
     except InputError:
@@ -155,7 +157,7 @@ def _read_toml(path: Path) -> tuple[dict[str, Any], str]:
     except tomllib.TOMLDecodeError as error:
         match = re.search(r"\(at line (\d+)", str(error))
         line = match[1] if match else str(text.count("\n") + 1)
-        raise InputError(f"{path}:{line}: not TOML: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{path}:{line}: not TOML: {first_line(error)}") from None
     except UnicodeDecodeError as error:
         line = str(data.count(b"\n", 0, error.start) + 1)
         raise InputError(f"{path}:{line}: not TOML: not UTF-8") from None
@@ -163,25 +165,8 @@ def _read_toml(path: Path) -> tuple[dict[str, Any], str]:
         raise InputError(f"{path}: not usable TOML: {error}") from None
 
 
-def _inside(card: Path, name: str, settings: ReadSettings, refuse: Any, split: str) -> Path:
-    """The file that a card names, which must lie in the card's folder or below it, symbolic links followed."""
-    folder = card.parent
-    path = folder / name
-    try:
-        inside = path.resolve().is_relative_to(folder.resolve())
-    except (OSError, ValueError, RuntimeError) as error:
-        raise refuse(split, f"'{name}' is no path: {error}") from None
-    if not inside and not settings.outside:
-        raise refuse(split, f"'{name}' lies outside the card's folder; set --outside to allow it")
-    return path
-
-
-def _over(card: ReadSettings, user: ReadSettings) -> ReadSettings:
-    """The card's settings, replaced where the user set something else than the default."""
+def _override(card: ReadSettings, user: ReadSettings) -> ReadSettings:
+    """Return the card's settings, replaced by the user's where those are not the default."""
     default = ReadSettings()
-    set_by_user = {
-        name: value
-        for name, value in vars(user).items()
-        if name != "columns" and value != getattr(default, name)
-    }
-    return replace(card, **set_by_user, columns={**card.columns, **user.columns})
+    changed = {name: value for name, value in vars(user).items() if value != getattr(default, name)}
+    return replace(card, **{**changed, "columns": {**card.columns, **user.columns}})

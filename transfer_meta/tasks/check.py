@@ -1,28 +1,26 @@
-"""Reading a task to its end, for what is in it and what is wrong with it."""
+"""Complete check of a task: its examples, labels and problems."""
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from transfer_meta.errors import InputError
 from transfer_meta.readers.opening import shown
 from transfer_meta.records import Example, Label, TaskType
-from transfer_meta.tasks.build import RowSplit
+from transfer_meta.tasks.build_task import RowSplit
 from transfer_meta.tasks.task import Task
 
-#: More classes than this are no classes: the wrong column, most likely.  Also bounds the memory.
 MAX_CLASSES = 100_000
-#: Labels of one split that are listed one by one.
+"""Largest number of classes of a split; more are taken for a wrong column.  Limits the memory, too."""
 MAX_LISTED = 10
+"""Number of labels missing from train that are listed one by one."""
 
 
 @dataclass(frozen=True)
 class SplitReport:
-    """What one split holds: examples, counts of labels (none for regression and question answering), its file."""
+    """Number of examples of a split, counts of its labels (none in regression and QA), its file."""
 
     examples: int
     labels: Mapping[str, int]
@@ -42,21 +40,22 @@ class TaskReport:
 
 
 def check_task(task: Task, *, examples: int = 3) -> TaskReport:
-    """Read every split of a task to its end, one example in memory at a time.
+    """Read all splits of a task, one example in memory at a time.
 
-    Problems are what the reader refuses (reading a split ends there), a train split with one label only, and
+    Problems are errors of reading (the split is then read no further), a train split with a single label, and
     labels of other splits that train does not have, each with the place of its first example.
 
     Parameters
     ----------
     task : Task
     examples : int
-        Number of examples to show.
+        Number of examples in the report.
     """
     problems: list[str] = []
     reports: dict[str, SplitReport] = {}
+    first_examples: list[Example] = []
     train: SplitReport | None = None
-    # Train goes first: the others are held against its labels.
+    # Train comes first: the labels of the others are compared with its labels.
     for name in sorted(task.splits, key=lambda split: split != "train"):
         counts: Counter[str] = Counter()
         first_places: dict[str, str] = {}
@@ -65,8 +64,10 @@ def check_task(task: Task, *, examples: int = 3) -> TaskReport:
         broken = False
         try:
             for place, example in _placed(task, name):
+                if not reports and read < examples:
+                    first_examples.append(example)
                 read += 1
-                labels = classes_of(example, task.type)
+                labels = _classes_of(example, task.type)
                 for label in labels:
                     if label not in counts:
                         if len(counts) == MAX_CLASSES:
@@ -80,10 +81,9 @@ def check_task(task: Task, *, examples: int = 3) -> TaskReport:
         except InputError as error:
             problems.append(str(error))
             broken = True
-        report = SplitReport(read, dict(counts), task.origin.get(name, ""))
-        reports[name] = report
+        reports[name] = report = SplitReport(read, dict(counts), task.origin.get(name, ""))
         if name == "train":
-            # Half a split says nothing of its labels.
+            # The labels of a split that was not read to its end are unknown.
             train = None if broken else report
             if not broken and len(values) == 1:
                 (value,) = values
@@ -100,19 +100,18 @@ def check_task(task: Task, *, examples: int = 3) -> TaskReport:
                 problems.append(
                     f"{report.origin}: {len(new) - MAX_LISTED:,} more labels are only in {name}"
                 )
-    first = next(iter(reports), "train")
     return TaskReport(
         name=task.name,
         type=str(task.type),
         notes=task.notes[1:],
         splits={name: reports[name] for name in task.splits},
-        examples=_first_examples(task.splits[first], examples),
+        examples=tuple(first_examples),
         problems=tuple(problems),
     )
 
 
-def classes_of(example: Example, type: TaskType) -> tuple[str, ...]:
-    """The class of an example, its tags, or the index of its choice, as strings; none for a number or an answer."""
+def _classes_of(example: Example, type: TaskType) -> tuple[str, ...]:
+    """Return an example's class, tags or index of the choice, as strings; empty for a number or answers."""
     if type is TaskType.TOKEN_CLASSIFICATION:
         return example.label if isinstance(example.label, tuple) else ()  # type: ignore[return-value]
     if type in (TaskType.REGRESSION, TaskType.QUESTION_ANSWERING) or example.label is None:
@@ -121,7 +120,7 @@ def classes_of(example: Example, type: TaskType) -> tuple[str, ...]:
 
 
 def _placed(task: Task, name: str) -> Iterator[tuple[str, Example]]:
-    """Each example with its place, as errors write it."""
+    """Yield the examples of a split, each with its place as errors give it."""
     split = task.split(name)
     if isinstance(split, RowSplit):
         for number, example in split.numbered():
@@ -129,10 +128,3 @@ def _placed(task: Task, name: str) -> Iterator[tuple[str, Example]]:
     else:
         for number, example in enumerate(split):
             yield f"{task.name}[{name}] example {number}", example
-
-
-def _first_examples(split: Iterable[Example], count: int) -> tuple[Example, ...]:
-    found: list[Example] = []
-    with contextlib.suppress(InputError):  # reported already
-        found.extend(itertools.islice(split, count))
-    return tuple(found)

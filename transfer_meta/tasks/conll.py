@@ -1,9 +1,10 @@
-"""CoNLL files: one token a line, columns, an empty line after each sentence."""
+"""CoNLL files: one token per line in columns, an empty line after each sentence."""
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +12,12 @@ from transfer_meta.errors import InputError
 from transfer_meta.readers.opening import MAX_LINE, find_encoding, first_lines, text_lines
 from transfer_meta.readers.rows import FileRows, Row
 from transfer_meta.tasks.iob import PLAIN, detect_scheme
+from transfer_meta.tasks.settings import ReadSettings
 
-#: Tokens of one sentence; more means that the empty lines are missing.
 MAX_TOKENS = 100_000
-_WORD_LINE = re.compile(r"\d+")  # CoNLL-U: not 3-4 (a contraction) nor 8.1 (an elided word)
+"""Largest number of tokens in a sentence; with more, the empty lines are taken to be missing."""
+_WORD_LINE = re.compile(r"\d+")
+"""First field of a word in CoNLL-U; 3-4 is a contraction, 8.1 an elided word."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +29,16 @@ class ConllSentences(FileRows):
     path : Path
     encoding : str
     separator : str or None
-        None: any white space.
+        None for any white space.
     token_column, tag_column : int
-        From 0.
+        Indices from 0.
     width : int or None
-        Number of fields of every row; None: only the two columns must be there.
+        Number of fields of every row; None if only the two columns are required.
     comment : str or None
-        What a comment begins with.  None: a line that begins with ``#`` before a sentence's first row and does
-        not have `width` fields (a ``#tag`` of a tweet with its label is a row).
+        Beginning of a comment line.  None for ``#`` before a sentence's first row, if the line does not have
+        `width` fields (a tweet's ``#tag`` with its label is a row).
     universal : bool
-        CoNLL-U: rows whose first field is no whole number are passed over.
+        Whether the format is CoNLL-U, in which rows are skipped whose first field is no whole number.
     """
 
     path: Path
@@ -53,10 +56,11 @@ class ConllSentences(FileRows):
         start = size = 0
         token_column, tag_column = self.token_column, self.tag_column
         least = max(token_column, tag_column) + 1
-        for number, line in enumerate(text_lines(self.path, self.encoding), 1):
+        lines = itertools.chain(text_lines(self.path, self.encoding), ["\n"])
+        for number, line in enumerate(lines, 1):
             fields = _fields(line, self.separator)
             if not fields:
-                if tokens and not _is_document_mark(tokens):
+                if tokens and tokens != ["-DOCSTART-"]:
                     yield start, {"tokens": tokens, "label": tags}
                 tokens, tags, size = [], [], 0
                 continue
@@ -80,30 +84,23 @@ class ConllSentences(FileRows):
                     f"{self.path}:{number}: no empty line since line {start}: a sentence of over"
                     f" {len(tokens) - 1:,} tokens"
                 )
-        if tokens and not _is_document_mark(tokens):
-            yield start, {"tokens": tokens, "label": tags}
 
 
-def open_conll(
-    path: Path,
-    *,
-    encoding: str | None = None,
-    separator: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    comment: str | None = None,
-) -> ConllSentences:
-    """Look at the beginning of a CoNLL file and tell its columns.
+def open_conll(path: Path, settings: ReadSettings | None = None) -> ConllSentences:
+    """Open a CoNLL file and detect its columns from its first lines.
 
-    Two columns are token and tag.  Of more, the first is the token (the second in CoNLL-U) and the tag is the
-    only one that holds span tags; otherwise `columns` says which: ``{"tokens": "1", "label": "4"}``, counted
-    from 1, or from the end with a minus.
+    Two columns are token and tag.  Of more, the first is the token (the second in CoNLL-U) and the tag is the only
+    one that holds span tags.  Otherwise `settings.columns` says which, counted from 1 or, negative, from the end:
+    ``{"tokens": "1", "label": "4"}``.
 
     Raises
     ------
     InputError
-        An empty file, one column, or columns that cannot be told.
+        An empty file, one column, or columns that cannot be detected.
     """
-    encoding = find_encoding(path, encoding)
+    settings = settings or ReadSettings()
+    separator, comment = settings.separator, settings.comment
+    encoding = find_encoding(path, settings.encoding)
     start = first_lines(path, encoding, 2000)
     if not any(line.strip() for line in start):
         raise InputError(f"{path}: the file is empty")
@@ -116,7 +113,7 @@ def open_conll(
             f"{path}:{number}: one column, expected a token and a tag;"
             " set --separator if something else separates them"
         )
-    given = {role: _column(path, role, text, width) for role, text in (columns or {}).items()}
+    given = {role: _column(path, role, text, width) for role, text in settings.columns.items()}
     token_column = given.get("tokens", int(universal))
     tag_column = given.get("label")
     if tag_column is None:
@@ -146,21 +143,17 @@ def _is_comment(line: str, fields: list[str], comment: str | None, *, inside: bo
     return line.startswith("#") and not inside and len(fields) != width
 
 
-def _is_document_mark(tokens: list[str]) -> bool:
-    return len(tokens) == 1 and tokens[0] == "-DOCSTART-"
-
-
 def _find_width(start: list[str], separator: str | None, comment: str | None) -> tuple[int, int]:
-    """The line of the first row, and its number of fields."""
+    """Return the line of the first row and its number of fields."""
     beginning = "#" if comment is None else comment
     candidates = [(n, len(f)) for n, line in enumerate(start, 1) if (f := _fields(line, separator))]
     rows = [(n, w) for n, w in candidates if not start[n - 1].startswith(beginning)]
-    # A file of nothing but hashtags is still a file.
+    # A file may consist of hashtags only.
     return (rows or candidates)[0]
 
 
 def _column(path: Path, role: str, text: str, width: int) -> int:
-    """The index, from 0, of the column that the user numbered."""
+    """Return the index, from 0, of the column that the user numbered."""
     if role not in {"tokens", "label"}:
         raise InputError(f"--column {role}={text}: a CoNLL file has the columns tokens and label")
     try:

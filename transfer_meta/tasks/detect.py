@@ -1,4 +1,4 @@
-"""Telling a table's task type and columns from its first rows, where they are plain."""
+"""Detection of a table's task type and columns from its first rows."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from transfer_meta.errors import InputError, unknown
+from transfer_meta.errors import InputError, list_names, unknown
 from transfer_meta.readers.opening import shown
 from transfer_meta.readers.rows import Row, Rows, sample_rows
 from transfer_meta.records import TaskType
 from transfer_meta.tasks.examples import as_number, is_missing
 
-#: What a column is for, by task type; a question mark: may be absent.
 ROLES: dict[TaskType, tuple[str, ...]] = {
     TaskType.CLASSIFICATION: ("text", "text_pair?", "label"),
     TaskType.REGRESSION: ("text", "text_pair?", "label"),
@@ -21,15 +20,16 @@ ROLES: dict[TaskType, tuple[str, ...]] = {
     TaskType.QUESTION_ANSWERING: ("context", "question", "answers", "answer_start?"),
     TaskType.MULTIPLE_CHOICE: ("context?", "question?", "choices", "label"),
 }
-#: A column of such a role tells the type.
-_TELLING_ROLES = {
+"""Roles of columns by task type; those with a question mark are optional."""
+_TYPE_OF_ROLE = {
     "tokens": TaskType.TOKEN_CLASSIFICATION,
     "choices": TaskType.MULTIPLE_CHOICE,
     "answers": TaskType.QUESTION_ANSWERING,
 }
+"""Roles that only one type has."""
 _ALL_ROLES = tuple(dict.fromkeys(role.rstrip("?") for roles in ROLES.values() for role in roles))
 
-# Names in use, lower case.  The first of each is this package's own and wins where several are there.
+# Common names of columns in lower case.  The first of each is this package's own and is preferred to the others.
 _PAIRS = (
     ("text", "text_pair"),
     ("sentence1", "sentence2"),
@@ -43,17 +43,8 @@ _PAIRS = (
     ("query", "passage"),
 )
 _TEXT = (
-    "text",
-    "sentence",
-    "content",
-    "review",
-    "tweet",
-    "utterance",
-    "document",
-    "query",
-    "comment",
-    "question",
-)
+    "text", "sentence", "content", "review", "tweet", "utterance", "document", "query", "comment", "question",
+)  # fmt: skip
 _LABEL = (
     "label", "labels", "class", "category", "target", "gold_label", "intent", "sentiment", "polarity", "score",
     "similarity", "similarity_score", "relatedness_score", "rating", "stars", "answer",
@@ -66,31 +57,31 @@ _ANSWERS = ("answers", "answer")
 _CHOICES = ("choices", "options", "endings", "candidates")
 _RIGHT = ("label", "answer", "answer_idx", "answerkey", "correct", "gold")
 _NUMBERED_CHOICE = re.compile(r"(choice|option|ending|answer|solution|sol)_?([0-9])")
-#: Columns whose whole numbers may be a scale as well as classes.
 _SCALES = frozenset({"score", "similarity", "similarity_score", "relatedness_score", "rating", "stars"})
-#: More whole numbers than this, and they may be counts.
-_MOST_NUMBERED_CLASSES = 20
+"""Columns whose whole numbers may be a scale or classes."""
+_MAX_NUMBERED_CLASSES = 20
+"""Largest number of distinct whole numbers that are taken to be classes; more may be counts."""
 
 
 def detect(
     table: Rows, *, type: TaskType | None = None, columns: Mapping[str, str] | None = None
 ) -> tuple[TaskType, dict[str, str]]:
-    """The task type of a table and its columns by role, from its first rows.
+    """Return the task type of a table and its columns by role.
 
     Parameters
     ----------
     table : Rows
     type : TaskType, optional
-        Where the user named it.
+        The type, if the user set it.
     columns : mapping of role to column, optional
-        What the user named; roles are those of `ROLES`.  Several columns of choices are joined by commas.
+        The columns that the user set, by the roles of `ROLES`; several columns of choices are joined by commas.
 
     Raises
     ------
     InputError
-        Nothing fits, or more than one thing does; names the option to set.
+        No type or column fits, or several do; names the option to set.
     """
-    seen = _look(table, columns or {})
+    seen = _sample(table, columns or {})
     if type is None:
         type = _find_type(seen)
     found = _find_columns(type, seen)
@@ -104,7 +95,7 @@ def detect(
 
 @dataclass(frozen=True)
 class _Seen:
-    """A table's first rows, their places, the columns with anything in them, what the user said of columns."""
+    """A table's first rows, their places, the columns that are not empty, and the columns that the user set."""
 
     origin: str
     rows: Sequence[Row]
@@ -113,15 +104,19 @@ class _Seen:
     given: Mapping[str, str]
 
     def free(self) -> list[str]:
-        """The columns that the user said nothing of."""
+        """Return the columns that the user gave no role."""
         return [name for name in self.names if name not in self.given.values()]
 
     def holds(self, name: str, *types: Any) -> bool:
-        """Whether the first cell of a column that is not missing is of these types; readers check the rest."""
+        """Return whether the first cell of a column that is not missing has one of the types."""
         return isinstance(next(row[name] for row in self.rows if row.get(name) is not None), types)
 
+    def free_of(self, *types: Any) -> list[str]:
+        """Return the free columns that hold one of the types."""
+        return [name for name in self.free() if self.holds(name, *types)]
 
-def _look(table: Rows, given: Mapping[str, str]) -> _Seen:
+
+def _sample(table: Rows, given: Mapping[str, str]) -> _Seen:
     numbers, rows = zip(*sample_rows(table), strict=True)
     everywhere = dict.fromkeys(name for row in rows for name in row)
     for role, column in given.items():
@@ -135,15 +130,16 @@ def _look(table: Rows, given: Mapping[str, str]) -> _Seen:
 
 
 def _find_type(seen: _Seen) -> TaskType:
-    """The one type whose columns are all there."""
-    for role, type in _TELLING_ROLES.items():
+    """Return the type whose required columns are all present."""
+    for role, type in _TYPE_OF_ROLE.items():
         if role in seen.given:
             return type
-    complete = []
-    for type in _TELLING_ROLES.values() if "text" not in seen.given else ():
-        if _find_columns(type, seen).keys() >= set(_required(type)):
-            complete.append(type)
-    # With the columns of another type at hand, several that could be a text are no reason to ask.
+    complete = [
+        type
+        for type in _TYPE_OF_ROLE.values()
+        if "text" not in seen.given and _find_columns(type, seen).keys() >= set(_required(type))
+    ]
+    # Where the columns of another type are complete, several candidates for the text are no error.
     columns = _find_columns(TaskType.CLASSIFICATION, seen, strict=not complete)
     missing = [role for role in _required(TaskType.CLASSIFICATION) if role not in columns]
     if not complete and missing:
@@ -167,7 +163,7 @@ def _find_type(seen: _Seen) -> TaskType:
 
 
 def _find_label_type(seen: _Seen, name: str) -> TaskType:
-    """Classification or regression, by what the labels look like."""
+    """Return classification or regression, by the values of the labels."""
     labels = [
         (row[name], place) for row, place in zip(seen.rows, seen.places, strict=True) if name in row
     ]
@@ -190,7 +186,7 @@ def _find_label_type(seen: _Seen, name: str) -> TaskType:
     distinct = set(known)
     written_whole = not any(isinstance(value, float) or "." in str(value) for value, _ in labels)
     dense = min(distinct) in (-1, 0, 1) and len(distinct) > (max(distinct) - min(distinct)) / 2
-    classes = dense and len(distinct) <= _MOST_NUMBERED_CLASSES and name.lower() not in _SCALES
+    classes = dense and len(distinct) <= _MAX_NUMBERED_CLASSES and name.lower() not in _SCALES
     if written_whole and classes:
         return TaskType.CLASSIFICATION
     raise InputError(
@@ -200,7 +196,7 @@ def _find_label_type(seen: _Seen, name: str) -> TaskType:
 
 
 def _find_columns(type: TaskType, seen: _Seen, *, strict: bool = True) -> dict[str, str]:
-    """The columns of a type by role, as far as there are any; those that the user named come first."""
+    """Return the columns of a type by role, as far as there are any; those that the user set come first."""
     roles = [role.rstrip("?") for role in ROLES[type]]
     found = {role: seen.given[role] for role in roles if role in seen.given}
     free = seen.free()
@@ -218,34 +214,27 @@ def _find_columns(type: TaskType, seen: _Seen, *, strict: bool = True) -> dict[s
         if matches:
             found[role] = (own or matches)[0]
 
-    texts = [name for name in free if seen.holds(name, str)]
     if type in (TaskType.CLASSIFICATION, TaskType.REGRESSION):
         if "text" not in found:
             found |= _find_texts(seen, strict)
         find("label", _LABEL, free)
     elif type is TaskType.TOKEN_CLASSIFICATION:
-        lists = [name for name in free if seen.holds(name, list)]
-        find("tokens", _TOKENS, lists)
+        find("tokens", _TOKENS, seen.free_of(list))
         if "tokens" in found:
-            find("label", _TAGS, lists)
+            find("label", _TAGS, seen.free_of(list))
     elif type is TaskType.QUESTION_ANSWERING:
         find("answer_start", ("answer_start",), free)
-        flat = "answer_start" in found
-        find(
-            "answers",
-            _ANSWERS,
-            free if flat else [name for name in free if seen.holds(name, list, dict)],
-        )
+        find("answers", _ANSWERS, free if "answer_start" in found else seen.free_of(list, dict))
         if "answers" in found:
-            find("context", _CONTEXT, texts)
-            find("question", _QUESTION, texts)
+            find("context", _CONTEXT, seen.free_of(str))
+            find("question", _QUESTION, seen.free_of(str))
     else:
         if "choices" not in found:
             found |= _find_choices(seen)
         if "choices" in found:
             taken = found["choices"].split(",")
             find("label", _RIGHT, [name for name in free if name not in taken])
-            texts = [name for name in texts if name not in taken]
+            texts = [name for name in seen.free_of(str) if name not in taken]
             find("context", _CONTEXT, texts)
             find("question", _QUESTION, texts)
     return found
@@ -267,9 +256,9 @@ def _find_texts(seen: _Seen, strict: bool) -> dict[str, str]:
 
 
 def _find_choices(seen: _Seen) -> dict[str, str]:
-    """A column of lists, or numbered columns of texts."""
-    for name in seen.free():
-        if name.lower() in _CHOICES and seen.holds(name, list, dict):
+    """Return a column of lists, or numbered columns of texts."""
+    for name in seen.free_of(list, dict):
+        if name.lower() in _CHOICES:
             return {"choices": name}
     numbered: dict[str, list[str]] = {}
     for name in seen.free():
@@ -291,7 +280,7 @@ def _required(type: TaskType) -> list[str]:
 
 
 def _cannot_tell(seen: _Seen, missing: Sequence[str]) -> InputError:
-    names = ", ".join(map(shown, seen.names[:12])) + (", …" if len(seen.names) > 12 else "")
+    names = list_names(map(shown, seen.names))
     options = " and ".join(f"--column {role}=NAME" for role in missing)
     which = " and the ".join(missing)
     return InputError(

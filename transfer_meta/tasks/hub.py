@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face Hub, through `datasets`; nothing that a data set brings along is ever run."""
+"""Data sets of the Hugging Face Hub, loaded with `datasets`; their own code is never run."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from transfer_meta.errors import InputError, unknown
+from transfer_meta.errors import InputError, first_line, unknown
 from transfer_meta.readers.rows import Row
 from transfer_meta.records import TaskType
-from transfer_meta.tasks.build import build_task
+from transfer_meta.tasks.build_task import build_task
 from transfer_meta.tasks.detect import detect
 from transfer_meta.tasks.settings import ReadSettings
 from transfer_meta.tasks.task import Task
 
+HUB_PREFIX = "hf:"
 _NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*){0,2}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SPLITS = {"train": "train", "validation": "dev", "dev": "dev", "test": "test"}
-#: What the Hub writes where the label is kept secret, or where annotators did not agree.
 _NO_LABEL = -1
+"""Class of rows whose label is secret or on which annotators did not agree."""
 
 
 @dataclass(frozen=True)
 class HubRows:
-    """The rows of one split, numbered from 0; a class is its name, a row whose class is -1 is passed over."""
+    """Rows of one split, numbered from 0, with names of classes for their indices; rows of class -1 are skipped."""
 
     dataset: Any
     origin: str
@@ -51,46 +51,63 @@ class HubRows:
                 yield number, row
 
 
-def load_hub(
-    path: str,
-    settings: ReadSettings,
+def is_hub_address(address: str) -> bool:
+    """Return whether an address names a data set of the Hub (``hf:glue/sst2``)."""
+    return address.startswith(HUB_PREFIX)
+
+
+def read_hub(
+    address: str,
+    settings: ReadSettings | None = None,
     *,
     name: str | None = None,
     splits: Mapping[str, str] | None = None,
     description: str = "",
     licence: str = "",
 ) -> Task:
-    """The task of ``DATASET``, ``DATASET/CONFIGURATION`` or ``OWNER/DATASET/CONFIGURATION``, also ``…@REVISION``.
+    """Read a task from the Hugging Face Hub or, offline, from its cache; needs the extra ``harness``.
 
-    Of its splits, train, validation (our dev) and test are taken unless `splits` says others; a test split
-    without labels is replaced by the validation split.
+    Parameters
+    ----------
+    address : str
+        ``DATASET``, ``DATASET/CONFIGURATION`` or ``OWNER/DATASET/CONFIGURATION``, with or without ``hf:`` before it
+        and ``@REVISION`` (a commit, tag or branch) after it.
+    settings : ReadSettings, optional
+        Of them, `type`, `columns`, `scheme`, `repair_tags` and `revision` apply.
+    name : str, optional
+        By default the address with ``_`` for ``/``.
+    splits : mapping of str to str, optional
+        Our split names to the Hub's, for example ``{"train": "train", "test": "validation"}``.  By default train,
+        validation (as dev) and test; the validation split replaces a test split without labels.
+    description, licence : str
 
     Raises
     ------
     InputError
         `datasets` is not installed; no such data set, configuration or split; not in the cache while offline;
-        the cache holds another revision than the one that was pinned.
+        the cache holds another revision than the requested one.
     """
-    path, _, at = path.partition("@")
+    settings = settings or ReadSettings()
+    path, _, at = address.removeprefix(HUB_PREFIX).partition("@")
     revision = at or settings.revision
-    shown = f"hf:{path}" + (f"@{revision}" if revision else "")
+    where = f"{HUB_PREFIX}{path}" + (f"@{revision}" if revision else "")
     if not _NAME.fullmatch(path):
         raise InputError(
-            f"{shown}: expected hf:DATASET, hf:DATASET/CONFIGURATION or hf:OWNER/DATASET/CONFIGURATION"
+            f"{where}: expected hf:DATASET, hf:DATASET/CONFIGURATION or hf:OWNER/DATASET/CONFIGURATION"
         )
-    data = _load(path, shown, revision)
-    _check_revision(data, shown, revision)
+    data = _load(path, where, revision)
+    _check_revision(data, where, revision)
     if splits is None:
         splits = {_SPLITS[split]: split for split in data if split in _SPLITS}
         if not splits:
             raise InputError(
-                f"{shown}: no train split (there are: {', '.join(map(str, data))}); write a card with [splits]"
+                f"{where}: no train split (there are: {', '.join(map(str, data))}); write a card with [splits]"
             )
     for split in splits.values():
         if split not in data:
-            raise unknown(f"split of {shown}", split, map(str, data))
+            raise unknown(f"split of {where}", split, map(str, data))
     rows = {
-        ours: HubRows(data[theirs], f"{shown}[{theirs}]", _classes(data[theirs]))
+        ours: HubRows(data[theirs], f"{where}[{theirs}]", _classes(data[theirs]))
         for ours, theirs in splits.items()
     }
     if "test" in rows and "dev" in rows and next(iter(rows["test"]), None) is None:
@@ -106,21 +123,26 @@ def load_hub(
     )
 
 
-def _load(path: str, shown: str, revision: str | None) -> Mapping[str, Any]:
-    """The splits by name."""
-    datasets = _import_datasets(shown)
-    first, _, rest = path.partition("/")
-    # A name without an owner belongs to the Hub itself: it comes first, so that no owner can take its place.
-    candidates: list[tuple[str, str | None]] = [(first, rest or None)] if "/" not in rest else []
-    if rest:
-        candidates.append(
-            (path, None) if "/" not in rest else (path.rpartition("/")[0], path.rpartition("/")[2])
-        )
+def _load(path: str, where: str, revision: str | None) -> Mapping[str, Any]:
+    """Return the splits of a data set by name."""
+    try:
+        import datasets
+    except ImportError as error:
+        raise InputError(
+            f"{where}: needs the package datasets: pip install 'transfer-meta[harness]'"
+        ) from error
+    first, *rest = path.split("/")
+    candidates: list[tuple[str, str | None]]
+    if len(rest) == 2:
+        candidates = [(f"{first}/{rest[0]}", rest[1])]
+    else:
+        # A name without an owner belongs to the Hub itself: it comes first, so that no owner can take its place.
+        candidates = [(first, rest[0]), (path, None)] if rest else [(path, None)]
     failed: list[Exception] = []
     for data_set, configuration in candidates:
         if Path(data_set).exists():
             raise InputError(
-                f"{shown}: '{data_set}' is a file or folder here and would be read in the Hub's place"
+                f"{where}: '{data_set}' is a file or folder here and would be read in the Hub's place"
             )
         try:
             loaded = datasets.load_dataset(data_set, configuration, revision=revision)
@@ -128,39 +150,27 @@ def _load(path: str, shown: str, revision: str | None) -> Mapping[str, Any]:
             failed.append(error)
         else:
             return loaded if isinstance(loaded, Mapping) else {"train": loaded}
-    # A wrong configuration says more than that the other reading of the name does not exist.
+    # That a configuration is unknown says more than that the other candidate does not exist.
     worst = next((e for e in failed if not isinstance(e, OSError)), failed[-1])
-    message = (str(worst).strip().splitlines() or [type(worst).__name__])[0]
+    what = "cannot be loaded from the Hub"
     if datasets.config.HF_HUB_OFFLINE:
-        raise InputError(
-            f"{shown}: not in the cache, and offline (HF_HUB_OFFLINE is set): {message}"
-        ) from worst
-    raise InputError(f"{shown}: cannot be loaded from the Hub: {message}") from worst
+        what = "not in the cache, and offline (HF_HUB_OFFLINE is set)"
+    raise InputError(f"{where}: {what}: {first_line(worst)}") from worst
 
 
-def _import_datasets(shown: str) -> ModuleType:
-    try:
-        import datasets
-    except ImportError as error:
-        raise InputError(
-            f"{shown}: needs the package datasets: pip install 'transfer-meta[harness]'"
-        ) from error
-    return datasets
-
-
-def _check_revision(data: Mapping[str, Any], shown: str, revision: str | None) -> None:
-    """Offline, `datasets` takes the newest copy in its cache, pinned or not; the copy's folder bears its commit."""
+def _check_revision(data: Mapping[str, Any], where: str, revision: str | None) -> None:
+    """Refuse a cached copy of another commit: offline, `datasets` takes the newest copy, whatever the revision."""
     if revision is None or not _COMMIT.fullmatch(revision):
         return
     for split in data.values():
         for file in getattr(split, "cache_files", []):
             cached = Path(file["filename"]).parent.name
             if _COMMIT.fullmatch(cached) and cached != revision:
-                raise InputError(f"{shown}: the cache holds revision {cached}, not the pinned one")
+                raise InputError(f"{where}: the cache holds revision {cached}, not the pinned one")
 
 
 def _classes(dataset: Any) -> dict[str, Sequence[str]]:
-    """The class names of the columns that have some, also inside lists."""
+    """Return the names of the classes by column, also of lists of classes."""
     found: dict[str, Sequence[str]] = {}
     for column, feature in dataset.features.items():
         names = getattr(getattr(feature, "feature", feature), "names", None)

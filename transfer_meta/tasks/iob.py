@@ -1,26 +1,30 @@
-"""The schemes that write spans as one tag a token: IOB1, IOB2, IOBES.
+"""Tagging schemes that write spans as one tag per token: IOB1, IOB2, IOBES.
 
-IOB1 (Ramshaw & Marcus 1995) marks a span's first token with B only where a span of the same type ends right
-before it; IOB2 (Tjong Kim Sang & Veenstra 1999) always does; IOBES further marks a span's last token with E and
-a span of one token with S.
+IOB1 [1] marks a span's first token with B only if a span of the same type ends right before it; IOB2 [2] always
+does; IOBES further marks a span's last token with E and a span of one token with S.
+
+References
+----------
+[1] Ramshaw and Marcus 1995, "Text chunking using transformation-based learning".
+[2] Tjong Kim Sang and Veenstra 1999, "Representing text chunks".
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-#: The letters that each scheme has besides O.
 SCHEMES = {"IOB1": "BI", "IOB2": "BI", "IOBES": "BIES"}
+"""Letters of each scheme besides O."""
 PLAIN = "plain"
 
 Span = tuple[int, int, str]
+"""First token, token after the last, type."""
 
 
 def detect_scheme(sentences: Iterable[Sequence[str]]) -> str:
-    """The scheme of some tagged sentences, ``plain`` where the tags are no span tags.
+    """Return the scheme of tagged sentences, ``plain`` if the tags are no span tags.
 
-    IOB1 where spans begin with I and B follows nothing but its own type; what breaks both IOB1 and IOB2 is taken
-    for IOB2, so that its first illegal tag is found.
+    Tags that are illegal in both IOB1 and IOB2 are taken for IOB2.
 
     Examples
     --------
@@ -47,7 +51,7 @@ def detect_scheme(sentences: Iterable[Sequence[str]]) -> str:
 
 
 def find_illegal(tags: Sequence[str], scheme: str) -> tuple[int, str] | None:
-    """The first tag that the scheme forbids where it stands, and why; None where all are legal.
+    """Return the index of the first illegal tag and the reason; None if all are legal.
 
     Examples
     --------
@@ -80,10 +84,10 @@ def find_illegal(tags: Sequence[str], scheme: str) -> tuple[int, str] | None:
 
 
 def find_spans(tags: Sequence[str]) -> list[Span]:
-    """Spans (first token, token after the last, type) of tags of any scheme, legal or not.
+    """Return the spans of tags of any scheme, legal or not, as the CoNLL scorer finds them.
 
-    The rule of the CoNLL scorer: a span begins with B or S, with a change of type, and with I or E after no span;
-    it ends after E or S, and before O or whatever begins.
+    A span begins with B or S, with a change of type, and with I or E outside a span; it ends after E or S, and
+    before O or the next span.
     """
     spans: list[Span] = []
     start, kind, open_span = 0, "", False
@@ -104,7 +108,7 @@ def find_spans(tags: Sequence[str]) -> list[Span]:
 
 
 def write_spans(spans: Iterable[Span], length: int, scheme: str) -> tuple[str, ...]:
-    """The tags of a sentence of `length` tokens that has these spans."""
+    """Return the tags of a sentence of `length` tokens with the given spans."""
     tags = ["O"] * length
     end_before, kind_before = -1, ""
     for start, end, kind in spans:
@@ -119,7 +123,7 @@ def write_spans(spans: Iterable[Span], length: int, scheme: str) -> tuple[str, .
 
 
 def repair(tags: Sequence[str], scheme: str) -> tuple[str, ...]:
-    """The legal tags of the scheme that mark the spans that `find_spans` sees.
+    """Return the legal tags of the spans that `find_spans` finds.
 
     Examples
     --------

@@ -1,39 +1,41 @@
-"""What a task's labels are, and whether an example's label is one of them."""
+"""Kinds of labels: entity tags, answers, and labels that a model can learn from."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 from typing import Any
 
 from transfer_meta.errors import RunFailed
 from transfer_meta.records import Answer, Example, TaskType
-
-_ENTITY_TAG = re.compile(r"[BIES]-.+")
+from transfer_meta.tasks.iob import PLAIN, detect_scheme
 
 
 def are_entity_tags(labels: Iterable[str]) -> bool:
-    """Whether tags mark entities (``B-PER``, ``I-PER``, ``O``) and not one class a token.
+    """Return whether tags mark entities (``B-PER``, ``I-PER``, ``O``) rather than one class per token.
 
     Examples
     --------
     >>> are_entity_tags(["O", "B-PER", "I-PER"]), are_entity_tags(["NOUN", "VERB"])
     (True, False)
     """
-    marked = [tag for tag in labels if tag != "O"]
-    return bool(marked) and all(_ENTITY_TAG.fullmatch(tag) for tag in marked)
+    return detect_scheme([list(labels)]) != PLAIN
 
 
 def check_label(type: TaskType, example: Example) -> None:
-    """Raise RunFailed where a model of this type cannot learn from an example's label."""
+    """Raise RunFailed if a model of this type cannot learn from an example's label."""
     problem = _problem(type, example)
     if problem:
         raise RunFailed(problem)
 
 
+def answers(example: Example) -> tuple[Answer, ...]:
+    """Return the gold answers of a question; empty if it has none."""
+    return example.label if isinstance(example.label, tuple) else ()  # type: ignore[return-value]
+
+
 def _problem(type: TaskType, example: Example) -> str:
-    """What is wrong with an example's label; empty where nothing is."""
+    """Return what is wrong with an example's label, or an empty string."""
     label: Any = example.label
     if type is TaskType.CLASSIFICATION:
         return "" if isinstance(label, str) else f"label {label!r} (expected a class name)"
@@ -41,9 +43,9 @@ def _problem(type: TaskType, example: Example) -> str:
         good = isinstance(label, int | float) and math.isfinite(label)
         return "" if good else f"label {label!r} (expected a finite number)"
     if type is TaskType.TOKEN_CLASSIFICATION:
-        tags = _tags(example)
-        same = len(tags) == len(example.tokens) > 0
-        return "" if same else f"{len(tags)} tags for {len(example.tokens)} tokens"
+        tags = label if isinstance(label, tuple) else ()
+        good = len(tags) == len(example.tokens) > 0
+        return "" if good else f"{len(tags)} tags for {len(example.tokens)} tokens"
     if type is TaskType.MULTIPLE_CHOICE:
         good = isinstance(label, int) and 0 <= label < len(example.choices)
         return "" if good else f"label {label!r} (expected 0 to {len(example.choices) - 1})"
@@ -52,12 +54,3 @@ def _problem(type: TaskType, example: Example) -> str:
         if context[answer.start : answer.start + len(answer.text)] != answer.text:
             return f"the answer '{answer.text}' is not in the context at character {answer.start}"
     return "" if isinstance(label, tuple) else f"label {label!r} (expected a list of answers)"
-
-
-def answers(example: Example) -> tuple[Answer, ...]:
-    """The gold answers of a question; empty where there is none."""
-    return example.label if isinstance(example.label, tuple) else ()  # type: ignore[return-value]
-
-
-def _tags(example: Example) -> tuple[str, ...]:
-    return example.label if isinstance(example.label, tuple) else ()  # type: ignore[return-value]

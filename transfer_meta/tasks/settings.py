@@ -1,4 +1,4 @@
-"""How to read what cannot be told from the data: the options of every command that takes tasks."""
+"""Settings of reading tasks: what cannot be detected from the data."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ TASK_FORMATS = ("csv", "tsv", "jsonl", "json", "parquet", "conll")
 
 @dataclass(frozen=True)
 class ReadSettings:
-    """What the user said of the data; None and empty: to be detected.
+    """How to read a task; what is None or empty is detected.
 
     Parameters
     ----------
-    type : TaskType, optional
+    type : TaskType or str, optional
     columns : mapping of role to column
         Roles: text, text_pair, label, tokens, context, question, answers, answer_start, choices.
     format : str, optional
-        One of `TASK_FORMATS`, for files whose suffix does not say.
+        One of `TASK_FORMATS`, for files with another suffix.
     encoding : str, optional
-        As Python names it; detected are UTF-8 and byte order marks.
+        Name of the encoding in Python; only UTF-8 and byte order marks are detected.
     separator : str, optional
-        One character between the fields of CSV, TSV and CoNLL.
+        The character between the fields of CSV, TSV and CoNLL, or its name (``tab``).
     quoted : bool, optional
         Whether ``"`` encloses cells of CSV and TSV.
     header : bool
-        Whether the first row of CSV and TSV has the names; otherwise columns are named 1, 2, 3, …
+        Whether the first row of CSV and TSV holds the names of the columns, which are otherwise 1, 2, 3, …
     scheme : str, optional
-        IOB1, IOB2, IOBES or plain.
+        Tagging scheme: IOB1, IOB2, IOBES or plain.
     repair_tags : bool
-        Make illegal tag sequences legal.
+        Whether to repair illegal tag sequences instead of refusing them.
     comment : str, optional
-        What a comment line of CoNLL begins with.
+        Beginning of a comment line of CoNLL.
     revision : str, optional
         Commit, tag or branch of a data set on the Hub.
     outside : bool

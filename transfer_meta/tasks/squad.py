@@ -1,4 +1,4 @@
-"""JSON documents: SQuAD's (articles, paragraphs, questions), or an array of rows."""
+"""Rows of JSON documents: SQuAD's articles, paragraphs and questions, or an array of objects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transfer_meta.readers.rows import FileRows, Row
 
 @dataclass(frozen=True)
 class JsonRows(FileRows):
-    """The rows of a JSON document, numbered by the lines on which they begin.
+    """Rows of a JSON document, each with the line on which it begins.
 
     The document is an array of objects, or an object whose ``data`` is one.  An object with ``paragraphs`` is an
     article of SQuAD 1.1 or 2.0 (Rajpurkar et al. 2016, 2018): each of its questions is a row of ``context``,
@@ -79,7 +79,7 @@ class JsonRows(FileRows):
 
 
 def open_json(path: Path, *, encoding: str | None = None) -> JsonRows | JsonLines:
-    """A JSON document, or JSON Lines under the name ``.json``; an InputError where there are no rows."""
+    """Open a JSON document, or JSON Lines in a file named ``.json``; raise InputError if it has no rows."""
     encoding = find_encoding(path, encoding)
     stream = JsonStream(path, encoding)
     if not stream.peek():
@@ -93,7 +93,7 @@ def open_json(path: Path, *, encoding: str | None = None) -> JsonRows | JsonLine
 
 
 def _first_keys(stream: JsonStream) -> Iterator[str]:
-    """The keys of a document's first object; none further where it is broken."""
+    """Yield the keys of the first object, up to ``data``."""
     for key in stream.members():
         yield key
         if key == "data":

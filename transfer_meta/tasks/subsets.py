@@ -1,4 +1,4 @@
-"""Which examples of a training split a run trains on, and which it measures its curve on."""
+"""Seeded subsets of a split: training and dev examples of a run, and samples for profiles and embeddings."""
 
 from __future__ import annotations
 
@@ -7,42 +7,53 @@ from numpy.typing import NDArray
 
 from transfer_meta.errors import InputError
 from transfer_meta.files import digest
+from transfer_meta.records import Example
+from transfer_meta.tasks.task import Task
 
-# The dev split takes at most this share of a small training split.
 MAX_DEV_FRACTION = 0.2
+"""Largest share of a training split that becomes the dev split."""
 
 
 def generator(*key: str | int) -> np.random.Generator:
-    """A random generator that the key alone decides, on every machine and in every version."""
+    """Return a random generator seeded by a key, the same on every machine and in every version."""
     return np.random.default_rng(int(digest(*(str(part) for part in key))[:32], 16))
+
+
+def dev_size(size: int, dev_examples: int) -> int:
+    """Return the size of the dev split taken from a training split of `size` examples.
+
+    Examples
+    --------
+    >>> dev_size(1000, 100), dev_size(50, 100)
+    (100, 10)
+    """
+    return min(dev_examples, int(size * MAX_DEV_FRACTION))
 
 
 def choose(
     task: str, size: int, examples: int | None, *, seed: int, dev_examples: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of the training subset and of the dev split, disjoint, in ascending order.
+    """Return the indices of a training subset and of the dev split, disjoint, in ascending order.
 
-    One shuffle, decided by the task's name and the seed, is cut at both ends: the subset is its
-    beginning, so that it depends on task, `examples` and seed alone and a smaller one lies within a
-    larger one; the dev split is its end.
+    Both come from one permutation, seeded by the task's name and `seed`: the training subset is its beginning and
+    depends on nothing else, so that a smaller subset lies within a larger one; the dev split is its end.
 
     Parameters
     ----------
-    task
+    task : str
         Name of the task.
-    size
-        Examples in the whole training split.
-    examples
-        Training examples wanted; None: all that the dev split leaves.
-    seed
-        Which of the possible subsets.
-    dev_examples
-        Size of the dev split, at most a fifth of `size`.
+    size : int
+        Number of examples in the training split.
+    examples : int or None
+        Number of training examples; None for all except the dev split.
+    seed : int
+    dev_examples : int
+        Requested size of the dev split; see `dev_size`.
 
     Raises
     ------
     InputError
-        Fewer examples are left than wanted.
+        Fewer than `examples` examples are left, or none at all.
 
     Examples
     --------
@@ -50,7 +61,7 @@ def choose(
     >>> len(train), len(dev), len(set(train) & set(dev))
     (4, 2, 0)
     """
-    held_out = min(dev_examples, int(size * MAX_DEV_FRACTION))
+    held_out = dev_size(size, dev_examples)
     left = size - held_out
     if examples is not None and examples > left:
         raise InputError(
@@ -61,3 +72,32 @@ def choose(
         raise InputError(f"task '{task}' has no training examples")
     order = generator("subset", task, seed).permutation(size)
     return np.sort(order[: left if examples is None else examples]), np.sort(order[left:])
+
+
+def draw_examples(
+    task: Task, split: str, count: int | None, *, seed: int = 0
+) -> tuple[list[Example], int]:
+    """Draw at most `count` examples of a split, as `choose` does without a dev split.
+
+    The split is read twice, so that memory grows with `count` and not with the split.
+
+    Parameters
+    ----------
+    task : Task
+    split : str
+    count : int or None
+        None for all examples.
+    seed : int
+
+    Returns
+    -------
+    examples : list of Example
+        In the order of the split.
+    size : int
+        Number of examples in the whole split.
+    """
+    size = sum(1 for _ in task.examples(split))
+    if count is None or size <= count:
+        return list(task.examples(split)), size
+    chosen = set(choose(task.name, size, count, seed=seed, dev_examples=0)[0].tolist())
+    return [example for i, example in enumerate(task.examples(split)) if i in chosen], size

@@ -1,1 +1,1 @@
-"""Fine-tuning one stage: settings, data, loop, metrics, and the state that makes a run resumable."""
+"""Fine-tuning of one stage: settings, data, training loop, metrics and resumable state."""

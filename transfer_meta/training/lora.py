@@ -1,17 +1,17 @@
-"""Low-rank updates instead of whole weights (Hu et al. 2021), through PEFT."""
+"""Low-rank adaptation of encoders (LoRA, Hu et al. 2021) through PEFT."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from transfer_meta.encoding.encoders import Encoder
+from transfer_meta.encoding.encoder import Encoder
 from transfer_meta.errors import InputError
 
 
 def add_lora(encoder: Encoder, rank: int) -> Encoder:
-    """The encoder with its weights frozen and an update of that rank beside each linear layer.
+    """Return the encoder with frozen weights and a low-rank update of each linear layer.
 
-    The update is scaled by 2 (alpha = 2 x rank), PEFT's common choice.
+    Updates are scaled by 2 (alpha = 2 x rank), the common choice.
 
     Raises
     ------
@@ -29,5 +29,5 @@ def add_lora(encoder: Encoder, rank: int) -> Encoder:
 
 
 def merge_lora(encoder: Encoder) -> None:
-    """Add the updates to the weights of the model that `add_lora` was given."""
+    """Add the updates to the weights of the model passed to `add_lora`."""
     encoder.model.merge_and_unload()  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""AdamW with linear warm-up and decay."""
+"""AdamW with linear warm-up and linear decay of the learning rate."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from transfer_meta.training.seen_embedding import SeenEmbedding
+
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 
@@ -14,13 +16,10 @@ EPSILON = 1e-8
 def build_optimizer(
     modules: Iterable[nn.Module], *, weight_decay: float, device: torch.device
 ) -> torch.optim.AdamW:
-    """AdamW over all weights that are trained; only the matrices of linear and recurrent layers decay.
+    """Return AdamW over all trainable weights, with weight decay on linear and recurrent matrices only.
 
-    Embeddings do not: their decay would have to reach every row at every step, also those of tokens
-    that never occur.
+    Embeddings are exempt: decay would change every row at every step, even of tokens that do not occur.
     """
-    from transfer_meta.training.seen_embedding import SeenEmbedding
-
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for module in modules:
@@ -39,7 +38,7 @@ def build_optimizer(
 
 
 def learning_rate(step: int, *, steps: int, peak: float, warmup_fraction: float) -> float:
-    """Rate of a step, counted from 0: linear up to the peak, then linear down towards zero.
+    """Return the learning rate of a step, counted from 0: linear warm-up to the peak, linear decay to zero.
 
     Examples
     --------

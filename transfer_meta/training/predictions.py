@@ -1,4 +1,4 @@
-"""Predictions on a split, in large batches without gradients, and their scores."""
+"""Predictions on a split and their scores."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from transfer_meta.encoding.batching import Batcher
-from transfer_meta.encoding.encoders import Encoder
+from transfer_meta.encoding.encoder import Encoder
 from transfer_meta.encoding.heads import Head
 from transfer_meta.encoding.tokens import Encoded
 from transfer_meta.records import Example, TaskType
@@ -23,12 +23,12 @@ from transfer_meta.training.task_metrics import (
     tagging_scores,
 )
 
-# Padded tokens a batch: what fits a processor's cache, and what fills a GPU.
 BATCH_TOKENS = {"cpu": 4_096, "cuda": 65_536}
+"""Padded tokens per batch: few enough for the cache of a CPU, enough to use all of a GPU."""
 
 
 def predict_split(encoder: Encoder, head: Head, batcher: Batcher) -> tuple[float, list[NDArray[Any]]]:
-    """Mean loss over a split's targets, and the head's prediction for each unit, in their order."""
+    """Return the mean loss over a split's targets, and the prediction for each unit in order."""
     found, total, weight = [], torch.zeros((), device=batcher.device), 0
     batches = batcher.by_length(BATCH_TOKENS.get(batcher.device.type, BATCH_TOKENS["cpu"]))
     with torch.inference_mode():
@@ -38,7 +38,7 @@ def predict_split(encoder: Encoder, head: Head, batcher: Batcher) -> tuple[float
             total += head.loss(outputs, batch)
             weight += batch.weight
             found.append(head.predict(outputs))
-    # The first transfer to the host: until here the device was never waited for.
+    # First transfer to the host: nothing before waits for the device.
     rows = [row for predicted in found for row in predicted.cpu().numpy()]
     order = np.argsort(np.concatenate(batches))
     return float(total) / weight, [rows[i] for i in order]
@@ -51,18 +51,18 @@ def score(
     predictions: Sequence[NDArray[Any]],
     labels: Sequence[str],
 ) -> dict[str, float]:
-    """All metrics of a split.
+    """Return all metrics of a split.
 
     Parameters
     ----------
-    type
-        Task type.
-    examples, encoded
-        The split and its tokens.
-    predictions
-        What `predict_split` returned for it.
-    labels
-        The classes in the order of the model's outputs.
+    type : TaskType
+    examples : sequence of Example
+    encoded : Encoded
+        The tokenised examples.
+    predictions : sequence of array
+        Predictions of `predict_split`.
+    labels : sequence of str
+        Class names in the order of the model's outputs.
     """
     if type is TaskType.CLASSIFICATION:
         gold = [str(example.label) for example in examples]
@@ -73,11 +73,8 @@ def score(
         return choice_scores([example.label for example in examples], np.array(predictions))
     if type is TaskType.TOKEN_CLASSIFICATION:
         tags: list[Any] = [example.label for example in examples]
-        return tagging_scores(
-            tags,
-            _tags(examples, encoded, predictions, labels),
-            entities=are_entity_tags(labels),
-        )
+        predicted = _tags(examples, encoded, predictions, labels)
+        return tagging_scores(tags, predicted, entities=are_entity_tags(labels))
     gold_texts = [[answer.text for answer in answers(example)] for example in examples]
     return answer_scores(gold_texts, _answers(examples, encoded, predictions))
 
@@ -88,7 +85,7 @@ def _tags(
     predictions: Sequence[NDArray[Any]],
     labels: Sequence[str],
 ) -> list[list[str]]:
-    """A tag for every word; words that were cut off have the tag O."""
+    """Return a tag for every word; truncated words get the tag O."""
     tags = [["O"] * len(example.tokens) for example in examples]
     for sentence, (begin, end) in enumerate(
         zip(encoded.offsets[:-1], encoded.offsets[1:], strict=True)
@@ -102,9 +99,9 @@ def _tags(
 def _answers(
     examples: Sequence[Example], encoded: Encoded, predictions: Sequence[NDArray[Any]]
 ) -> list[str]:
-    """The text of the best span over each context's windows; empty where "no answer" scores higher.
+    """Return the text of the best span over each context's windows.
 
-    Only data that has questions without an answer may be answered so.
+    If the data have unanswerable questions, the text is empty where "no answer" scores higher.
     """
     may_be_empty = any(not answers(example) for example in examples)
     best = [-np.inf] * len(examples)

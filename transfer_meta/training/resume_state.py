@@ -1,4 +1,4 @@
-"""The state of an unfinished run as one safetensors file: nothing in it is ever unpickled."""
+"""State of an unfinished run in one safetensors file, which is safe to load."""
 
 from __future__ import annotations
 
@@ -24,20 +24,18 @@ def save_state(
     tensors: Tensors,
     facts: Mapping[str, Any],
 ) -> None:
-    """Write all that the next step depends on, whole or not at all.
+    """Write everything that the next step depends on, atomically.
 
     Parameters
     ----------
-    path
-        The file.
-    modules
-        The modules by name.
-    optimizer
-        Its moments are saved; rates are computed anew at every step.
-    tensors
-        More tensors by name.
-    facts
-        JSON values by name; among them ``run``, which tells this run from any other.
+    path : Path
+    modules : mapping of str to module
+    optimizer : Optimizer
+        Its moments are saved; learning rates are recomputed at every step.
+    tensors : dict of str to tensor
+        Additional tensors.
+    facts : mapping of str to Any
+        JSON values; ``run`` identifies the run.
     """
     from safetensors.torch import save_file
 
@@ -49,7 +47,7 @@ def save_state(
     content["random.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         content["random.cuda"] = torch.cuda.get_rng_state()
-    # Weights that share memory are written twice: safetensors wants each tensor on its own.
+    # Clone: safetensors refuses tensors that share memory.
     content = {key: value.detach().cpu().clone() for key, value in content.items()}
     with atomic_file(path) as temporary:
         save_file(content, temporary, metadata={"facts": json.dumps(dict(facts))})
@@ -58,12 +56,12 @@ def save_state(
 def load_state(
     path: Path, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, *, run: str
 ) -> tuple[Tensors, dict[str, Any]]:
-    """Put a saved state back, to the bit; returns the further tensors and the facts.
+    """Restore a saved state exactly; return the additional tensors and the facts.
 
     Raises
     ------
     RunFailed
-        The file cannot be read, or is of another run.
+        The file cannot be read or belongs to another run.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -90,5 +88,5 @@ def load_state(
 
 
 def _under(content: Tensors, prefix: str) -> Tensors:
-    """The tensors whose names begin with a prefix, without it."""
+    """Return the tensors whose names start with a prefix, by the rest of the name."""
     return {k.removeprefix(prefix): v for k, v in content.items() if k.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""Training only those rows of a token table that can change at all."""
+"""Embedding tables of which only the rows of occurring tokens are trained."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from torch.nn import functional
 
 
 class SeenEmbedding(nn.Module):
-    """A token table of which the rows of `seen` tokens are trained and the others rest.
+    """A token table in which only the rows of `seen` tokens are trained.
 
-    The gradient of a token's row is zero at every step that its token is not part of, and AdamW without
-    weight decay leaves a row alone that never had another gradient.  A run that meets 3,000 of 30,000
-    tokens therefore gets exactly the weights it would get from the whole table, while gradients, norms and
-    optimizer moments of the rest are neither kept nor computed: in a small encoder most of them are.
+    The gradient of a row is zero unless its token occurs, and AdamW without weight decay does not change
+    a row that never had a gradient.  The trained weights therefore equal those of training the whole
+    table, while gradients, norms and optimizer moments are computed for the seen rows only, which in small
+    encoders saves most of the memory.
 
     Parameters
     ----------
-    full
-        The table; its weight is written to when the module leaves training mode.
-    seen
-        Ids of the tokens of the training examples, distinct.
+    full : Embedding
+        Updated when the module leaves training mode.
+    seen : int tensor of shape (seen tokens,)
+        Distinct ids of the tokens of the training examples.
     """
 
     row_of: torch.Tensor
@@ -38,28 +38,25 @@ class SeenEmbedding(nn.Module):
         self.padding = int(row_of[padding]) if padding is not None and padding in seen else None
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        """Vectors of tokens; in training mode all of them must be among the seen."""
+        """Return token vectors; in training mode all tokens must be among `seen`."""
         if not self.training:
             return self.full(ids)
         return functional.embedding(self.row_of[ids], self.weight, padding_idx=self.padding)
 
     def train(self, mode: bool = True) -> SeenEmbedding:
-        """Switch mode; leaving training mode writes the trained rows into the whole table."""
+        """Switch mode; leaving training mode copies the trained rows into the whole table."""
         if self.training and not mode:
             self.write_back()
         return super().train(mode)
 
     @torch.no_grad()
     def write_back(self) -> None:
-        """Put the trained rows into the whole table."""
+        """Copy the trained rows into the whole table."""
         self.full.weight[self.seen] = self.weight
 
 
 def compact(model: nn.Module, seen: torch.Tensor) -> SeenEmbedding | None:
-    """Put a `SeenEmbedding` in the place of a model's token table.
-
-    Returns None, and leaves the model alone, where its table is not a plain one.
-    """
+    """Replace a model's token table by a `SeenEmbedding`; None if the table is not a plain embedding."""
     table = model.get_input_embeddings()  # type: ignore[operator]
     if type(table) is not nn.Embedding or table.max_norm is not None or table.scale_grad_by_freq:
         return None
@@ -69,6 +66,6 @@ def compact(model: nn.Module, seen: torch.Tensor) -> SeenEmbedding | None:
 
 
 def restore(model: nn.Module, small: SeenEmbedding) -> None:
-    """Undo `compact`: the model has its whole table again, with the trained rows in it."""
+    """Undo `compact`: give the model its whole table with the trained rows."""
     small.write_back()
     model.set_input_embeddings(small.full)  # type: ignore[operator]

@@ -1,8 +1,8 @@
-"""What one fine-tuning run is: its settings, its mixture of tasks, and its place in a chain of runs.
+"""Fine-tuning runs as stages: settings, mixture of tasks, and the stage that one starts from.
 
-Every method compiles to stages: the baseline of T is ``Stage("T")``; an intermediate task S before T is
-``Stage("T", start=Stage("S"))``; a chain nests further; multi-task training is
-``Stage("T", sources=("S",), mixing=Mixing())``.
+The baseline of a target T is ``Stage("T")``; intermediate training on S is ``Stage("T",
+start=Stage("S"))``; longer chains nest further; multi-task training is ``Stage("T", sources=("S",),
+mixing=Mixing())``.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 from transfer_meta.errors import InputError, nearest, unknown
 from transfer_meta.files import digest
 
-# Raise it when a change in the training code changes scores: stored runs are then no longer found.
 RESULT_VERSION = 1
+"""Part of the key of stored runs; increment it when a change in the code changes scores."""
 
 CHECKPOINTS = ("last", "best")
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -27,41 +27,41 @@ SAMPLINGS = ("uniform", "proportional", "temperature")
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How one stage is trained.
+    """Hyperparameters of one stage.
 
     Parameters
     ----------
-    epochs
+    epochs : int
         Passes over the target's training examples.
-    batch_size
-        Examples an update step; out of memory splits the batch, never shrinks it.
-    learning_rate
+    batch_size : int
+        Examples per update; if memory runs out, the batch is split into micro-batches.
+    learning_rate : float
         Peak learning rate of AdamW, after linear warm-up and before linear decay to zero.
-    weight_decay
-        Decoupled weight decay, times the learning rate a step; not of biases, LayerNorm and embeddings.
-    warmup_fraction
+    weight_decay : float
+        Decoupled weight decay, not applied to biases, LayerNorm and embeddings.
+    warmup_fraction : float
         Share of the steps over which the learning rate rises, 0-1.
-    max_grad_norm
-        The gradient is scaled down to this L2 norm; 0: never.
-    max_length
-        Tokens an input; longer ones are cut (question answering: read in windows).
-    stride
-        Tokens that two neighbouring windows of a long context share (question answering).
-    dev_examples
-        Examples cut from the training split to measure the curve on; at most a fifth of the split.
-    evaluations
-        How often, evenly over the steps, the dev split is measured; the last time is the last step.
-    checkpoint
-        ``last``: the weights after the last step; ``best``: those of the evaluation with the highest
-        dev score, the earlier of equals.
-    precision
-        ``fp32``, ``bf16`` (autocast), or ``auto``: bf16 on CUDA, fp32 on the CPU.
-    lora_rank
-        Rank of LoRA updates of the encoder's linear layers (PEFT); None: every weight is trained.
-    compile
-        Run the encoder through ``torch.compile``, which pays for long runs on CUDA only; ``"graphs"``:
-        with CUDA graphs too, one a batch shape, for encoders so small that launching kernels takes longer
-        than they do.
+    max_grad_norm : float
+        Maximum L2 norm of the gradient; 0: no clipping.
+    max_length : int
+        Maximum number of tokens per input; longer texts are truncated (question answering: split into
+        windows).
+    stride : int
+        Tokens that neighbouring windows of a context share (question answering).
+    dev_examples : int
+        Examples held out of the training split for the dev curve, at most a fifth of the split.
+    evaluations : int
+        Number of evaluations on the dev split, evenly spaced, the last one after the last step.
+    checkpoint : {"last", "best"}
+        Keep the weights after the last step, or those of the evaluation with the highest dev score (the
+        earliest among equals).
+    precision : {"auto", "fp32", "bf16"}
+        ``bf16`` is autocast; ``auto``: bf16 on CUDA, fp32 on the CPU.
+    lora_rank : int, optional
+        Rank of LoRA updates of the encoder's linear layers (PEFT); None: train all weights.
+    compile : bool or "graphs"
+        Run the encoder through ``torch.compile``, worthwhile for long runs on CUDA only; ``"graphs"``:
+        also CUDA graphs, one per batch shape, for encoders so small that kernel launches dominate.
     """
 
     epochs: int = 3
@@ -80,14 +80,14 @@ class TrainingSettings:
     compile: bool | str = False
 
     def __post_init__(self) -> None:
-        # A file may say 1 where it means 1.0; the key of a run must not depend on that.
+        # A TOML file may give 1 for 1.0; the key of a run must not depend on that.
         for field in fields(self):
             value = getattr(self, field.name)
             if field.type == "float" and type(value) is int:
                 object.__setattr__(self, field.name, float(value))
 
     def problems(self) -> list[str]:
-        """What is wrong with these settings, one line each; empty where nothing is."""
+        """Return one line for each invalid setting."""
         found = [
             f"{field.name} = {getattr(self, field.name)!r} (expected {field.type})"
             for field in fields(self)
@@ -95,63 +95,61 @@ class TrainingSettings:
         ]
         if found:
             return found
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                found.append(f"{name} = {getattr(self, name)} (expected at least 1)")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            found.append(f"learning_rate = {self.learning_rate} (expected a positive number)")
-        for name in ("weight_decay", "max_grad_norm"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                found.append(f"{name} = {getattr(self, name)} (expected 0 or a positive number)")
-        if not 0 <= self.warmup_fraction <= 1:
-            found.append(
-                f"warmup_fraction = {self.warmup_fraction} (expected a number between 0 and 1)"
-            )
-        if self.max_length < 8:
-            found.append(f"max_length = {self.max_length} (expected at least 8 tokens)")
-        if not 0 <= self.stride <= self.max_length // 2:
-            found.append(
-                f"stride = {self.stride} (expected 0 to half of max_length, {self.max_length})"
-            )
-        for name in ("dev_examples", "evaluations"):
-            if getattr(self, name) < 0:
-                found.append(f"{name} = {getattr(self, name)} (expected 0 or more)")
+        checks = (
+            ("epochs", self.epochs >= 1, "at least 1"),
+            ("batch_size", self.batch_size >= 1, "at least 1"),
+            ("learning_rate", 0 < self.learning_rate < math.inf, "a positive number"),
+            ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or a positive number"),
+            ("max_grad_norm", 0 <= self.max_grad_norm < math.inf, "0 or a positive number"),
+            ("warmup_fraction", 0 <= self.warmup_fraction <= 1, "a number between 0 and 1"),
+            ("max_length", self.max_length >= 8, "at least 8 tokens"),
+            (
+                "stride",
+                0 <= self.stride <= self.max_length // 2,
+                f"0 to half of max_length, {self.max_length}",
+            ),
+            ("dev_examples", self.dev_examples >= 0, "0 or more"),
+            ("evaluations", self.evaluations >= 0, "0 or more"),
+            ("lora_rank", self.lora_rank is None or self.lora_rank >= 1, "at least 1"),
+            ("compile", self.compile in (False, True, GRAPHS), f"true, false or '{GRAPHS}'"),
+        )
+        found = [
+            f"{name} = {getattr(self, name)!r} (expected {expected})"
+            for name, is_valid, expected in checks
+            if not is_valid
+        ]
         for name, valid in (("checkpoint", CHECKPOINTS), ("precision", PRECISIONS)):
-            if getattr(self, name) not in valid:
-                value = getattr(self, name)
+            value = getattr(self, name)
+            if value not in valid:
                 found.append(str(unknown(name, value, valid)))
-        if self.compile not in (False, True, GRAPHS):
-            found.append(f"compile = {self.compile!r} (expected true, false or '{GRAPHS}')")
         if self.checkpoint == "best" and 0 in (self.dev_examples, self.evaluations):
             found.append("checkpoint = 'best' needs dev_examples and evaluations above 0")
-        if self.lora_rank is not None and self.lora_rank < 1:
-            found.append(f"lora_rank = {self.lora_rank} (expected at least 1)")
         return found
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TrainingSettings:
-        """Settings by name; an InputError names every key that there is not."""
+        """Return settings from a mapping; an InputError names every unknown key."""
         _check_keys("training setting", data, cls)
         return cls(**data)
 
 
 @dataclass(frozen=True)
 class Mixing:
-    """How multi-task training mixes the target with its sources.
+    """Mixture of the target with its sources in multi-task training.
 
-    Either every step draws one task and trains on one batch of it (`sampling`), or every step sums the
-    losses of one batch of each task (`weights`).  Either way the target is passed over `epochs` times,
-    on average over the draws: the number of steps is epochs x batches of the target / its probability.
+    Either every step draws one task and trains on one of its batches (`sampling`), or every step sums the
+    weighted losses of one batch of each task (`weights`).  In both cases the target is passed over
+    `epochs` times, in expectation: steps = epochs x batches of the target / its probability.
 
     Parameters
     ----------
-    sampling
-        ``uniform`` over tasks (Bingel & Søgaard 2017), ``proportional`` to the number of training
-        examples, or ``temperature``: proportional to examples^(1 / temperature).
-    temperature
-        1 is proportional; the larger, the nearer to uniform.  Used by ``temperature`` alone.
-    weights
-        Loss weights λ, the target's first and then one a source; they sum to 1.  Empty: sampling.
+    sampling : {"uniform", "proportional", "temperature"}
+        ``uniform`` over tasks (Bingel & Søgaard 2017); ``proportional`` to the number of training
+        examples; ``temperature``: proportional to examples^(1 / temperature).
+    temperature : float
+        1 is proportional; larger values are closer to uniform.
+    weights : tuple of float
+        Loss weights, the target's first and then one per source, summing to 1.  Empty: use sampling.
     """
 
     sampling: str = "uniform"
@@ -163,7 +161,7 @@ class Mixing:
         object.__setattr__(self, "temperature", float(self.temperature))
 
     def problems(self) -> list[str]:
-        """What is wrong with this mixture, one line each."""
+        """Return one line for each invalid setting."""
         found = []
         if self.sampling not in SAMPLINGS:
             found.append(str(unknown("sampling", str(self.sampling), SAMPLINGS)))
@@ -179,12 +177,12 @@ class Mixing:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Mixing:
-        """A mixture by name; an InputError names every key that there is not."""
+        """Return a mixture from a mapping; an InputError names every unknown key."""
         _check_keys("mixing setting", data, cls)
         return cls(**data)
 
     def probabilities(self, examples: tuple[int, ...]) -> tuple[float, ...]:
-        """Probability of a step for each task, from their numbers of training examples.
+        """Return the probability of drawing each task, given their numbers of training examples.
 
         Examples
         --------
@@ -198,26 +196,25 @@ class Mixing:
 
 @dataclass(frozen=True)
 class Stage:
-    """One fine-tuning run: an encoder, trained on a target, alone or together with sources.
+    """One fine-tuning run: an encoder trained on a target, alone or together with sources.
 
     Parameters
     ----------
-    target
+    target : str
         Name of the task whose test score is the result.
-    seed
-        Decides the subsets, the heads' first weights, the order of examples and dropout.
-    encoder
-        Name or folder of a pretrained encoder (see `transfer_meta.encoding.encoders`).
-    training
-        How it is trained.
-    target_examples, source_examples
-        Training examples of the target and of each of `sources`; None: all of them but the dev split.
-    sources
-        Tasks trained on at the same time.
-    mixing
-        How; needed exactly where there are `sources`.
-    start
-        The stage whose encoder this one starts from; None: the pretrained one.
+    seed : int
+        Seed of subsets, initial heads, order of examples and dropout.
+    encoder : str
+        Name or folder of an encoder, see `transfer_meta.encoding.encoders.load_encoder`.
+    training : TrainingSettings
+    target_examples, source_examples : int, optional
+        Training examples of the target and of each source; None: all except the dev split.
+    sources : tuple of str
+        Tasks trained on together with the target.
+    mixing : Mixing, optional
+        Required if and only if there are `sources`.
+    start : Stage, optional
+        The stage whose encoder this one starts from; None: the pretrained encoder.
     """
 
     target: str
@@ -235,17 +232,25 @@ class Stage:
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """The tasks this stage trains on, the target first."""
+        """Names of the tasks that this stage trains on, the target first."""
         return (self.target, *self.sources)
 
     @property
+    def chain(self) -> tuple[Stage, ...]:
+        """All stages from the first of the chain to this one."""
+        return (*(self.start.chain if self.start else ()), self)
+
+    @property
     def all_tasks(self) -> tuple[str, ...]:
-        """The tasks that decide the result: this stage's and those of the stages before it, sorted."""
-        earlier = self.start.all_tasks if self.start else ()
-        return tuple(sorted({*self.tasks, *earlier}))
+        """Names of all tasks that affect the result, sorted: those of every stage of the chain."""
+        return tuple(sorted({task for stage in self.chain for task in stage.tasks}))
 
     def problems(self) -> list[str]:
-        """What is wrong with this stage and those before it, one line each."""
+        """Return one line for each problem of this stage and of the stages before it."""
+        found = [problem for stage in reversed(self.chain) for problem in stage._own_problems()]
+        return list(dict.fromkeys(found))
+
+    def _own_problems(self) -> list[str]:
         found = [*self.training.problems(), *(self.mixing.problems() if self.mixing else [])]
         if len(set(self.tasks)) < len(self.tasks):
             found.append(f"a task is named twice among target and sources: {', '.join(self.tasks)}")
@@ -262,22 +267,19 @@ class Stage:
                 found.append(f"{name} = {value!r} (expected a whole number of at least 1, or none)")
         if not _has_type(self.seed, "int") or self.seed < 0:
             found.append(f"seed = {self.seed!r} (expected a whole number of at least 0)")
-        if self.start:
-            if self.start.encoder != self.encoder:
-                found.append(
-                    f"a run of encoder '{self.encoder}' cannot start from one of '{self.start.encoder}'"
-                )
-            found.extend(self.start.problems())
-        return list(dict.fromkeys(found))
+        if self.start and self.start.encoder != self.encoder:
+            found.append(
+                f"a run of encoder '{self.encoder}' cannot start from one of '{self.start.encoder}'"
+            )
+        return found
 
     def to_dict(self) -> dict[str, Any]:
-        """The stage as plain JSON values; `start` nested."""
-        data = asdict(self)
-        return json.loads(json.dumps(data))
+        """Return the stage as plain JSON values, with `start` nested."""
+        return json.loads(json.dumps(asdict(self)))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Stage:
-        """The stage that `to_dict` wrote."""
+        """Return the stage that `to_dict` serialised."""
         _check_keys("stage field", data, cls)
         values = dict(data)
         if "training" in values:
@@ -289,14 +291,14 @@ class Stage:
         return cls(**values)
 
     def key(self, task_digests: Mapping[str, str], encoder_revision: str) -> str:
-        """Digest of everything that decides the result.
+        """Return the digest of everything that determines the result.
 
         Parameters
         ----------
-        task_digests
-            Digest of the content of every task of `all_tasks`.
-        encoder_revision
-            Digest or revision of the pretrained encoder's files.
+        task_digests : mapping of str to str
+            Digests of the contents of `all_tasks`.
+        encoder_revision : str
+            Revision of the encoder, see `transfer_meta.encoding.encoders.encoder_revision`.
         """
         content = {
             "version": RESULT_VERSION,
@@ -308,7 +310,7 @@ class Stage:
 
 
 def _check_keys(kind: str, data: Mapping[str, Any], cls: type) -> None:
-    """Raise an InputError that names every key of `data` that `cls` has no field for."""
+    """Raise an InputError that names every key of `data` that is not a field of `cls`."""
     valid = [field.name for field in fields(cls)]
     found = [f"unknown {kind} '{key}'{nearest(key, valid)}" for key in data if key not in valid]
     if found:
@@ -316,7 +318,7 @@ def _check_keys(kind: str, data: Mapping[str, Any], cls: type) -> None:
 
 
 def _has_type(value: object, expected: str) -> bool:
-    """Whether a value is of a field's annotated type; True is no number."""
+    """Whether a value is of a field's annotated type; booleans are not numbers."""
     allowed = set(expected.split(" | "))
     if isinstance(value, bool):
         return "bool" in allowed

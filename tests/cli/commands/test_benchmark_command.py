@@ -90,8 +90,8 @@ def test_a_large_matrix_is_printed_when_asked_for(capsys: pytest.CaptureFixture[
     assert "lowest regret@1" in out
 
 
-def test_a_figure_of_all_pairs_cannot_be_compared_target_by_target(
+def test_a_metric_over_all_pairs_cannot_be_compared_target_by_target(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["benchmark", NAME, "--compare", "brier"]) == 2
-    assert "'brier' is a figure of all pairs together" in capsys.readouterr().err
+    assert "'brier' is computed over all pairs" in capsys.readouterr().err

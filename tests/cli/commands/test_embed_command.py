@@ -8,6 +8,7 @@ import pytest
 
 from transfer_meta.cli.app import main
 from transfer_meta.cli.commands.embed_command import KINDS_WITH_ENCODER
+from transfer_meta.cli.shared import console
 from transfer_meta.encoding.embedder import ENCODER_KINDS
 from transfer_meta.features.vectors.vector_files import load_vectors
 
@@ -75,7 +76,19 @@ def test_with_an_encoder_a_store_and_a_file(
         (["--kinds", "textemb"], "kind 'textemb' needs an encoder"),
         (["--kinds", "text"], "unknown kind of task vector 'text'"),
         (["--encoder", "random:1x32", "--fisher", "empiric"], "did you mean 'empirical'"),
-        (["--encoder", "random:1x32", "--draws", "0"], "draws = 0"),
+        (["--encoder", "random:1x32", "--fisher", "theoretical", "--draws", "0"], "draws = 0"),
+        (["--encoder", "random:1x32", "--device", "gpu"], "no device 'gpu'"),
+        (["--device", "cpu"], "--device has no effect on kind tfidf"),
+        (["--encoder", "random:1x32", "--kinds", "tfidf"], "--encoder has no effect on kind tfidf"),
+        (["--fisher", "empirical"], "--fisher has no effect without kind taskemb"),
+        (
+            ["--encoder", "random:1x32", "--draws", "2"],
+            "--draws has no effect without --fisher theoretical",
+        ),
+        (
+            ["--encoder", "random:1x32", "--kinds", "labelemb", "--examples", "9"],
+            "--examples has no effect on kinds labelemb",
+        ),
         (["--encoder", "random:0x32"], "expected at least 1 layer"),
         (["--encoder", "random:1x32", "--start", "none.safetensors"], "cannot read the checkpoint"),
         (["--out", "vectors.csv"], "expected .npz or .safetensors"),
@@ -101,24 +114,27 @@ def test_mistakes_are_told_in_one_line(
     assert err.count("\n") == 1
 
 
-def test_two_jobs_embed_as_one(
-    tasks: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_two_workers_embed_as_one(
+    tasks: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    arguments = (
-        *tasks,
-        "--encoder",
-        "random:1x16",
-        "--kinds",
-        "tfidf,textemb,taskemb,descemb",
-        "--json",
-    )
+    monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", np.inf)
+    kinds = "tfidf,textemb,taskemb,descemb"
+    arguments = (*tasks, "--encoder", "random:1x16", "--kinds", kinds, "--json")
     outputs, vectors = [], []
-    for jobs in ("1", "2"):
-        places = ("--store", str(tmp_path / f"{jobs}.sqlite"), "--out", str(tmp_path / f"{jobs}.npz"))
-        code, out, err = run(capsys, *arguments, *places, "--workers", jobs)
+    for workers in ("1", "2"):
+        places = (
+            "--store",
+            str(tmp_path / f"{workers}.sqlite"),
+            "--out",
+            str(tmp_path / f"{workers}.npz"),
+        )
+        code, out, err = run(capsys, *arguments, *places, "--workers", workers)
         assert (code, err) == (0, "")
         outputs.append(out)
-        vectors.append(load_vectors(tmp_path / f"{jobs}.npz")[0])
+        vectors.append(load_vectors(tmp_path / f"{workers}.npz")[0])
     assert outputs[0] == outputs[1]
     assert list(vectors[0]) == list(vectors[1]) == ["films", "tweets", "reviews"]
     for task, of_task in vectors[0].items():
@@ -156,3 +172,12 @@ def test_a_store_that_a_cluster_cannot_share(
     assert code == 2
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_examples_are_drawn_by_seed(tasks: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    def vectors(*options: str) -> str:
+        code, out, _ = run(capsys, *tasks, "--examples", "2", "--json", *options)
+        assert code == 0
+        return json.dumps(json.loads(out)["similarities"])
+
+    assert vectors() == vectors("--seed", "0") != vectors("--seed", "1")

@@ -98,7 +98,7 @@ def test_tagging_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     path.write_text("\n\n".join(lines) + "\n", encoding="utf-8")
     code, out, _ = run(capsys, str(path), "--mode", "text")
     assert code == 0
-    assert "no task of type token-classification was learned from" in out
+    assert "no known task is of type token-classification" in out
 
 
 def test_the_target_is_a_known_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,6 +115,8 @@ def test_the_target_is_a_known_source(tmp_path: Path, capsys: pytest.CaptureFixt
         (["--method", "multitask"], "no outcomes of method 'multitask'"),
         (["--top", "0"], "top = 0"),
         (["--html", "x.pdf"], "--html: expected a file named .html"),
+        (["--measure"], "measure and mode 'text' exclude each other"),
+        (["--description", "films"], "--description has no effect with --mode text"),
     ],
 )
 def test_mistakes(

@@ -57,19 +57,18 @@ def test_a_search_by_real_training_and_the_same_command_again(here, capsys):
     assert json.loads(capsys.readouterr().out)["counts"]["done"] >= 4
 
 
-def test_the_recommenders_names_are_those_of_the_files(monkeypatch):
-    """It calls a file of one's own otherwise where a task that it knows has the name."""
+def test_a_source_that_the_recommender_leaves_out_gets_the_mean(monkeypatch):
     from types import SimpleNamespace
 
     from transfer_meta.cli.commands.search_command import _prior
 
-    named = {"qqp (own file)": 0.1, "mine": 0.3}
+    gains = {"qqp": 0.1, "mine": 0.3}
     answer = SimpleNamespace(
-        sources=[SimpleNamespace(source=name, expected_gain=gain) for name, gain in named.items()]
+        sources=[SimpleNamespace(source=name, expected_gain=gain) for name, gain in gains.items()]
     )
     monkeypatch.setattr("transfer_meta.recommender.recommend.recommend", lambda *_, **__: answer)
     tasks = dict.fromkeys(("target", "qqp", "mine", "silent"), "a.jsonl")
-    assert _prior("auto", tasks, "target") == {"qqp": 0.1, "mine": 0.3, "silent": 0.2}
+    assert _prior("auto", tasks, "target") == {**gains, "silent": 0.2}
 
 
 @pytest.mark.parametrize(

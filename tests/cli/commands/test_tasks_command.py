@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from transfer_meta.cli.app import main
-from transfer_meta.cli.shared.task_options import takes_tasks
-from transfer_meta.errors import InputError
-from transfer_meta.tasks import ReadSettings
 
 GOOD = "text,label\ngood film,pos\nbad film,neg\n"
 
@@ -148,7 +143,7 @@ def test_one_bad_task_does_not_hide_the_others(tmp_path: Path, capsys) -> None:
         (["--column", "label"], "--column: expected ROLE=NAME, for example label=class, got 'label'"),
         (
             ["--column", "label=a", "--column", "label=b"],
-            "--column: two columns for label: 'a' and 'b'",
+            "--column: two values for 'label': 'a' and 'b'",
         ),
         (["--column", "lable=label"], "unknown column role 'lable'"),
         (["--type", "classify"], "unknown task type 'classify'"),
@@ -159,22 +154,6 @@ def test_one_bad_task_does_not_hide_the_others(tmp_path: Path, capsys) -> None:
 def test_options_that_are_wrong(tmp_path: Path, capsys, options: list[str], message: str) -> None:
     assert main(["tasks", "check", write(tmp_path, GOOD), *options]) == 2
     assert f"error: {message}" in capsys.readouterr().err
-
-
-def test_commands_get_the_options_as_one() -> None:
-    @takes_tasks
-    def command(
-        names: list[str], *, top: int = 5, settings: Any
-    ) -> tuple[list[str], int, ReadSettings]:
-        return names, top, settings
-
-    parameters = inspect.signature(command).parameters
-    assert {"names", "top", "type", "column", "encoding", "outside"} <= parameters.keys()
-    assert "settings" not in parameters
-    names, top, settings = command(["a"], top=3, scheme="IOB1", column=["text=body"])
-    assert (names, top, settings) == (["a"], 3, ReadSettings(scheme="IOB1", columns={"text": "body"}))
-    with pytest.raises(InputError, match="unknown format"):
-        command(["a"], format="doc")
 
 
 def test_all_real_tasks(shared: Path, capsys) -> None:

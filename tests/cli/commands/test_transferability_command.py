@@ -93,7 +93,7 @@ def test_out_holds_features_that_merge_into_outcomes(
         (["--encoder", "random:0x32"], "expected at least 1 layer"),
         ([*ENCODER, "--checkpoint", "rain"], "--checkpoint: expected SOURCE=FILE, got 'rain'"),
         ([*ENCODER, "--checkpoint", "rian=a"], "did you mean 'rain'"),
-        ([*ENCODER, "--checkpoint", "rain=a", "--checkpoint", "rain=b"], "two files for source 'rain'"),
+        ([*ENCODER, "--checkpoint", "rain=a", "--checkpoint", "rain=b"], "two values for 'rain'"),
         ([*ENCODER, "--checkpoint", "rain=none"], "cannot read the encoder to start from, 'none'"),
         ([*ENCODER, "--examples", "0"], "max_examples = 0"),
         (["--encoder", "random:1x32", "--steps", "0"], "steps = 0"),

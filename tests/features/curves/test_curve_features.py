@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import linregress
 
-from transfer_meta.features.curves.curve_features import PERCENTS, curve_features
+from transfer_meta.features.curves.curve_features import CURVE_PERCENTS, curve_features
 from transfer_meta.features.curves.curve_files import read_curves
 from transfer_meta.features.curves.curve_fits import fit_log
-from transfer_meta.features.curves.curve_log import CurveLog, clean
-from transfer_meta.records import LearningCurve
+from transfer_meta.features.curves.curve_log import clean_log
+from transfer_meta.records import CurveLog, LearningCurve
 
 TASKS = ["CCG", "CHU", "COM", "FNT", "POS", "HYP", "KEY", "MWE", "SEM", "STR"]
 DEV = {"dev_final_score", "dev_score_gain_late", "dev_overfit", "dev_loss_ratio"}
@@ -38,7 +38,7 @@ def robust(shared: Path) -> pd.DataFrame:
 @pytest.mark.parametrize("task", TASKS)
 def test_the_papers_gradients(logs: dict[str, CurveLog], published: pd.DataFrame, task: str) -> None:
     values = curve_features(logs[task]).values
-    for percent in PERCENTS:
+    for percent in CURVE_PERCENTS:
         name = f"grad_{percent}"
         assert values[name] == pytest.approx(published.at[task, name], abs=1e-12)
 
@@ -55,18 +55,19 @@ def test_the_papers_fit(logs: dict[str, CurveLog], published: pd.DataFrame, task
 def test_robust_slopes_are_negative(
     logs: dict[str, CurveLog], task: str, total_steps: float | None
 ) -> None:
-    found = curve_features(logs[task], total_steps=total_steps)
-    assert all(found.values[f"slope_{percent}"] < 0 for percent in PERCENTS)
-    assert all(found.values[f"slope_se_{percent}"] > 0 for percent in PERCENTS)
+    log = logs[task] if total_steps is None else logs[task].up_to(total_steps)
+    found = curve_features(log)
+    assert all(found.values[f"slope_{percent}"] < 0 for percent in CURVE_PERCENTS)
+    assert all(found.values[f"slope_se_{percent}"] > 0 for percent in CURVE_PERCENTS)
     assert not found.missing
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_robust_features(logs: dict[str, CurveLog], robust: pd.DataFrame, task: str) -> None:
-    values = curve_features(logs[task], total_steps=50_000).values
+    values = curve_features(logs[task].up_to(50_000)).values
     names = {
         f"{ours}_{p}": f"{theirs}_{p}"
-        for p in PERCENTS
+        for p in CURVE_PERCENTS
         for ours, theirs in (("slope", "sgrad"), ("relative_slope", "rel"), ("loss_done", "done"))
     }
     names |= {
@@ -81,7 +82,7 @@ def test_robust_features(logs: dict[str, CurveLog], robust: pd.DataFrame, task: 
 def test_robust_log_fit_of_every_tenth_record(
     logs: dict[str, CurveLog], robust: pd.DataFrame, task: str
 ) -> None:
-    curve, _ = clean(logs[task].up_to(50_000))
+    curve, _ = clean_log(logs[task].up_to(50_000))
     fit = fit_log(curve.steps[::10], curve.losses[::10])
     assert fit.b == pytest.approx(robust.at[task, "log_B"], rel=1e-5)
     assert fit.theta == pytest.approx(robust.at[task, "log_shift"], rel=1e-3)
@@ -111,7 +112,7 @@ def noisy(seed: int = 0) -> CurveLog:
     return CurveLog(STEPS, 4 - 0.4 * np.log(STEPS + 50) + rng.normal(0, 0.05, len(STEPS)))
 
 
-@pytest.mark.parametrize("percent", PERCENTS)
+@pytest.mark.parametrize("percent", CURVE_PERCENTS)
 def test_slope_is_a_regression_over_the_window(percent: int) -> None:
     log = noisy()
     found = curve_features(log).values
@@ -138,7 +139,7 @@ def test_the_clean_record_gives_the_same_as_its_log() -> None:
 @pytest.mark.parametrize("factor", [0.1, 10.0])
 def test_units(factor: float) -> None:
     one, other = (curve_features(CurveLog(STEPS * f, noisy().losses)).values for f in (1.0, factor))
-    for percent in PERCENTS:
+    for percent in CURVE_PERCENTS:
         assert other[f"slope_{percent}"] == pytest.approx(one[f"slope_{percent}"] / factor)
         assert other[f"relative_slope_{percent}"] == pytest.approx(one[f"relative_slope_{percent}"])
         assert other[f"loss_done_{percent}"] == pytest.approx(one[f"loss_done_{percent}"])

@@ -91,7 +91,7 @@ def test_tensorboard_file_and_folder(tmp_path: Path, event_file: bytes) -> None:
         assert log.dev_scores.tolist() == [0.75]
 
 
-def test_several_dev_scores_are_asked_about(tmp_path: Path) -> None:
+def test_several_dev_scores_require_a_choice(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "step,loss,eval_f1,eval_accuracy\n1,2,0.5,0.75\n2,1,0.6,0.8\n")
     with pytest.raises(InputError, match=r"several dev scores \(eval_f1, eval_accuracy\).*--dev-score"):
         read_curves(path)
@@ -124,7 +124,7 @@ def test_several_dev_scores_are_asked_about(tmp_path: Path) -> None:
         ),
         ("trainer_state.json", '{"log_history": []}', "no column with the step"),
         ("events.out.tfevents.1", "step,loss", "not a TensorBoard event file"),
-        ("a.txt", "step loss", "not known for a training log by its name"),
+        ("a.txt", "step loss", "not recognised as a training log by its name"),
     ],
 )
 def test_bad_files(tmp_path: Path, name: str, content: str, message: str) -> None:

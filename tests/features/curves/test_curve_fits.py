@@ -86,12 +86,12 @@ def test_paper_fit_sees_every_tenth_of_the_first_5000_records() -> None:
     ("losses", "reason"),
     [(np.ones(4), "fewer than 5 records"), (np.ones(50), "never changes")],
 )
-def test_what_cannot_be_fitted(fit, losses, reason: str) -> None:  # type: ignore[no-untyped-def]
+def test_logs_that_cannot_be_fitted(fit, losses, reason: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(MissingError, match=reason):
         fit(np.arange(len(losses)) + 1.0, losses)
 
 
-def test_a_best_parameter_at_its_bound_is_said() -> None:
+def test_an_optimum_at_a_bound_is_reported() -> None:
     steps = np.arange(1.0, 101)
     with pytest.raises(MissingError, match="the best shift s lies at its bound"):
         fit_log(steps, 5 - steps / 100)  # a line: the greater s, the better
@@ -99,7 +99,7 @@ def test_a_best_parameter_at_its_bound_is_said() -> None:
         fit_power(steps, np.concatenate([[9.0], np.ones(99)]))
 
 
-def test_a_paper_fit_that_fails_is_said() -> None:
+def test_a_failed_paper_fit_is_reported() -> None:
     with pytest.raises(MissingError, match="fewer than 5"):
         fit_paper(STEPS[:4], np.ones(4))
     rng = np.random.default_rng(1)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer_meta.features.curves.curve_log import CurveLog, clean
+from transfer_meta.features.curves.curve_log import clean_log
+from transfer_meta.records import CurveLog
 
 nan = float("nan")
 
@@ -44,7 +45,7 @@ def log_of(steps: list[float], losses: list[float] | None = None, **dev: list[fl
     ],
 )
 def test_clean(steps: list[float], losses: list[float], kept: list[float], note: str) -> None:
-    curve, notes = clean(log_of(steps, losses))
+    curve, notes = clean_log(log_of(steps, losses))
     assert curve.losses.tolist() == kept
     assert len(notes) == bool(note)
     assert not note or notes[0].startswith(note)
@@ -57,15 +58,15 @@ def test_a_clean_dev_curve() -> None:
         dev_losses=[9, 9, 2, nan, nan],
         dev_scores=[0, 0, nan, 0.5, nan],
     )
-    curve, _ = clean(log)
+    curve, _ = clean_log(log)
     assert curve.dev_steps.tolist() == [1, 2]
     assert curve.dev_losses[0] == 2
     assert curve.dev_scores[1] == 0.5
 
 
 @given(st.lists(st.tuples(st.integers(0, 12), st.sampled_from([1.0, 2.0, nan])), max_size=30))
-def test_what_is_kept_is_a_curve(records: list[tuple[int, float]]) -> None:
-    curve, notes = clean(log_of([s for s, _ in records], [x for _, x in records]))
+def test_a_cleaned_log_is_a_valid_curve(records: list[tuple[int, float]]) -> None:
+    curve, notes = clean_log(log_of([s for s, _ in records], [x for _, x in records]))
     assert np.all(np.diff(curve.steps) > 0)
     assert np.all(np.isfinite(curve.losses))
     finite = [(s, x) for s, x in records if np.isfinite(x)]

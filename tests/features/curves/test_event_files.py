@@ -3,9 +3,14 @@ from __future__ import annotations
 import gzip
 import random
 import struct
+import sys
 from pathlib import Path
 
 import pytest
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX.proto.tensor_pb2 import TensorProto
+from tensorboardX.record_writer import masked_crc32c
 
 from transfer_meta.errors import InputError
 from transfer_meta.features.curves.event_files import Scalar, read_scalars
@@ -54,21 +59,46 @@ def test_a_damaged_file(tmp_path: Path, event_file: bytes) -> None:
         list(read_scalars(path))
 
 
-def test_a_length_without_end_is_not_read(tmp_path: Path) -> None:
-    from transfer_meta.features.curves import event_files
-
+def test_an_oversized_record_is_rejected(tmp_path: Path) -> None:
     header = struct.pack("<Q", 2**40)
-    check = struct.pack("<I", event_files._masked_crc32c(header))
+    check = struct.pack("<I", masked_crc32c(header))
     with pytest.raises(InputError, match="longer than 64 MiB"):
         list(read_scalars(write(tmp_path / "e.tfevents", header + check)))
 
 
-def test_the_checksum_is_crc32c() -> None:
-    from transfer_meta.features.curves.event_files import _masked_crc32c
+def test_without_the_package_the_extra_is_named(
+    tmp_path: Path, event_file: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboardX.proto.event_pb2", None)
+    with pytest.raises(InputError, match=r"pip install 'transfer-meta\[tensorboard\]'"):
+        list(read_scalars(write(tmp_path / "events.out.tfevents.1", event_file)))
 
-    # The check value of CRC-32C (RFC 3720) for these nine digits, masked as TFRecord does.
-    crc = 0xE3069283
-    assert _masked_crc32c(b"123456789") == (((crc >> 15) | (crc << 17)) + 0xA282EAD8) % 2**32
+
+def tensor(**fields: object) -> dict[str, object]:
+    return {"tensor": TensorProto(**fields)}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"simple_value": 0.5}, 0.5),
+        (tensor(dtype="DT_DOUBLE", double_val=[0.1]), 0.1),
+        (tensor(dtype="DT_DOUBLE", tensor_content=struct.pack("<d", 0.1)), 0.1),
+        (tensor(dtype="DT_FLOAT", tensor_content=struct.pack("<f", 0.5)), 0.5),
+        (tensor(dtype="DT_FLOAT", float_val=[1, 2]), None),
+        (tensor(dtype="DT_FLOAT", float_val=[1], tensor_shape={"dim": [{"size": 1}]}), None),
+        (tensor(dtype="DT_INT32", int_val=[1]), None),
+        (tensor(dtype="DT_FLOAT"), None),
+        ({}, None),
+    ],
+)
+def test_values(tmp_path: Path, value: dict[str, object], expected: float | None) -> None:
+    event = Event(step=7, summary=Summary(value=[Summary.Value(tag="loss", **value)]))
+    data = event.SerializeToString()
+    header = struct.pack("<Q", len(data))
+    record = header + struct.pack("<I", masked_crc32c(header)) + data + bytes(4)
+    found = list(read_scalars(write(tmp_path / "e.tfevents", record)))
+    assert found == ([] if expected is None else [Scalar(7, "loss", expected)])
 
 
 def test_mutations_give_a_result_or_an_error(tmp_path: Path, event_file: bytes) -> None:

@@ -56,7 +56,7 @@ def test_leep_is_a_log_likelihood_at_most_zero() -> None:
     assert leep(flat, LABELS) < leep(PROBABILITIES, LABELS) < leep(sharp, LABELS)
 
 
-def test_a_source_class_that_nothing_is_put_into_changes_nothing() -> None:
+def test_an_unused_source_class_changes_nothing() -> None:
     wider = np.hstack([PROBABILITIES, np.zeros((50, 2))])
     assert leep(wider, LABELS) == pytest.approx(leep(PROBABILITIES, LABELS))
 
@@ -81,7 +81,7 @@ def test_nce_equals_the_loops_and_leep_of_hard_predictions(pairs: list[tuple[int
         ([0.5, 0.5], "expected examples x source classes"),
     ],
 )
-def test_what_is_not_a_probability(probabilities: list, message: str) -> None:
+def test_invalid_probabilities(probabilities: list, message: str) -> None:
     with pytest.raises(InputError, match=message):
         leep(probabilities, [0, 1])
 

@@ -11,7 +11,7 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
 from transfer_meta.features.text.bags import LN2, Bag, Comparison, compare_bags
 from transfer_meta.features.text.counts import count_split
-from transfer_meta.features.text.hashing import EVERYTHING
+from transfer_meta.features.text.hashing import NO_THRESHOLD
 from transfer_meta.records import Example, TaskType
 
 Texts = st.lists(
@@ -78,7 +78,7 @@ def test_reduced_bags_are_near_whole_ones() -> None:
     left_out = [1 - bag.counts.sum() / bag.n_tokens for bag in small]
     assert all(limit <= len(bag.hashes) <= 2 * limit for bag in small)
     assert all(0 < share < 0.2 for share in left_out)
-    assert all(bag.threshold < EVERYTHING for bag in small)
+    assert all(bag.threshold < NO_THRESHOLD for bag in small)
     # What the documentation promises: bounds for tokens and divergence, five standard errors for types.
     for name, share in (("tokens_covered_target", left_out[1]), ("tokens_covered_source", left_out[0])):
         assert getattr(whole, name) - share <= getattr(found, name) <= getattr(whole, name) + 1e-12
@@ -91,7 +91,7 @@ def test_reduced_bags_are_near_whole_ones() -> None:
 def test_a_bag_below_the_limit_is_whole() -> None:
     texts = ["a b c", "a"]
     assert len(bag_of(texts, 3).hashes) == 3
-    assert bag_of(texts, 3).threshold == EVERYTHING
+    assert bag_of(texts, 3).threshold == NO_THRESHOLD
     reduced = bag_of(texts, 2)
     assert "a" not in texts or len(reduced.hashes) in (2, 3)
     assert reduced.counts.max() == 2

@@ -96,7 +96,7 @@ def test_targets_that_are_no_numbers_are_left_out() -> None:
 
 
 def test_many_targets_are_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counts_module, "EXACT_TARGETS", 100)
+    monkeypatch.setattr(counts_module, "MAX_EXACT_TARGETS", 100)
     targets = np.linspace(1, 2, 5000)
     split = count_split([Example("a", float(t)) for t in targets], TaskType.REGRESSION)
     assert len(split.labels) == 1001

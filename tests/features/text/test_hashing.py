@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer_meta.features.text.hashing import EVERYTHING, HashSample, count_common, hash_strings
+from transfer_meta.features.text.hashing import NO_THRESHOLD, HashSample, count_common, hash_strings
 
 
 def test_hashes_are_the_same_everywhere() -> None:
@@ -65,7 +65,7 @@ def test_shares_beyond_the_limit_are_near() -> None:
     sample = sample_of([(n, n % 2) for n in numbers], limit=4000, chunk=10_000)
     other = sample_of([(n, 0) for n in range(10_000)], limit=4000, chunk=10_000)
     assert len(sample.distinct) <= 4000
-    assert sample.threshold < EVERYTHING
+    assert sample.threshold < NO_THRESHOLD
     # Five standard errors of a sample of at least 2,000.
     error = 5 * 0.5 / 2000**0.5
     counts = Counter(numbers)

@@ -259,7 +259,7 @@ def test_a_single_label() -> None:
         (corpus_of([Example("a")]), "subword_fertility", "no tokenizer given"),
     ],
 )
-def test_what_does_not_exist(corpus: Corpus, names: str, reason: str) -> None:
+def test_missing_statistics_have_reasons(corpus: Corpus, names: str, reason: str) -> None:
     for name in names.split():
         with pytest.raises(MissingError, match=reason):
             STATISTICS[name](corpus)

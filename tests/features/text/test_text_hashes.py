@@ -5,25 +5,27 @@ import pytest
 
 from transfer_meta.features.text import text_hashes
 from transfer_meta.features.text.counts import count_split
-from transfer_meta.features.text.hashing import EVERYTHING, hash_strings
-from transfer_meta.features.text.text_hashes import Sketch
+from transfer_meta.features.text.hashing import NO_THRESHOLD, hash_strings
+from transfer_meta.features.text.text_hashes import TextHashes
 from transfer_meta.records import Example, TaskType
 
 
-def sketch_of(n: int, label: str = "Yes ") -> Sketch:
+def sketch_of(n: int, label: str = "Yes ") -> TextHashes:
     examples = [Example(f"word{i} film", label if i % 2 else "no") for i in range(n)]
-    return Sketch.from_counts(count_split(examples, TaskType.CLASSIFICATION), TaskType.CLASSIFICATION)
+    return TextHashes.from_counts(
+        count_split(examples, TaskType.CLASSIFICATION), TaskType.CLASSIFICATION
+    )
 
 
 def test_arrays_and_back() -> None:
     sketch = sketch_of(40)
     arrays = sketch.to_arrays()
-    again = Sketch.from_arrays(arrays)
+    again = TextHashes.from_arrays(arrays)
     for name, array in again.to_arrays().items():
         np.testing.assert_array_equal(array, arrays[name])
     assert again.bag.n_tokens == 80
     assert again.bag.moments == sketch.bag.moments
-    assert again.example_threshold == EVERYTHING
+    assert again.example_threshold == NO_THRESHOLD
 
 
 def test_labels_whatever_their_case() -> None:
@@ -36,7 +38,7 @@ def test_labels_whatever_their_case() -> None:
 
 def test_types_without_classes_have_no_labels() -> None:
     split = count_split([Example("a", 1.0), Example("b", 2.0)], TaskType.REGRESSION)
-    assert len(Sketch.from_counts(split, TaskType.REGRESSION).labels) == 0
+    assert len(TextHashes.from_counts(split, TaskType.REGRESSION).labels) == 0
 
 
 def test_examples_are_the_smallest_hashes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,7 @@ ALPHABET = st.characters(max_codepoint=0x24F) | st.sampled_from(
 
 
 @given(st.text(ALPHABET))
-def test_the_quick_way_equals_the_slow_one(text: str) -> None:
+def test_both_token_patterns_agree(text: str) -> None:
     assert tokenize(text) == slow_tokens(text)
 
 

@@ -49,10 +49,10 @@ def test_a_language_without_blanks_is_read_by_character() -> None:
 
 @pytest.mark.parametrize("texts", [[], [" ", "\n"], [""]])
 def test_nothing_to_embed(texts: list[str]) -> None:
-    with pytest.raises(InputError, match="to make a task vector of"):
+    with pytest.raises(InputError, match="a task vector needs at least one"):
         hashed_text_vector(texts)
 
 
-def test_an_example_says_all_its_parts() -> None:
+def test_example_text_has_all_parts() -> None:
     example = Example("It rained.", 1, text_pair="What then?", choices=("sun", "floods"))
     assert example_text(example) == "It rained. What then? sun floods"

@@ -15,7 +15,7 @@ VECTORS = {
 
 
 @pytest.mark.parametrize("name", ["v.npz", "v.safetensors"])
-def test_what_is_written_is_read(tmp_path: Path, name: str) -> None:
+def test_round_trip(tmp_path: Path, name: str) -> None:
     save_vectors(tmp_path / name, VECTORS, {"encoder": "e", "max_examples": 5})
     vectors, settings = load_vectors(tmp_path / name)
     assert settings == {"encoder": "e", "max_examples": 5}
@@ -39,7 +39,7 @@ def test_another_suffix(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["v.npz", "v.safetensors"])
-def test_what_cannot_be_read(tmp_path: Path, name: str) -> None:
+def test_unreadable_files(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     with pytest.raises(InputError, match="cannot read"):
         load_vectors(path)

@@ -136,15 +136,15 @@ def correctness(options: argparse.Namespace, name: str, out: Path) -> None:
     import numpy as np
 
     from transfer_meta.encoding import heads
-    from transfer_meta.tasks import Task
+    from transfer_meta.tasks import read_task
     from transfer_meta.training.finetune import finetune
     from transfer_meta.training.stage import Stage, TrainingSettings
 
-    task = Task.from_file(next(options.tasks.glob(f"{name}.train.*")), name=name)
+    task = read_task(next(options.tasks.glob(f"{name}.train.*")), name=name)
     settings = TrainingSettings(
         epochs=2, batch_size=16, dev_examples=0, evaluations=0, precision="fp32"
     )
-    heads.DROPOUT = 0.0
+    heads.HEAD_DROPOUT = 0.0
     encoder = without_dropout(Path(options.encoder), options.out / "encoder-without-dropout")
     stage = Stage(name, 0, encoder, settings, target_examples=32 if options.tiny else 400)
     expected = finetune(stage, {name: task}, device="cpu")

@@ -14,14 +14,14 @@ from fake_training import fake_facts, fake_finetune, make_tasks
 
 from transfer_meta.cli.app import main
 from transfer_meta.errors import InputError
-from transfer_meta.runs.checkpoints import bucket
-from transfer_meta.runs.checkpoints.bucket import (
-    CheckpointBucket,
-    RemoteFile,
-    local_copies,
-    local_folder,
-)
-from transfer_meta.runs.checkpoints.folder import PROBE, CheckpointFolder, faults_of, open_checkpoints
+from transfer_meta.runs.checkpoints import local_copies as copies_module
+from transfer_meta.runs.checkpoints import remote_file
+from transfer_meta.runs.checkpoints.bucket import CheckpointBucket
+from transfer_meta.runs.checkpoints.checkpoint_base import PROBE
+from transfer_meta.runs.checkpoints.folder import CheckpointFolder
+from transfer_meta.runs.checkpoints.local_copies import local_copies, local_folder
+from transfer_meta.runs.checkpoints.open_checkpoints import faults_of, open_checkpoints
+from transfer_meta.runs.checkpoints.remote_file import RemoteFile
 from transfer_meta.runs.driver import Limits, PlanDriver, Summary
 from transfer_meta.runs.local_engine import LocalEngine
 from transfer_meta.runs.plan import load_plan
@@ -158,7 +158,7 @@ def test_an_encoder_is_downloaded_once(url, tmp_path):
 
 
 def test_only_the_encoders_used_last_stay(url, tmp_path, monkeypatch):
-    monkeypatch.setattr(bucket, "KEPT", 2)
+    monkeypatch.setattr(copies_module, "MAX_CACHED_ENCODERS", 2)
     (tmp_path / "encoder").write_text("weights")
     for number in range(4):
         there = RemoteFile(f"{url}/{number}/encoder.safetensors")
@@ -214,7 +214,7 @@ def test_somebody_elses_temporary_folder_is_not_used(monkeypatch):
     os.chown(path, 54321, 54321) if os.geteuid() == 0 else pytest.skip(
         "only root can give a folder away"
     )
-    with pytest.raises(InputError, match="belongs to somebody else"):
+    with pytest.raises(InputError, match="belongs to another user"):
         local_folder()
 
 
@@ -262,10 +262,10 @@ def test_a_protocol_whose_package_is_missing_names_it(monkeypatch):
         raise ImportError
 
     monkeypatch.setattr(fsspec, "get_filesystem_class", missing)
-    bucket._files_of.cache_clear()
+    remote_file._check_protocol.cache_clear()
     for protocol, package in (("s3", "s3fs"), ("gs", "gcsfs")):
         with pytest.raises(
             InputError, match=f"{protocol}:// needs a package .*: pip install {package}"
         ):
             CheckpointBucket(f"{protocol}://bucket/x")
-    bucket._files_of.cache_clear()
+    remote_file._check_protocol.cache_clear()

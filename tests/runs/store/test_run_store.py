@@ -1,24 +1,29 @@
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sqlalchemy import create_engine, text
 
+from transfer_meta.encoding.vector_store import VectorKey
 from transfer_meta.errors import InputError
 from transfer_meta.records import LearningCurve
-from transfer_meta.runs.store.archive import VectorKey
 from transfer_meta.runs.store.connection import migrate_database, parse_url
 from transfer_meta.runs.store.run_store import Claim, NewRun, Store
 from transfer_meta.runs.store.schema import SCHEMA_VERSION, VERSION_TABLE, Base
+from transfer_meta.training.run_result import RunResult
+from transfer_meta.training.stage import Stage
 
 CURVE = LearningCurve(
     steps=np.arange(1.0, 4.0),
@@ -27,19 +32,19 @@ CURVE = LearningCurve(
     dev_losses=np.array([0.4]),
     dev_scores=np.array([np.nan]),
 )
-CURVES = {"a": CURVE, "b": CURVE}
-RESULT = {
-    "main_metric": "accuracy",
-    "score": np.float64(0.75),
-    "scores": {"accuracy": 0.75, "odd": float("nan")},
-    "seconds": 1.5,
-    "tokens_per_second": 100.0,
-    "peak_memory_bytes": 5_000_000_000,
-    "device": "cpu",
-    "versions": {"torch": "2"},
-    "code_commit": "abc",
-    "notes": {"micro_batch": 8},
-}
+RESULT = RunResult(
+    main_metric="accuracy",
+    score=np.float64(0.75),
+    scores={"accuracy": 0.75, "odd": float("nan")},
+    curve=CURVE,
+    source_curves={"b": CURVE},
+    seconds=1.5,
+    tokens_per_second=100.0,
+    peak_memory_bytes=5_000_000_000,
+    device="cpu",
+    versions={"torch": "2"},
+    notes={"micro_batch": 8},
+)
 
 
 def new(key: str, start: str | None = None, **fields: object) -> NewRun:
@@ -85,7 +90,7 @@ def test_add_twice_adds_once(store):
 def test_result_comes_back_whole(store):
     store.add([new("a")])
     held = must_claim(store)
-    assert store.finish(held, curves=CURVES, checkpoint=("f", 3_000_000_000), **RESULT)
+    assert store.finish(held, RESULT, checkpoint=("f", 3_000_000_000))
     run = store.run("1")
     assert (run.status, run.score, run.device, run.attempts) == ("done", 0.75, "cpu", 1)
     assert run.peak_memory_bytes == 5_000_000_000
@@ -122,35 +127,35 @@ def test_a_run_waits_for_the_checkpoint_it_starts_from(store):
     assert first.key == "a"
     assert first.wanted
     assert claim(store) is None
-    store.finish(first, curves=CURVES, checkpoint=("file-a", 1), **RESULT)
+    store.finish(first, RESULT, checkpoint=("file-a", 1))
     second = must_claim(store)
     assert (second.key, second.start_file) == ("b", "file-a")
-    store.finish(second, curves=CURVES, checkpoint=("file-b", 1), **RESULT)
+    store.finish(second, RESULT, checkpoint=("file-b", 1))
     assert store.drop_checkpoints() == ["file-a"]
     third = must_claim(store)
     assert (third.key, third.start_file, third.wanted) == ("c", "file-b", False)
     assert store.drop_checkpoints() == []
-    store.finish(third, curves=CURVES, **RESULT)
+    store.finish(third, RESULT)
     assert store.drop_checkpoints() == ["file-b"]
 
 
 def test_runs_that_free_a_checkpoint_come_first(store):
     store.add([new("a"), new("b"), new("c", start="a")])
-    store.finish(must_claim(store), curves=CURVES, checkpoint=("file-a", 1), **RESULT)
+    store.finish(must_claim(store), RESULT, checkpoint=("file-a", 1))
     assert must_claim(store).key == "c"
 
 
 def test_kept_checkpoints_go_only_on_request(store):
     store.add([new("a")])
-    store.finish(must_claim(store), curves=CURVES, checkpoint=("f", 1), keep=True, **RESULT)
+    store.finish(must_claim(store), RESULT, checkpoint=("f", 1), keep=True)
     assert store.drop_checkpoints() == []
     assert store.drop_checkpoints(kept=True) == ["f"]
 
 
 def test_a_start_whose_checkpoint_is_gone_is_done_again(store):
     store.add([new("a"), new("b", start="a")])
-    store.finish(must_claim(store, "a"), curves=CURVES, checkpoint=("f", 1), **RESULT)
-    store.finish(must_claim(store, "b"), curves=CURVES, checkpoint=("g", 1), **RESULT)
+    store.finish(must_claim(store, "a"), RESULT, checkpoint=("f", 1))
+    store.finish(must_claim(store, "b"), RESULT, checkpoint=("g", 1))
     store.drop_checkpoints()
     store.add([new("c", start="b")])
     # Along the chain: c needs b's checkpoint, which needs a's.
@@ -176,14 +181,14 @@ def test_an_ended_lease_gives_the_run_to_another_and_fences_off_the_first(store)
     quick = must_claim(store)
     assert quick.key == "a"
     assert store.renew([slow, quick], lease_seconds=60) == [slow]
-    assert not store.finish(slow, curves=CURVES, **RESULT)
+    assert not store.finish(slow, RESULT)
     assert not store.fail(slow, "too late")
     assert not store.release(slow)
     assert store.run("1").status == "running"
-    assert store.finish(quick, curves=CURVES, **RESULT)
+    assert store.finish(quick, RESULT)
     assert store.run("1").attempts == 2
     # Asked again after an answer that got lost on its way.
-    assert store.finish(quick, curves=CURVES, **RESULT)
+    assert store.finish(quick, RESULT)
 
 
 def test_a_dead_worker_of_this_host_loses_its_runs_at_once(store):
@@ -197,12 +202,12 @@ def test_a_dead_worker_of_this_host_loses_its_runs_at_once(store):
 
 def test_a_new_result_replaces_curve_and_checkpoint(store):
     store.add([new("a"), new("b", start="a")])
-    store.finish(must_claim(store), curves=CURVES, checkpoint=("f", 1), **RESULT)
+    store.finish(must_claim(store), RESULT, checkpoint=("f", 1))
     store.forget_checkpoint("f")
     held = must_claim(store)
     assert held.key == "a"
     longer = LearningCurve(np.arange(9.0), np.ones(9))
-    store.finish(held, curves={"a": longer}, checkpoint=("g", 1), **RESULT)
+    store.finish(held, replace(RESULT, curve=longer, source_curves={}), checkpoint=("g", 1))
     assert list(store.curves(1)) == ["a"]
     assert len(store.curves(1)["a"].steps) == 9
     assert store.checkpoints()["a"].file == "g"
@@ -210,7 +215,7 @@ def test_a_new_result_replaces_curve_and_checkpoint(store):
 
 def test_checkpoint_files_that_must_stay(store):
     store.add([new("a"), new("b")])
-    store.finish(must_claim(store), curves=CURVES, checkpoint=("f", 1), **RESULT)
+    store.finish(must_claim(store), RESULT, checkpoint=("f", 1))
     held = must_claim(store)
     assert store.checkpoint_files() == ({"f"}, {held.token})
 
@@ -246,7 +251,7 @@ def _claim_all(address: str, count: int, out: multiprocessing.Queue) -> None:
     mine = []
     while (held := store.claim(keys, worker="here|1", lease_seconds=60)) is not None:
         mine.append(held.key)
-        store.finish(held, curves=CURVES, **RESULT)
+        store.finish(held, RESULT)
     out.put(mine)
 
 
@@ -321,6 +326,31 @@ def test_the_head_of_the_migrations_is_the_schema_version():
     assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == SCHEMA_VERSION
 
 
+def test_a_store_that_an_earlier_version_wrote(tmp_path):
+    with contextlib.closing(sqlite3.connect(tmp_path / "runs.sqlite")) as database:
+        database.executescript(Path(__file__).with_name("version_0001.sql").read_text())
+    store = Store(str(tmp_path / "runs.sqlite"))
+    runs = store.runs(statuses=("done",))
+    assert [(run.method, run.source, run.target) for run in runs] == [
+        ("single", "", "trec"),
+        ("single", "", "mpqa"),
+        ("intermediate", "mpqa", "trec"),
+        ("multitask", "mpqa", "trec"),
+    ]
+    for run in runs:
+        stage = Stage.from_dict(run.settings)
+        assert stage.to_dict() == run.settings
+        # The same stage is found under the same key today.
+        assert stage.key(run.task_digests, run.encoder_revision) == run.key
+        curves = store.curves(run.id)
+        assert list(curves) == list(stage.tasks)
+        assert len(curves[run.target].steps) > 0
+    assert {run.baseline_key for run in runs[2:]} == {runs[0].key}
+    assert runs[2].start_key == runs[1].key
+    assert store.add([new(run.key) for run in runs]) == 0
+    store.close()
+
+
 def set_version(address: str, version: str) -> None:
     engine = create_engine(parse_url(address))
     with engine.begin() as connection:
@@ -352,7 +382,7 @@ def test_migrate_leaves_an_up_to_date_store_as_it_is(store_address):
 def test_sqlite_is_in_wal_mode(tmp_path):
     store = Store(str(tmp_path / "runs.sqlite"), create=True)
     assert store.read(lambda s: s.execute(text("PRAGMA journal_mode")).scalar()) == "wal"
-    assert store.folder == tmp_path / "runs.checkpoints"
+    assert store.checkpoint_folder == tmp_path / "runs.checkpoints"
 
 
 @pytest.mark.parametrize(
@@ -417,5 +447,5 @@ def test_the_password_is_neither_in_the_name_nor_in_the_folder(postgresql):
     store = Store(url, create=True)
     password = url.split(":")[2].split("@")[0]
     assert password not in store.name
-    assert password not in str(store.folder)
-    assert store.folder.parent == Path.cwd()
+    assert password not in str(store.checkpoint_folder)
+    assert store.checkpoint_folder.parent == Path.cwd()

@@ -2,118 +2,115 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Context, Option
 
 from transfer_meta.cli.shared.benchmark_tables import print_benchmark
 from transfer_meta.cli.shared.console import print_json, progress
 from transfer_meta.cli.shared.options import (
     AsJson,
-    ColumnsOption,
-    Dataset,
     Features,
     Seed,
-    TasksFile,
-    VectorsOption,
     WorkersOption,
-    cores,
-    load,
+    count_workers,
+    refuse_ignored,
     split_list,
+    with_options,
 )
+from transfer_meta.cli.shared.table_options import VectorTableOptions
 
 if TYPE_CHECKING:
+    from transfer_meta.evaluation.benchmark import BenchmarkSettings
     from transfer_meta.outcomes.tables import OutcomeTable
 
 METRICS_SHOWN = ("accuracy", "f1", "auroc_within_target", "spearman", "ndcg", "regret@1")
 
 
-def benchmark_command(
-    dataset: Dataset,
-    tasks: TasksFile = None,
-    columns: ColumnsOption = None,
-    vectors: VectorsOption = None,
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkOptions(VectorTableOptions):
+    """Options of ``benchmark``."""
+
     protocol: Annotated[
         str,
-        typer.Option(
-            help="pairs-5fold, leave-one-target-out, leave-one-task-out or leave-two-tasks-out."
-        ),
-    ] = "leave-one-target-out",
+        Option(help="pairs-5fold, leave-one-target-out, leave-one-task-out or leave-two-tasks-out."),
+    ] = "leave-one-target-out"
     predictors: Annotated[
-        str | None,
-        typer.Option(help="Names, separated by commas; default: all untuned.", show_default=False),
-    ] = None,
-    features: Features = None,
+        str | None, Option(help="Names, separated by commas; default: all untuned ones.")
+    ] = None
+    features: Features = None
     metrics: Annotated[
-        str | None,
-        typer.Option(
-            help="Names, separated by commas; default: all in JSON, a choice in the table.",
-            show_default=False,
-        ),
-    ] = None,
+        str | None, Option(help="Names, separated by commas; default: all in JSON, six in the table.")
+    ] = None
     repeats: Annotated[
         int | None,
-        typer.Option(
-            help="Shuffles (default 100), or draws of random controls (default 20).", show_default=False
-        ),
-    ] = None,
+        Option(help="Shuffles (default: 100), or draws of the random controls (default: 20)."),
+    ] = None
     compare: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="METRIC",
-            help="Print who is better than whom by this metric; default: where predictors are few, by Spearman's.",
-            show_default=False,
+            help="Metric to compare predictors by, printed as a matrix; default: spearman, a matrix if small.",
         ),
-    ] = None,
+    ] = None
     gain_definition: Annotated[
         str,
-        typer.Option(
-            help="What a pair's gain is: its mean-gain, or taskshop, half the mean and half how often it is one."
+        Option(
+            help="Gain of a pair: mean-gain, or taskshop (half the mean gain, half the share of gains)."
         ),
-    ] = "mean-gain",
-    seed: Seed = 0,
-    workers: WorkersOption = None,
-    as_json: AsJson = False,
-) -> None:
-    """Compare predictors, baselines and controls on logged outcomes.
+    ] = "mean-gain"
+    seed: Seed = 0
+    workers: WorkersOption = None
 
-    Examples:
+    def to_settings(self, table: OutcomeTable) -> BenchmarkSettings:
+        """Return the library's settings; feature set ``groups`` means those to compare on the table."""
+        from transfer_meta.evaluation.benchmark_settings import BenchmarkSettings
+        from transfer_meta.evaluation.splits import find_protocol
+        from transfer_meta.metadataset import ablation_sets
+        from transfer_meta.outcomes.gain_definition import find_gain_definition
 
-      transfer-meta benchmark bingel-soegaard-2017 --protocol pairs-5fold
+        # A regular expression may hold commas: one set only.
+        features = (self.features,) if self.features else ()
+        return BenchmarkSettings(
+            protocol=find_protocol(self.protocol),
+            predictors=split_list(self.predictors),
+            features=ablation_sets(table) if self.features == "groups" else features,
+            metrics=split_list(self.metrics),
+            repeats=self.repeats,
+            seed=self.seed,
+            workers=count_workers(self.workers),
+            compare=self.compare,
+            gain_definition=find_gain_definition(self.gain_definition),
+        )
 
-      transfer-meta benchmark my_runs.csv --tasks my_tasks.csv --columns source=aux,target=main --json
 
-      transfer-meta benchmark my_runs.csv --predictors ridge,gp,default --compare ndcg
+@with_options
+def benchmark_command(context: Context, *, options: BenchmarkOptions, as_json: AsJson = False) -> None:
+    """Compare predictors and baselines on logged outcomes.
 
-      transfer-meta benchmark minilm-grid --predictors ridge --features groups
+    Example: transfer-meta benchmark my_runs.csv --tasks my_tasks.csv --columns source=aux,target=main
     """
-    from transfer_meta.evaluation.benchmark import BenchmarkSettings
-    from transfer_meta.evaluation.benchmark import benchmark as run
+    from transfer_meta.evaluation.benchmark import benchmark
 
-    table = load(dataset, tasks, columns, vectors)
-    settings = BenchmarkSettings(
-        protocol=protocol,
-        predictors=split_list(predictors),
-        features=_feature_sets(features, table),
-        metrics=split_list(metrics),
-        repeats=repeats,
-        seed=seed,
-        workers=cores(workers),
-        compare=compare,
-        gain_definition=gain_definition,
-    )
-    with progress(protocol) as on_progress:
-        result = run(table, settings, on_progress=on_progress)
+    table = options.load()
+    settings = options.to_settings(table)
+    _refuse_ignored(context, settings)
+    with progress(settings.protocol.name) as on_progress:
+        result = benchmark(table, settings, on_progress=on_progress)
     if as_json:
         print_json(result.to_dict())
     else:
-        print_benchmark(result, split_list(metrics) or METRICS_SHOWN)
+        print_benchmark(result, settings.metrics or METRICS_SHOWN)
 
 
-def _feature_sets(features: str | None, table: OutcomeTable) -> tuple[str, ...]:
-    """The feature sets asked for; a regular expression may hold commas, so that a name is one set."""
-    if features != "groups":
-        return (features,) if features else ()
-    from transfer_meta.metadataset import ablation_sets
+def _refuse_ignored(context: Context, settings: BenchmarkSettings) -> None:
+    from transfer_meta.predictors import make_predictor
 
-    return ablation_sets(table)
+    chosen = [make_predictor(name) for name in settings.predictors]
+    if chosen and not any(predictor.uses_features for predictor in chosen):
+        refuse_ignored(context, ["features"], "on these predictors, which use no features")
+    drawn = settings.protocol.is_shuffled or any(predictor.stochastic for predictor in chosen)
+    if chosen and not drawn:
+        reason = f"under {settings.protocol.name} without a random control among the predictors"
+        refuse_ignored(context, ["repeats"], reason)

@@ -1,22 +1,33 @@
-"""`transfer-meta embed`: tasks to vectors, and which of them lie near each other."""
+"""`transfer-meta embed`: task vectors, and which tasks are near each other."""
 
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Context, Option
 
+from transfer_meta.cli.shared.console import print_json, print_table, progress
 from transfer_meta.cli.shared.embed_worker import (
     CORE,
-    embed_settings,
+    EmbedderRecipe,
+    core_settings,
+    describe_embedding,
     embed_task,
     embedder_of,
-    make_recipe,
 )
-from transfer_meta.cli.shared.options import split_list, takes_parallelism
-from transfer_meta.cli.shared.task_options import takes_tasks
+from transfer_meta.cli.shared.encoding_options import EncodingOptions
+from transfer_meta.cli.shared.options import (
+    AsJson,
+    ParallelOptions,
+    refuse_ignored,
+    split_list,
+    with_options,
+)
+from transfer_meta.cli.shared.run_options import refuse_password, require
+from transfer_meta.cli.shared.task_options import ReadOptions, TaskNames
 from transfer_meta.errors import InputError, unknown
 from transfer_meta.runs.parallel import Parallelism, each
 
@@ -25,119 +36,124 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from transfer_meta.encoding.embedder import EmbedSettings
     from transfer_meta.records import FloatArray
 
 KINDS_WITH_ENCODER = ("textemb", "taskemb", "descemb", "labelemb", "classemb")
 DEFAULT_KINDS = "textemb,taskemb"
+OPTIONS_OF_ENCODER = ("encoder", "max_length", "max_tokens", "start", "device", "store")
+OPTIONS_OF_TASKEMB = ("fisher", "draws", "embeddings", "dimension")
 
 
-@takes_tasks
-@takes_parallelism
-def embed_command(
-    names: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="TASK...", help="A file, a task card (.toml), a folder of them, or hf:DATASET."
-        ),
-    ],
-    *,
+@dataclass(frozen=True, kw_only=True)
+class EmbedOptions:
+    """Options of ``embed``."""
+
     encoder: Annotated[
         str | None,
-        typer.Option(
-            "--encoder",
-            help="'offline', a folder, or a name on the Hugging Face Hub. Default: none, kind tfidf.",
-            show_default=False,
+        Option(
+            help="'offline', a folder, or a name on the Hugging Face Hub. Default: none, kind tfidf."
         ),
-    ] = None,
+    ] = None
     kinds: Annotated[
         str | None,
-        typer.Option(
-            "--kinds",
-            help=f"Among {CORE}, {', '.join(KINDS_WITH_ENCODER)}. Default with an encoder: {DEFAULT_KINDS}.",
-            show_default=False,
+        Option(
+            help=f"Among {CORE}, {', '.join(KINDS_WITH_ENCODER)}. Default with an encoder: {DEFAULT_KINDS}."
         ),
-    ] = None,
-    examples: Annotated[
-        int, typer.Option("--examples", help="The first so many training examples.")
-    ] = 500,
-    max_length: Annotated[int, typer.Option("--max-length", min=8, help="Tokens an input.")] = 128,
-    max_tokens: Annotated[
-        int, typer.Option("--max-tokens", min=1, help="Padded tokens a pass: the bound on memory.")
-    ] = 4096,
+    ] = None
     fisher: Annotated[
-        str,
-        typer.Option("--fisher", help="TaskEmb: empirical, theoretical, batch-summed or gradient."),
-    ] = "empirical",
-    draws: Annotated[
-        int, typer.Option("--draws", help="Labels an example of --fisher theoretical.")
-    ] = 1,
-    with_embeddings: Annotated[
-        bool, typer.Option("--embeddings", help="TaskEmb: the word embeddings too.")
-    ] = False,
+        str, Option(help="TaskEmb: empirical, theoretical, batch-summed or gradient.")
+    ] = "empirical"
+    draws: Annotated[int, Option(help="Labels drawn per example by --fisher theoretical.")] = 1
+    embeddings: Annotated[
+        bool, Option("--embeddings", help="TaskEmb: include the word embeddings.")
+    ] = False
     dimension: Annotated[
-        int,
-        typer.Option(
-            "--dimension", min=0, help="TaskEmb: project longer components to so many numbers; 0: none."
-        ),
-    ] = 1024,
-    seed: Annotated[int, typer.Option("--seed", help="Of drawn labels and of the projection.")] = 0,
-    start: Annotated[
-        Path | None,
-        typer.Option("--start", help="Safetensors file of a fine-tuned encoder.", show_default=False),
-    ] = None,
-    device: Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")] = "cpu",
+        int, Option(min=0, help="TaskEmb: project longer components to this length; 0: keep them.")
+    ] = 1024
+    start: Annotated[Path | None, Option(help="Safetensors file of a fine-tuned encoder.")] = None
     store: Annotated[
-        str | None,
-        typer.Option(
-            "--store",
-            help="Run store where vectors are looked up and kept: a file (SQLite) or a URL.",
-            show_default=False,
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", help="Write the vectors: .npz or .safetensors.", show_default=False),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of tables.")] = False,
-    parallelism: Any,
-    settings: Any,
+        str | None, Option(help="Run store to read and keep vectors in: a file (SQLite) or a URL.")
+    ] = None
+
+    @property
+    def chosen_kinds(self) -> tuple[str, ...]:
+        """The kinds of vectors to make; an InputError if one needs an encoder and there is none."""
+        default = CORE if self.encoder is None else DEFAULT_KINDS
+        chosen = split_list(self.kinds) or split_list(default)
+        for kind in chosen:
+            if kind not in (CORE, *KINDS_WITH_ENCODER):
+                raise unknown("kind of task vector", kind, (CORE, *KINDS_WITH_ENCODER))
+            if kind != CORE and self.encoder is None:
+                raise InputError(f"kind '{kind}' needs an encoder (--encoder offline, or another)")
+        return chosen
+
+    def to_settings(self, encoding: EncodingOptions) -> EmbedSettings:
+        """Return the library's settings."""
+        from transfer_meta.encoding.embedder import EmbedSettings
+        from transfer_meta.encoding.taskemb import FisherSettings
+
+        return EmbedSettings(
+            max_examples=encoding.examples,
+            encoding=encoding.to_settings(),
+            fisher=FisherSettings(
+                self.fisher, draws=self.draws, embeddings=self.embeddings, seed=encoding.seed
+            ),
+            dimension=self.dimension or None,
+            projection_seed=encoding.seed,
+            sample_seed=encoding.seed,
+        )
+
+
+@with_options
+def embed_command(
+    context: Context,
+    names: TaskNames,
+    *,
+    options: EmbedOptions,
+    encoding: EncodingOptions,
+    out: Annotated[Path | None, Option(help="File for the vectors: .npz or .safetensors.")] = None,
+    as_json: AsJson = False,
+    parallel: ParallelOptions,
+    reading: ReadOptions,
 ) -> None:
-    """Embed tasks as vectors; with several, also how near they are to each other.
+    """Embed tasks as vectors and show their similarities.
 
-    For example: transfer-meta embed data/ --encoder offline --kinds textemb,taskemb --out vectors.npz
-
-    Several at once: transfer-meta embed data/ --encoder offline --workers 4, or on a cluster with --engine ray
+    Example: transfer-meta embed data/ --encoder offline --kinds textemb,taskemb --out vectors.npz
     """
-    from transfer_meta.cli.shared.console import print_json, progress
     from transfer_meta.features.vectors.vector_files import check_suffix, save_vectors
     from transfer_meta.tasks.resolve import resolve_tasks
 
-    wanted = _kinds(kinds, encoder)
+    kinds = options.chosen_kinds
+    _refuse_ignored(context, kinds, options)
     if out is not None:
         check_suffix(out)
-    tasks = resolve_tasks(names, settings)
+    parallelism = parallel.to_settings()
+    tasks = resolve_tasks(names, reading.to_settings())
     recipe, revision = None, ""
-    vector_settings: dict[str, Any] = {"encoder": "", "kinds": {CORE: {"examples": examples}}}
-    if encoder is not None and set(wanted) != {CORE}:
-        recipe = make_recipe(
-            encoder,
-            examples=examples,
-            max_length=max_length,
-            max_tokens=max_tokens,
-            fisher=fisher,
-            draws=draws,
-            with_embeddings=with_embeddings,
-            dimension=dimension or None,
-            seed=seed,
-            start=start,
-            device=device,
-            store=_checked(store, parallelism),
+    vector_settings: dict[str, Any] = {
+        "encoder": "",
+        "kinds": {CORE: core_settings(encoding.examples, encoding.seed)},
+    }
+    if options.encoder is not None and set(kinds) != {CORE}:
+        require("torch", "transformers")
+        recipe = EmbedderRecipe(
+            options.encoder,
+            options.to_settings(encoding),
+            options.start,
+            encoding.device,
+            _checked_store(options.store, parallelism),
         )
         embedder_of.cache_clear()  # files may have changed since an earlier call in this process
         embedder = embedder_of(recipe)
-        revision, vector_settings = embedder.revision, embed_settings(embedder, wanted)
+        revision, vector_settings = embedder.revision, describe_embedding(embedder, kinds)
     work = functools.partial(
-        embed_task, kinds=wanted, recipe=recipe, revision=revision, examples=examples
+        embed_task,
+        kinds=kinds,
+        recipe=recipe,
+        revision=revision,
+        examples=encoding.examples,
+        seed=encoding.seed,
     )
     vectors: dict[str, dict[str, FloatArray]] = {}
     rows = []
@@ -160,39 +176,36 @@ def embed_command(
         _print(rows, similarities)
 
 
-def _kinds(kinds: str | None, encoder: str | None) -> tuple[str, ...]:
-    """The kinds asked for; an InputError where one needs an encoder that there is not."""
-    wanted = split_list(kinds) or (CORE,) if encoder is None else split_list(kinds or DEFAULT_KINDS)
-    for kind in wanted:
-        if kind not in (CORE, *KINDS_WITH_ENCODER):
-            raise unknown("kind of task vector", kind, (CORE, *KINDS_WITH_ENCODER))
-        if kind != CORE and encoder is None:
-            raise InputError(f"kind '{kind}' needs an encoder (--encoder offline, or another)")
-    return wanted
+def _refuse_ignored(context: Context, kinds: Sequence[str], options: EmbedOptions) -> None:
+    if set(kinds) == {CORE}:
+        refuse_ignored(context, OPTIONS_OF_ENCODER, f"on kind {CORE}, which needs no encoder")
+    if "taskemb" not in kinds:
+        refuse_ignored(context, OPTIONS_OF_TASKEMB, "without kind taskemb")
+    if options.fisher != "theoretical":
+        refuse_ignored(context, ["draws"], "without --fisher theoretical")
+    if set(kinds) <= {"descemb", "labelemb"}:
+        refuse_ignored(
+            context, ["examples", "seed"], f"on kinds {', '.join(kinds)}, which read no examples"
+        )
 
 
-def _checked(store: str | None, parallelism: Parallelism) -> str | None:
-    """The store's address, if every worker can open it."""
+def _checked_store(store: str | None, parallelism: Parallelism) -> str | None:
+    """Return the store's address; an InputError if a worker of a cluster could not open it."""
     if store is None or parallelism.engine == "local":
         return store
     from transfer_meta.runs.store.connection import parse_url
 
-    url = parse_url(store)
-    if url.drivername == "sqlite":
+    if parse_url(store).drivername == "sqlite":
         raise InputError(
             f"--store {store} is a SQLite file, which only the processes of one machine can share "
             "(expected with --engine ray: --store postgresql://HOST/DATABASE)"
         )
-    if url.password:
-        raise InputError(
-            "--store holds a password, and Ray shows the command line to whoever reaches the cluster "
-            "(expected the password in ~/.pgpass)"
-        )
+    refuse_password(store, "the password in ~/.pgpass")
     return store
 
 
 def _similarities(vectors: Mapping[str, Mapping[str, FloatArray]]) -> pd.DataFrame:
-    """Every ordered pair of tasks: columns source, target, then those of `similarity_features`."""
+    """Return a row per ordered pair of tasks: source, target and the columns of `similarity_features`."""
     import pandas as pd
 
     from transfer_meta.features.vectors.similarities import similarity_features
@@ -208,8 +221,6 @@ def _similarities(vectors: Mapping[str, Mapping[str, FloatArray]]) -> pd.DataFra
 
 
 def _print(rows: Sequence[Mapping[str, Any]], similarities: pd.DataFrame) -> None:
-    from transfer_meta.cli.shared.console import print_table
-
     columns = ("task", "type", "kind", "components", "numbers")
     shown = [
         (*(row[c] for c in columns), row["missing"] or ("stored" if row["stored"] else "computed"))

@@ -1,28 +1,23 @@
-"""``transfer-meta import``: a user's own copy of a public corpus of outcomes to a plain table."""
+"""``transfer-meta import``: convert the user's copy of a public corpus of outcomes to a table."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 
 def import_command(
-    corpus: Annotated[str, typer.Argument(help="taskweb.", show_default=False)],
+    corpus: Annotated[str, Argument(help="Name of the corpus: taskweb.")],
     path: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DIR|FILE", help="Your copy: a table of runs, or the folder.", show_default=False
-        ),
+        Path, Argument(metavar="DIR|FILE", help="Your copy: a table of runs, or the folder.")
     ],
-    out: Annotated[Path, typer.Option(help="CSV file to write.", show_default=False)],
+    out: Annotated[Path, Option(help="CSV file to write.")],
 ) -> None:
-    """Write the outcomes of a public corpus as a table that every command takes.
+    """Convert a public corpus of outcomes to a table.
 
-    Example:
-
-      transfer-meta import taskweb TaskWeb/data/taskweb --out taskweb.csv
+    Example: transfer-meta import taskweb TaskWeb/data/taskweb --out taskweb.csv
     """
     from transfer_meta.files import atomic_file
     from transfer_meta.outcomes.importers import import_corpus

@@ -1,72 +1,76 @@
-"""``transfer-meta fit`` and ``transfer-meta predict``: a model to keep, and what it says of new pairs."""
+"""``transfer-meta fit`` and ``transfer-meta predict``: save a fitted predictor, and apply it to new pairs."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Context, Option
 
-from transfer_meta.cli.shared.console import print_json, print_table
-from transfer_meta.cli.shared.options import (
-    AsJson,
-    ColumnsOption,
-    Dataset,
-    Seed,
-    TasksFile,
-    load,
-    parse_columns,
-)
+from transfer_meta.cli.shared.console import print_json, print_records, print_table, progress
+from transfer_meta.cli.shared.options import AsJson, Seed, refuse_ignored, with_options
+from transfer_meta.cli.shared.table_options import ColumnsOption, TableOptions, TasksFile, parse_columns
 
 
-def fit_command(
-    dataset: Dataset,
-    out: Annotated[Path, typer.Option(help="Folder to write; replaced if it is a model.")],
-    predictor: Annotated[str, typer.Option(help="Name of the predictor.")] = "logistic",
-    features: Annotated[str, typer.Option(help="Feature set or regular expression.")] = "all",
-    tasks: TasksFile = None,
-    columns: ColumnsOption = None,
-    seed: Seed = 0,
+@dataclass(frozen=True, kw_only=True)
+class FitOptions(TableOptions):
+    """Options of ``fit``."""
+
+    out: Annotated[Path, Option(help="Folder to write; a model in it is replaced.")]
+    predictor: Annotated[str, Option(help="Name of the predictor.")] = "logistic"
+    features: Annotated[str, Option(help="Feature set or regular expression.")] = "all"
+    seed: Seed = 0
     recommender: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--recommender",
-            help="Fit what `recommend` uses, a folder for each of its modes, on a shipped table.",
+            help="Fit the models of `recommend` on a shipped table, one folder per mode.",
         ),
-    ] = False,
-) -> None:
+    ] = False
+
+
+@with_options
+def fit_command(context: Context, *, options: FitOptions) -> None:
     """Fit a predictor on all pairs of a table and save it.
 
-    The folder holds JSON, LightGBM text and a card with the leave-one-target-out figures.
+    The folder holds JSON, LightGBM's text format and a card with the leave-one-target-out figures. The shipped
+    recommender is made by: transfer-meta fit minilm-grid --recommender --out data/minilm_grid/models
 
-    The recommender that ships is made by: transfer-meta fit minilm-grid --recommender --out data/minilm_grid/models
+    Example: transfer-meta fit my_runs.csv --tasks my_tasks.csv --predictor lightgbm --out model/
     """
-    if recommender:
-        _fit_recommender(dataset, out)
+    if options.recommender:
+        ignored = ("predictor", "features", "tasks", "columns", "seed")
+        refuse_ignored(context, ignored, "with --recommender")
+        _fit_recommender(options.dataset, options.out)
         return
     from transfer_meta.model import fit_model, save_model
 
-    model = fit_model(load(dataset, tasks, columns), predictor, features=features, seed=seed)
-    save_model(model, out)
+    model = fit_model(options.load(), options.predictor, features=options.features, seed=options.seed)
+    save_model(model, options.out)
     print_table(
         ("metric", "value"),
         list(model.card["figures"].items()),
-        title=f"{predictor} on {model.card['n_pairs']} pairs, saved in {out}; {model.card['protocol']}",
+        title=f"{options.predictor} on {model.card['n_pairs']} pairs, saved in {options.out}; "
+        f"{model.card['protocol']}",
     )
 
 
 def predict_command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that fit wrote.")],
+    folder: Annotated[Path, Argument(metavar="DIR", help="Folder written by `fit`.")],
     pairs: Annotated[
-        Path, typer.Argument(metavar="PAIRS", help="CSV, TSV or Parquet with source and target.")
+        Path, Argument(metavar="PAIRS", help="CSV, TSV or Parquet with columns source and target.")
     ],
     tasks: TasksFile = None,
     columns: ColumnsOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Predict the probability and the size of the gain of pairs.
+    """Predict the gains of pairs of tasks.
 
-    The features of tasks that the model was fitted on are in the model; --tasks brings those of others.
+    For each pair: the probability of a gain, and its expected size. The model holds the features of the tasks that
+    it was fitted on; --tasks adds those of others.
+
+    Example: transfer-meta predict model/ pairs.csv --json
     """
     from transfer_meta.model import load_model
     from transfer_meta.outcomes.table_checks import rename_columns, task_table
@@ -75,27 +79,19 @@ def predict_command(
     model = load_model(folder)
     frame = rename_columns(read_table(pairs), parse_columns(columns))
     result = model.predict(frame, tasks=None if tasks is None else task_table(read_table(tasks)))
+    rows = result.to_dict("records")
     if as_json:
-        print_json(
-            {
-                "model": str(folder),
-                "predictor": model.card["predictor"],
-                "rows": result.to_dict("records"),
-            }
-        )
+        print_json({"model": str(folder), "predictor": model.card["predictor"], "rows": rows})
     else:
-        print_table([str(c) for c in result], result.values.tolist())
+        print_records(rows)
 
 
 def _fit_recommender(dataset: str, out: Path) -> None:
-    from transfer_meta.cli.shared.console import progress
     from transfer_meta.recommender.persistence import rebuild
 
     with progress("held-out targets") as on_progress:
         made = rebuild(dataset, out, on_progress=on_progress)
-    figures = list(next(iter(made.values())).card["figures"])
-    print_table(
-        ("mode", *figures),
-        [(name, *(one.card["figures"][f] for f in figures)) for name, one in made.items()],
+    print_records(
+        [{"mode": mode, **model.card["figures"]} for mode, model in made.items()],
         title=f"recommenders in {out}; leave-one-task-out",
     )

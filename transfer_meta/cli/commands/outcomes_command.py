@@ -1,23 +1,23 @@
-"""``transfer-meta outcomes``: the tables that ship."""
+"""``transfer-meta outcomes``: the outcome tables that ship."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+from typer import Argument, Typer
 
-from transfer_meta.cli.shared.console import print_json, print_table
+from transfer_meta.cli.shared.console import print_json, print_records
+from transfer_meta.cli.shared.options import AsJson
 
-outcomes_app = typer.Typer(
-    no_args_is_help=True, help="Show the outcome tables that ship with the package."
-)
+outcomes_app = Typer(no_args_is_help=True, help="Show the outcome tables that ship.")
 
 
 @outcomes_app.command("list")
-def list_tables_command(
-    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
-) -> None:
-    """List the outcome tables that ship."""
+def list_tables_command(as_json: AsJson = False) -> None:
+    """List the outcome tables that ship.
+
+    Example: transfer-meta outcomes list
+    """
     from transfer_meta.outcomes.shipped import shipped_tables
     from transfer_meta.outcomes.tables import load_outcomes
 
@@ -37,31 +37,31 @@ def list_tables_command(
     if as_json:
         print_json(rows)
     else:
-        print_table(list(rows[0]), [list(row.values()) for row in rows])
+        print_records(rows)
 
 
 @outcomes_app.command("show")
 def show_table_command(
     name: Annotated[
-        str, typer.Argument(help="A shipped table's name, or the path of a CSV or Parquet file.")
+        str, Argument(metavar="NAME|FILE", help="Name of a shipped table, or a CSV or Parquet file.")
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Show the outcomes of one table, best gain first within each target."""
+    """Show the outcomes of a table, largest gains first.
+
+    Example: transfer-meta outcomes show bingel-soegaard-2017
+    """
     from transfer_meta.outcomes.tables import load_outcomes
 
     table = load_outcomes(name)
     column = "gain" if table.has_gain else "score"
     pairs = table.pairs.sort_values(["setting", "target", column], ascending=[True, True, False])
-    shown = [
-        c for c in ("setting", "source", "target", "baseline", "score", "gain", "n_seeds") if c in pairs
-    ]
-    if "setting" in shown and not pairs["setting"].astype(bool).any():
-        shown.remove("setting")
+    columns = ("source", "target", "baseline", "score", "gain", "n_seeds")
+    shown = [name for name in columns if name in pairs]
+    if pairs["setting"].astype(bool).any():
+        shown.insert(0, "setting")
     records = pairs[shown].to_dict("records")
     if as_json:
         print_json({"name": table.name, "digest": table.digest, "pairs": records})
     else:
-        print_table(
-            shown, [list(r.values()) for r in records], title=f"{table.name}: gains are fractions"
-        )
+        print_records(records, title=f"{table.name}: gains are fractions")

@@ -1,57 +1,53 @@
-"""`transfer-meta pairs`: sources and a target to one row of features a pair."""
+"""`transfer-meta pairs`: features of each pair of a source and a target."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from transfer_meta.cli.shared.options import (
-    AsJson,
+from transfer_meta.cli.shared.console import print_json, print_table, tell
+from transfer_meta.cli.shared.options import AsJson, OutFile, ParallelOptions, with_options
+from transfer_meta.cli.shared.output_files import check_out, write_table
+from transfer_meta.cli.shared.profile_options import ProfileOptions, profile_all, raise_failures
+from transfer_meta.cli.shared.task_options import (
     MoreSources,
-    OutFile,
+    ReadOptions,
     SourceTasks,
     TargetTask,
     find_target_and_sources,
-    takes_parallelism,
 )
-from transfer_meta.cli.shared.output_files import check_out, tell, write_records
-from transfer_meta.cli.shared.profile_options import profile_all, raise_failures, takes_profiling
-from transfer_meta.cli.shared.task_options import takes_tasks
 from transfer_meta.errors import InputError
 
-_COLUMNS = (
+COLUMNS_SHOWN = (
     "ratio.size", "pair.jsd", "pair.types_jaccard", "pair.tokens_covered_target", "pair.tfidf_cosine",
     "pair.labels_jaccard", "pair.examples_covered_target", "pair.same_type",
 )  # fmt: skip
 
 
-@takes_tasks
-@takes_profiling
-@takes_parallelism
+@with_options
 def pairs_command(
     more_sources: MoreSources = None,
     *,
     target: TargetTask,
     sources: SourceTasks,
-    profiling: Any,
-    parallelism: Any,
+    options: ProfileOptions,
+    parallel: ParallelOptions,
     out: OutFile = None,
     as_json: AsJson = False,
-    settings: Any,
+    reading: ReadOptions,
 ) -> None:
-    """Compare sources with a target: features of both, their ratios, overlaps and divergences.
+    """Compute the features of sources paired with a target.
 
-    The target itself is left out where it is among the sources.
+    Features are those of both tasks, their ratios, overlaps and divergences. If the target is among the sources, it
+    is left out.
 
-    For example: transfer-meta pairs --target reviews.train.csv --sources tasks/ news.jsonl --out pairs.csv
+    Example: transfer-meta pairs --target reviews.train.csv --sources tasks/ news.jsonl --out pairs.csv
     """
-    from transfer_meta.cli.shared.console import print_json, print_table
     from transfer_meta.features.pair_features import pair_features
-    from transfer_meta.tasks.resolve import load_named
+    from transfer_meta.tasks.read import read_task
 
     check_out(out)
     first, others = find_target_and_sources(target, [*sources, *(more_sources or [])])
-    name = load_named(first, settings).name
-    profiles, failures = profile_all([first, *others], settings, profiling, parallelism)
+    settings = reading.to_settings()
+    name = read_task(first, settings).name
+    profiles, failures = profile_all([first, *others], settings, options, parallel.to_settings())
     by_name = {p.name: p for p in profiles}
     if name not in by_name or len(by_name) == 1:
         raise_failures(failures)
@@ -61,13 +57,13 @@ def pairs_command(
 
     rows = frame.to_dict("records")
     if out is not None:
-        write_records(frame, out)
+        write_table(frame, out)
         tell(f"wrote {out}: {len(frame)} pairs")
     if as_json:
         print_json(rows)
     elif out is None:
-        shown = frame[["source", *_COLUMNS]].to_numpy(dtype=object).tolist()
+        shown = frame[["source", *COLUMNS_SHOWN]].to_numpy(dtype=object).tolist()
         print_table(
-            ["source", *(c.removeprefix("pair.") for c in _COLUMNS)], shown, title=f"target {name}"
+            ["source", *(c.removeprefix("pair.") for c in COLUMNS_SHOWN)], shown, title=f"target {name}"
         )
     raise_failures(failures)

@@ -1,18 +1,22 @@
-"""`transfer-meta recommend`: a new task in, the sources worth trying out."""
+"""`transfer-meta recommend`: rank sources for a new target."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
-from transfer_meta.cli.shared.options import AsJson, split_list
-from transfer_meta.cli.shared.task_options import takes_tasks
+from transfer_meta.cli.shared.console import print_json, print_table, tell
+from transfer_meta.cli.shared.options import AsJson, split_list, with_options
+from transfer_meta.cli.shared.task_options import MoreSources, ReadOptions
 from transfer_meta.errors import InputError
 
 if TYPE_CHECKING:
+    from transfer_meta.recommender.recommend import RecommendSettings
     from transfer_meta.recommender.recommendation import Recommendation
+    from transfer_meta.tasks.settings import ReadSettings
 
 MODE_MEANINGS = {
     "text": "the target's text (statistics and words)",
@@ -21,100 +25,92 @@ MODE_MEANINGS = {
 }
 
 
-@takes_tasks
+@dataclass(frozen=True, kw_only=True)
+class RecommendOptions:
+    """Options of ``recommend``."""
+
+    sources: Annotated[
+        list[str] | None,
+        Option(
+            metavar="NAMES|FILES", help="Names of known sources, or files; default: all known ones."
+        ),
+    ] = None
+    top: Annotated[int, Option(help="Number of sources to show.")] = 5
+    method: Annotated[str, Option(help="How the source is used: intermediate or multitask.")] = (
+        "intermediate"
+    )
+    measure: Annotated[
+        bool,
+        Option("--measure", help="Train on the target alone first, about a minute: the most accurate."),
+    ] = False
+    mode: Annotated[
+        str | None,
+        Option(help="text (seconds), encoder or measured; default: encoder if installed, else text."),
+    ] = None
+    description: Annotated[str | None, Option(help="Description of the target in a sentence.")] = None
+
+    def to_settings(self, read: ReadSettings) -> RecommendSettings:
+        """Return the library's settings."""
+        from transfer_meta.recommender.recommend import RecommendSettings
+
+        if self.description is not None and self.mode == "text":
+            raise InputError("--description has no effect with --mode text")
+        values = {name: value for name, value in vars(self).items() if name != "sources"}
+        return RecommendSettings(**values, read=read)
+
+
+@with_options
 def recommend_command(
     target: Annotated[
         str,
-        typer.Argument(
-            metavar="TARGET",
-            help="The task to be helped: a file, a task card (.toml), or hf:DATASET.",
-            show_default=False,
+        Argument(
+            metavar="TARGET", help="The task to be helped: a file, a task card (.toml), or hf:DATASET."
         ),
     ],
-    more_sources: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[SOURCE]...", help="Further sources.", show_default=False),
-    ] = None,
+    more_sources: MoreSources = None,
     *,
-    sources: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--sources",
-            metavar="NAMES|FILES",
-            help="Known sources by name, or files of your own. Default: all known ones.",
-            show_default=False,
-        ),
-    ] = None,
-    top: Annotated[int, typer.Option("--top", help="How many sources to show.")] = 5,
-    method: Annotated[
-        str, typer.Option("--method", help="How the source is used: intermediate or multitask.")
-    ] = "intermediate",
-    measure: Annotated[
-        bool,
-        typer.Option("--measure", help="Train on the target alone first, a minute or so: knows most."),
-    ] = False,
-    mode: Annotated[
-        str | None,
-        typer.Option(
-            "--mode",
-            help="text (seconds), encoder or measured. Default: what is installed, short of training.",
-            show_default=False,
-        ),
-    ] = None,
-    description: Annotated[
-        str | None,
-        typer.Option("--description", help="What the target is, in a sentence.", show_default=False),
-    ] = None,
+    options: RecommendOptions,
     html: Annotated[
-        Path | None,
-        typer.Option("--html", metavar="F", help="Write the answer as a page.", show_default=False),
+        Path | None, Option(metavar="FILE", help="Write the answer as an HTML page.")
     ] = None,
     as_json: AsJson = False,
-    settings: Any,
+    reading: ReadOptions,
 ) -> None:
-    """Rank source tasks by how much training on each first is expected to help a target.
+    """Rank sources by how much they are expected to help.
 
-    Gives for each source the probability that it helps, the expected gain with its interval, and what
-    speaks for and against it; and says so where no source is likely to help.
+    For each source: the probability that it helps, the expected gain with its interval, and the reasons for and
+    against it. If no source is likely to help, the answer says so.
 
-    For example: transfer-meta recommend reviews.csv --column label=stars --top 3
+    Example: transfer-meta recommend reviews.csv --column label=stars --top 3
     """
-    from transfer_meta.cli.shared.console import print_json
-    from transfer_meta.cli.shared.output_files import tell
-    from transfer_meta.recommender.recommend import recommend as find
+    from transfer_meta.recommender.recommend import recommend
 
     if html is not None and html.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--html: expected a file named .html, got '{html.name}'")
-    asked = [name for given in [*(sources or []), *(more_sources or [])] for name in _names(given)]
-    answer = find(
+    given = [*(options.sources or []), *(more_sources or [])]
+    recommendation = recommend(
         target,
-        sources=asked or None,
-        top=top,
-        method=method,
-        mode=mode,
-        measure=measure,
-        description=description,
-        settings=settings,
+        sources=[name for names in given for name in _names(names)] or None,
+        settings=options.to_settings(reading.to_settings()),
         tell=tell,
     )
     if html is not None:
-        from transfer_meta.report.recommendation_page import write_advice
+        from transfer_meta.report.recommendation_page import write_recommendation
 
-        write_advice(answer, html)
+        write_recommendation(recommendation, html)
         tell(f"wrote {html}")
     if as_json:
-        print_json(answer.to_dict())
+        print_json(recommendation.to_dict())
     elif html is None:
-        _print(answer)
+        _print(recommendation)
 
 
 def _names(given: str) -> tuple[str, ...]:
-    """A path as it stands; otherwise names between commas."""
+    """Return a path unchanged; split other text at commas."""
     return (given,) if Path(given).exists() else split_list(given)
 
 
 def _print(answer: Recommendation) -> None:
-    from transfer_meta.cli.shared.console import print_table
     from transfer_meta.recommender.recommendation import percent
 
     figures = answer.model["figures"]
@@ -123,7 +119,7 @@ def _print(answer: Recommendation) -> None:
     rows = [
         (
             s.rank,
-            s.source,
+            s.label,
             f"{100 * s.probability:.0f} %",
             percent(s.expected_gain),
             f"{percent(s.low)} to {percent(s.high)}",
@@ -135,15 +131,16 @@ def _print(answer: Recommendation) -> None:
     print_table(("", "source", "helps", "expected gain", coverage, "outcomes", ""), rows)
     print()
     for s in answer.sources:
-        print(f"{s.source}")
+        print(s.label)
         for sign, word in ((1, "for"), (-1, "against")):
             for reason in [r for r in s.reasons if r.effect * sign > 0]:
                 print(f"  {word:<8} {percent(reason.effect):>7}  {reason.feature}: {reason.text}")
     print()
     for note in answer.notes:
         print(f"- {note}")
+    model = answer.model
     print(
-        f"Mode {answer.mode}: {MODE_MEANINGS[answer.mode]}. Learned from {answer.model['n_outcomes']:,} outcomes on"
-        f" {answer.model['n_targets']} targets; held-out targets: rank correlation {figures['spearman']:.2f},"
+        f"Mode {answer.mode}: {MODE_MEANINGS[answer.mode]}. Learned from {model['n_outcomes']:,} outcomes on"
+        f" {model['n_targets']} targets; held-out targets: rank correlation {figures['spearman']:.2f},"
         f" interval covers {100 * figures['coverage']:.0f} %, calibration error {figures['calibration_error']:.2f}."
     )

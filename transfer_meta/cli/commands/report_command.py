@@ -1,96 +1,87 @@
-"""``transfer-meta report``: the whole analysis of a table as one HTML page."""
+"""``transfer-meta report``: the analysis of a table as one HTML page."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Option
 
 from transfer_meta.cli.shared.console import progress
-from transfer_meta.cli.shared.options import (
-    ColumnsOption,
-    Dataset,
-    Seed,
-    TasksFile,
-    VectorsOption,
-    WorkersOption,
-    cores,
-    load,
-    load_task_space,
-)
+from transfer_meta.cli.shared.options import Seed, WorkersOption, count_workers, with_options
+from transfer_meta.cli.shared.table_options import VectorTableOptions, load_task_space
+from transfer_meta.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def report_command(
-    dataset: Dataset,
-    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
-    tasks: TasksFile = None,
-    columns: ColumnsOption = None,
-    vectors: VectorsOption = None,
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions(VectorTableOptions):
+    """Options of ``report``."""
+
+    out: Annotated[Path, Option(help="The page to write.")] = Path("report.html")
     curves: Annotated[
         Path | None,
-        typer.Option(
-            help="Learning curves, as `runs export` writes them; default: those beside the table.",
-            show_default=False,
-        ),
-    ] = None,
+        Option(help="Learning curves written by `runs export`; default: the file beside the table."),
+    ] = None
     repeats: Annotated[
-        int | None,
-        typer.Option(
-            help="Shuffles of pairs-5fold; default: 10, or as many as the paper's.", show_default=False
-        ),
-    ] = None,
-    seed: Seed = 0,
-    workers: WorkersOption = None,
-) -> None:
-    """Write one HTML page: gains, picks, every protocol, noise ceiling, decisions, importance, reliability.
+        int | None, Option(help="Shuffles of pairs-5fold; default: 10, or 100 on published tables.")
+    ] = None
+    seed: Seed = 0
+    workers: WorkersOption = None
 
-    For example:
 
-      transfer-meta report bingel-soegaard-2017 --out report.html
+@with_options
+def report_command(*, options: ReportOptions) -> None:
+    """Write the analysis of a table as one HTML page.
+
+    Contents: gains, picks, every protocol, noise ceiling, decisions, importance and reliability.
+
+    Example: transfer-meta report bingel-soegaard-2017 --out report.html
     """
-    from dataclasses import replace
-
-    from transfer_meta.errors import InputError
     from transfer_meta.files import atomic_file
     from transfer_meta.report import build_report, write_report
 
+    out = options.out
     if out.is_dir():
         raise InputError(
             f"cannot write '{out}': it is a folder (expected a file, for example {out}/report.html)"
         )
-    table = load(dataset, tasks, columns, vectors)
-    of_task, types = task_space(dataset, vectors)
-    logged = logged_curves(dataset, curves)
-    # Opened first: that the page cannot be written is better said before the work than after it.
+    table = options.load()
+    vectors, types = task_space(options.dataset, options.vectors)
+    curves = logged_curves(options.dataset, options.curves)
+    # Opened first: an output that cannot be written is reported before the work is done.
     with atomic_file(out) as page, progress("report") as on_progress:
         contents = build_report(
-            table, repeats=repeats, seed=seed, workers=cores(workers), on_progress=on_progress
+            table,
+            repeats=options.repeats,
+            seed=options.seed,
+            workers=count_workers(options.workers),
+            on_progress=on_progress,
         )
-        write_report(replace(contents, vectors=of_task, types=types, curves=logged), page)
+        write_report(replace(contents, vectors=vectors, types=types, curves=curves), page)
     print(f"report: {out}")
 
 
-def task_space(dataset: str, vectors: Path | None) -> tuple[dict[str, Any], dict[str, str]]:
-    """Vectors and types of tasks: those of the file, or those that ship with the table."""
+def task_space(dataset: str, given: Path | None) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return vectors and types of tasks, from the file given or those shipped with the table."""
     from transfer_meta.outcomes.shipped import shipped_tables
 
     shipped = shipped_tables().get(dataset)
-    files = [vectors] if vectors is not None or shipped is None else list(shipped.vectors.values())
-    of_task: dict[str, Any] = {}
+    files = [given] if given else list(shipped.vectors.values()) if shipped else []
+    vectors: dict[str, Any] = {}
     types: dict[str, str] = {}
     for file in files:
         more, more_types = load_task_space(file)
-        of_task |= more
+        vectors |= more
         types |= more_types
-    return of_task, types
+    return vectors, types
 
 
 def logged_curves(dataset: str, given: Path | None) -> pd.DataFrame | None:
-    """Curves of the single-task runs: of the file, or of that beside the table; None where there is none."""
+    """Return the curves of single-task runs, from the file given or the one beside the table, if any."""
     from transfer_meta.outcomes.shipped import shipped_tables
     from transfer_meta.readers.whole_table import read_table
     from transfer_meta.report.figures.learning_curves import single_task_curves

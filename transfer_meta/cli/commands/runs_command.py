@@ -1,16 +1,19 @@
-"""`transfer-meta runs`: plans before they run, and what is in a run store."""
+"""`transfer-meta runs`: preview plans, and inspect and maintain a run store."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option, Typer
 
+from transfer_meta.cli.shared.console import format_value, print_json, print_records, print_table, tell
 from transfer_meta.cli.shared.options import AsJson
+from transfer_meta.cli.shared.output_files import write_table
 from transfer_meta.cli.shared.run_options import (
     DEFAULT_STORE,
     CheckpointPath,
@@ -18,30 +21,35 @@ from transfer_meta.cli.shared.run_options import (
     StoreAddress,
     open_both,
     require,
-    say,
 )
 from transfer_meta.errors import InputError
 
 if TYPE_CHECKING:
     from transfer_meta.runs.store.run_store import Store
-    from transfer_meta.runs.store.schema import Run
 
-runs_app = typer.Typer(help="Plans, and the store of fine-tuning runs.", no_args_is_help=True)
+runs_app = Typer(help="Preview plans, and manage the run store.", no_args_is_help=True)
 WATCH_SECONDS = 5.0
+SUMMARY = (
+    "id", "key", "method", "source", "target", "regime", "encoder", "seed", "status", "reason", "score", "seconds",
+)  # fmt: skip
+"""Fields of a run in the JSON of ``status``."""
 
 
 @runs_app.command("plan")
 def plan_command(
     plan: PlanPath,
     store: StoreAddress = DEFAULT_STORE,
-    each: Annotated[bool, typer.Option("--list", help="Also a line for every run.")] = False,
+    each: Annotated[bool, Option("--list", help="Also print a line per run.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """What a plan will run, what the store has already, and what the rest will take."""
-    from transfer_meta.cli.shared.console import print_json, print_table
+    """Show the runs of a plan and their estimated cost.
 
+    Example: transfer-meta runs plan plan.toml
+    """
+    if each and as_json:
+        raise InputError("--list has no effect with --json")
     require("sqlalchemy", "torch")
-    from transfer_meta.runs.estimate import estimate
+    from transfer_meta.runs.cost import estimate
 
     loaded, opened = open_both(plan, store, create=False)
     there = opened.statuses() if opened else {}
@@ -66,21 +74,20 @@ def plan_command(
             }
         )
         return
-    columns = ("new", "pending", "running", "done", "failed", "skipped")
-    shown = [c for c in columns if any(counts[c] for counts in groups.values())]
-    rows = [
-        [method, regime, sum(counts.values()), *(counts[c] for c in shown)]
-        for (method, regime), counts in groups.items()
-    ]
     if each:
-        print_table(
-            ["method", "source", "target", "examples", "seed", "status"],
-            [
-                [r.method, r.source, r.target, r.regime, r.seed, there.get(r.key, "new")]
-                for r in loaded.runs
-            ],
-        )
-    print_table(["method", "examples", "runs", *shown], rows, title=f"{len(loaded.runs)} runs")
+        columns = ("method", "source", "target", "examples", "seed", "status")
+        every = [
+            (r.method, r.source, r.target, r.regime, r.seed, there.get(r.key, "new"))
+            for r in loaded.runs
+        ]
+        print_table(columns, every)
+    statuses = ("new", "pending", "running", "done", "failed", "skipped")
+    shown = [s for s in statuses if any(counts[s] for counts in groups.values())]
+    rows = [
+        {"method": m, "examples": r, "runs": counts.total(), **{s: counts[s] for s in shown}}
+        for (m, r), counts in groups.items()
+    ]
+    print_records(rows, title=f"{len(loaded.runs)} runs")
     print(f"{len(left)} to do: about {_duration(cost.seconds)} for one worker ({cost.basis})")
     print(f"checkpoints: at most about {_size(cost.disk_bytes)} at a time")
 
@@ -89,12 +96,16 @@ def plan_command(
 def status_command(
     store: StoreAddress = DEFAULT_STORE,
     watch: Annotated[
-        bool, typer.Option("--watch", help="A line at every change, until nothing is left to do.")
+        bool, Option("--watch", help="Print a line at every change until all runs have ended.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """How many runs stand where; what runs now; what failed and why."""
-    from transfer_meta.cli.shared.console import print_json, print_table
+    """Show the numbers of runs by status, and why runs failed.
+
+    Example: transfer-meta runs status --watch
+    """
+    if watch and as_json:
+        raise InputError("--json has no effect with --watch")
     from transfer_meta.runs.store.schema import STATUSES
 
     opened = _open(store)
@@ -104,44 +115,35 @@ def status_command(
     runs = opened.runs()
     counts = Counter(run.status for run in runs)
     if as_json:
-        print_json({"counts": dict(counts), "runs": [_summary(run) for run in runs]})
+        print_json({"counts": dict(counts), "runs": [_fields(run, SUMMARY) for run in runs]})
         return
-    methods = Counter(run.method for run in runs)
-    rows: list[list[Any]] = [
-        [method, *(sum(r.method == method and r.status == s for r in runs) for s in STATUSES)]
-        for method in methods
+    methods = dict.fromkeys(run.method for run in runs)
+    by_method = {method: Counter(r.status for r in runs if r.method == method) for method in methods}
+    rows = [
+        {"method": method, **{status: of_method[status] for status in STATUSES}}
+        for method, of_method in [*by_method.items(), ("all", counts)]
     ]
-    rows.append(["all", *(counts[s] for s in STATUSES)])
-    print_table(["method", *STATUSES], rows, title=opened.name)
-    running = [run for run in runs if run.status == "running"]
+    print_records(rows, title=opened.name)
+    columns = ("id", "source", "target", "regime", "seed")
+    running = [r for r in runs if r.status == "running"]
     if running:
-        columns = ["id", "source", "target", "regime", "seed", "worker", "since"]
-        print_table(
-            columns,
-            [[r.id, r.source, r.target, r.regime, r.seed, r.worker, _time(r.started)] for r in running],
-            title="running",
-        )
-    failed = [run for run in runs if run.status == "failed"]
+        rows = [{**_fields(r, columns), "worker": r.worker, "since": _time(r.started)} for r in running]
+        print_records(rows, title="running")
+    failed = [_fields(run, (*columns, "reason")) for run in runs if run.status == "failed"]
     if failed:
-        columns = ["id", "source", "target", "regime", "seed", "reason"]
-        print_table(
-            columns,
-            [[r.id, r.source, r.target, r.regime, r.seed, r.reason] for r in failed],
-            title="failed (`transfer-meta runs retry --failed` tries them again)",
-        )
+        print_records(failed, title="failed (`transfer-meta runs retry --failed` tries them again)")
 
 
 @runs_app.command("show")
 def show_command(
-    run_id: Annotated[
-        str, typer.Argument(metavar="ID", help="A run's id, or the beginning of its key.")
-    ],
+    run_id: Annotated[str, Argument(metavar="ID", help="A run's id, or the beginning of its key.")],
     store: StoreAddress = DEFAULT_STORE,
     as_json: AsJson = False,
 ) -> None:
-    """All that is known of one run."""
-    from transfer_meta.cli.shared.console import format_value, print_json
+    """Show everything the store knows about one run.
 
+    Example: transfer-meta runs show 12
+    """
     opened = _open(store)
     run = opened.run(run_id)
     record = {column.name: getattr(run, column.name) for column in run.__table__.columns}
@@ -160,29 +162,24 @@ def show_command(
     if as_json:
         print_json(record)
         return
-    for name, value in record.items():
-        shown = _time(value) if name in ("created", "started", "finished") else value
-        if isinstance(shown, dict):
-            print(f"{name}:")
-            for line in _lines(shown, "  "):
-                print(line)
-        else:
-            print(f"{name}: {format_value(shown)}")
+    times = {name: _time(record[name]) for name in ("created", "started", "finished")}
+    print("\n".join(_lines(record | times, "")))
 
 
 @runs_app.command("export")
 def export_command(
-    out: Annotated[Path, typer.Option("--out", help="Outcomes table, .csv or .parquet.")],
+    out: Annotated[Path, Option("--out", help="Outcomes table, .csv or .parquet.")],
     store: StoreAddress = DEFAULT_STORE,
     plan: Annotated[
-        Path | None,
-        typer.Option(
-            "--plan", help="Only this plan's runs, scored by its metrics.", show_default=False
-        ),
+        Path | None, Option("--plan", help="Export only the runs of this plan, scored by its metrics.")
     ] = None,
 ) -> None:
-    """Write the outcomes as `transfer-meta benchmark` reads them, and the curves as FILE.curves.parquet."""
-    from transfer_meta.files import atomic_file
+    """Write the outcomes as a table for `benchmark`.
+
+    The learning curves are written beside it as FILE.curves.parquet.
+
+    Example: transfer-meta runs export --out outcomes.csv
+    """
     from transfer_meta.runs.export import export_curves, export_outcomes
 
     if out.suffix not in (".csv", ".parquet"):
@@ -194,31 +191,29 @@ def export_command(
         opened, keys, metrics = found or _open(store), set(loaded.stages), loaded.file.metrics
     exported = export_outcomes(opened, keys=keys, metrics=metrics)
     curves_file = out.with_suffix(".curves.parquet")
-    with atomic_file(out) as temporary:
-        if out.suffix == ".csv":
-            exported.table.to_csv(temporary, index=False)
-        else:
-            exported.table.to_parquet(temporary, index=False)
-    with atomic_file(curves_file) as temporary:
-        export_curves(opened, keys=keys).to_parquet(temporary, index=False)
-    say(f"{len(exported.table)} outcomes in {out}, their curves in {curves_file}")
+    write_table(exported.table, out)
+    write_table(export_curves(opened, keys=keys), curves_file)
+    tell(f"{len(exported.table)} outcomes in {out}, their curves in {curves_file}")
     if exported.without_baseline:
-        say(f"{exported.without_baseline} left out: their baseline is not done")
+        tell(f"{exported.without_baseline} left out: their baseline is not done")
     if exported.zero_baseline:
-        say(f"{exported.zero_baseline} left out: their baseline is 0, so there is no relative gain")
+        tell(f"{exported.zero_baseline} left out: their baseline is 0, so there is no relative gain")
 
 
 @runs_app.command("retry")
 def retry_command(
     store: StoreAddress = DEFAULT_STORE,
     failed: Annotated[
-        bool, typer.Option("--failed", help="The failed runs and those they held up.")
+        bool, Option("--failed", help="Failed runs and those skipped because of them.")
     ] = False,
 ) -> None:
-    """Make failed runs pending again; `transfer-meta run` then does them."""
+    """Make failed runs pending again, for the next `run`.
+
+    Example: transfer-meta runs retry --failed
+    """
     if not failed:
         raise InputError("what to retry? (expected --failed)")
-    say(f"{_open(store).retry()} runs are pending again")
+    tell(f"{_open(store).retry()} runs are pending again")
 
 
 @runs_app.command("gc")
@@ -226,27 +221,35 @@ def gc_command(
     store: StoreAddress = DEFAULT_STORE,
     checkpoints: CheckpointPath = None,
     kept: Annotated[
-        bool, typer.Option("--kept", help="Also checkpoints kept by --keep-checkpoints.")
+        bool, Option("--kept", help="Also remove checkpoints kept by --keep-checkpoints.")
     ] = False,
 ) -> None:
-    """Remove checkpoints that no pending run needs, and what killed runs left behind."""
-    from transfer_meta.runs.checkpoints.folder import open_checkpoints
+    """Remove checkpoints that no pending run needs.
+
+    Leftovers of killed runs are removed too.
+
+    Example: transfer-meta runs gc
+    """
+    from transfer_meta.runs.checkpoints.open_checkpoints import open_checkpoints
 
     opened = _open(store)
-    folder = open_checkpoints(checkpoints or opened.folder)
-    freed = folder.remove(opened.drop_checkpoints(kept=kept)) + folder.sweep(opened)
-    say(f"freed {_size(freed)} in {folder.address}")
+    place = open_checkpoints(checkpoints or opened.checkpoint_folder)
+    freed = place.remove(opened.drop_checkpoints(kept=kept)) + place.sweep(opened)
+    tell(f"freed {_size(freed)} in {place.address}")
 
 
 @runs_app.command("migrate")
 def migrate_command(store: StoreAddress = DEFAULT_STORE) -> None:
-    """Bring a store that an older transfer-meta wrote up to date."""
+    """Convert an older store to the current schema.
+
+    Example: transfer-meta runs migrate --store runs.sqlite
+    """
     require("sqlalchemy")
     from transfer_meta.runs.store import connection
 
     url = connection.parse_url(store)
     before, after = connection.migrate_database(url)
-    say(f"{connection.show_address(url)}: schema version {before or 'none'} -> {after}")
+    tell(f"{connection.show_address(url)}: schema version {before or 'none'} -> {after}")
 
 
 def _open(store: str) -> Store:
@@ -257,7 +260,7 @@ def _open(store: str) -> Store:
 
 
 def _watch(store: Store) -> None:
-    """Print how the runs stand whenever that has changed; the rate is that since the first look."""
+    """Print the numbers of runs by status whenever they change; the rate is that since the start."""
     before: Counter[str] = Counter()
     first, began = None, time.monotonic()
     while True:
@@ -278,15 +281,12 @@ def _watch(store: Store) -> None:
         time.sleep(WATCH_SECONDS)
 
 
-def _summary(run: Run) -> dict[str, Any]:
-    names = ("id", "key", "method", "source", "target", "regime", "encoder", "seed", "status", "reason")
-    return {name: getattr(run, name) for name in (*names, "score", "seconds")}
+def _fields(run: Any, names: Iterable[str]) -> dict[str, Any]:
+    return {name: getattr(run, name) for name in names}
 
 
 def _lines(table: dict[str, Any], indent: str) -> list[str]:
-    """A nested table as indented lines."""
-    from transfer_meta.cli.shared.console import format_value
-
+    """Return a nested table as indented lines."""
     lines = []
     for name, value in table.items():
         if isinstance(value, dict):
@@ -294,7 +294,7 @@ def _lines(table: dict[str, Any], indent: str) -> list[str]:
         elif isinstance(value, list):
             lines.append(f"{indent}{name}: {', '.join(map(format_value, value)) or '–'}")
         else:
-            # A learning rate of 0.0001 has more than three decimals.
+            # Three decimals would show a learning rate of 0.0001 as 0.
             shown = f"{value:g}" if isinstance(value, float) else format_value(value)
             lines.append(f"{indent}{name}: {shown}")
     return lines

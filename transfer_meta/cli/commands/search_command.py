@@ -1,22 +1,26 @@
-"""`transfer-meta search`: the best source for a target with few real runs."""
+"""`transfer-meta search`: find the best source for a target with few training runs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
-from transfer_meta.cli.shared.options import AsJson, MoreSources, SourceTasks
+from transfer_meta.cli.shared.console import print_json, print_records, tell
+from transfer_meta.cli.shared.options import AsJson, EncoderName, Seed, with_options
 from transfer_meta.cli.shared.run_options import (
     DEFAULT_STORE,
     CheckpointPath,
+    DeviceNames,
+    DeviceWorkers,
     StoreAddress,
     require,
-    say,
 )
+from transfer_meta.cli.shared.task_options import MoreSources, SourceTasks
 from transfer_meta.errors import InputError, nearest, unknown
 
 if TYPE_CHECKING:
@@ -26,154 +30,162 @@ if TYPE_CHECKING:
 RUNGS = 3
 
 
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """Options of ``search``."""
+
+    sources: SourceTasks
+    budget: Annotated[str, Option(help="Full runs or a time: 20runs, 2h, 90min.")] = "20runs"
+    prior: Annotated[
+        str,
+        Option(
+            metavar="auto|none|FILE",
+            help="Gains to expect: those of `recommend`, none, or a table with columns source and gain.",
+        ),
+    ] = "auto"
+    regime: Annotated[str, Option(help="Training examples, SOURCE-TARGET.")] = "1000-full"
+    epochs: Annotated[int, Option(min=1, help="Epochs of a full run.")] = 4
+    seed: Seed = 0
+    encoder: EncoderName = "offline"
+    store: StoreAddress = DEFAULT_STORE
+    checkpoints: CheckpointPath = None
+    device: DeviceNames = "auto"
+    workers: DeviceWorkers = None
+
+
+@with_options
 def search_command(
     target: Annotated[
         str,
-        typer.Argument(
+        Argument(
             metavar="TARGET",
             help="The task to be helped: a file, a card, hf:DATASET, or the name of one of the sources.",
-            show_default=False,
         ),
     ],
     more_sources: MoreSources = None,
     *,
-    sources: SourceTasks,
-    budget: Annotated[
-        str, typer.Option("--budget", help="Full runs or a time: 20runs, 2h, 90min.")
-    ] = "20runs",
-    prior: Annotated[
-        str,
-        typer.Option(
-            "--prior",
-            metavar="auto|none|FILE",
-            help="recommend's, none, or a CSV with source and gain.",
-        ),
-    ] = "auto",
-    regime: Annotated[
-        str, typer.Option("--regime", help="Training examples, SOURCE-TARGET.")
-    ] = "1000-full",
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Of a full run.")] = 4,
-    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
-    encoder: Annotated[str, typer.Option("--encoder", help="What is fine-tuned.")] = "offline",
-    store: StoreAddress = DEFAULT_STORE,
-    checkpoints: CheckpointPath = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, or cuda:0,cuda:1.")] = "auto",
-    workers: Annotated[
-        int | None,
-        typer.Option("--workers", help="Worker processes; default: one a device.", show_default=False),
-    ] = None,
+    options: SearchOptions,
     as_json: AsJson = False,
 ) -> int:
-    """Find the best source for a target with few real runs.
+    """Find the best source with few training runs.
 
-    The most promising sources get short runs; the better they do, the longer the next. A run counts by its
-    share of the epochs; the target alone is run on top of the budget. What is in the store is not run again:
-    after Ctrl-C the same command goes on.
+    The most promising sources get short runs, the best of them longer ones. A run counts by its share of the
+    epochs; training on the target alone is not counted. Runs in the store are not repeated: to continue after
+    Ctrl-C, repeat the command.
 
     Example: transfer-meta search sst2 --sources tasks/ --budget 20runs
     """
     from transfer_meta.runs.search import PRIOR_RUNS, Rung, parse_budget, search_sources
 
-    allowed = parse_budget(budget)
+    budget = parse_budget(options.budget)
     require("sqlalchemy", "torch")
-    tasks, name = _find_tasks(target, [*sources, *(more_sources or [])])
+    tasks, name = _find_tasks(target, [*options.sources, *(more_sources or [])])
     names = [source for source in tasks if source != name]
     if not names:
         raise InputError(f"no sources beside the target '{name}' (expected at least one other task)")
-    expected = _prior(prior, tasks, name)
+    expected = _prior(options.prior, tasks, name)
     from transfer_meta.encoding.devices import find_devices
-    from transfer_meta.runs.checkpoints.folder import open_checkpoints
+    from transfer_meta.runs.checkpoints.open_checkpoints import open_checkpoints
     from transfer_meta.runs.local_engine import LocalEngine
     from transfer_meta.runs.rung_runner import RungRunner, plan_of_search
     from transfer_meta.runs.store.run_store import Store
 
-    slots = find_devices(device, workers=workers)
+    slots = find_devices(options.device, workers=options.workers)
+    epochs = options.epochs
     plan = plan_of_search(
-        target=name, tasks=tasks, regime=regime, epochs=epochs, seed=seed, encoder=encoder
+        target=name,
+        tasks=tasks,
+        regime=options.regime,
+        epochs=epochs,
+        seed=options.seed,
+        encoder=options.encoder,
     )
     lengths = sorted({max(1, round(epochs / 2**k)) for k in range(RUNGS)})
     rungs = [Rung(n / epochs, n / epochs, f"{n} epoch{'s' * (n > 1)}") for n in lengths]
-    opened = Store(store, create=True)
-    folder = open_checkpoints(checkpoints or opened.folder)
-    engine = LocalEngine(slots, plan.task_sources, cache=folder.tokens)
-    looks = RungRunner(plan, lengths, opened, folder, engine, seconds=allowed.seconds, tell=say)
+    store = Store(options.store, create=True)
+    checkpoints = open_checkpoints(options.checkpoints or store.checkpoint_folder)
+    engine = LocalEngine(slots, plan.task_sources, cache=checkpoints.tokens)
+    runner = RungRunner(plan, lengths, store, checkpoints, engine, seconds=budget.seconds, tell=tell)
     try:
         found = None
-        if looks.alone():
+        if runner.alone():
             found = search_sources(
                 dict.fromkeys(names, 0.0) if expected is None else expected,
-                looks,
+                runner,
                 rungs=rungs,
-                budget_runs=allowed.runs,
+                budget_runs=budget.runs,
                 prior_runs=0.0 if expected is None else PRIOR_RUNS,
             )
     finally:
-        looks.close()
+        runner.close()
     if found is None:
-        say("stopped before the target alone was run; the same command goes on")
+        tell("stopped before training on the target alone was done; to continue, repeat the command")
     else:
-        _print(found, looks, [rung.name for rung in rungs], budget, as_json)
-    return 0 if looks.signal is None else 128 + looks.signal
+        _print(found, runner, [rung.name for rung in rungs], options.budget, as_json)
+    return 0 if runner.signal is None else 128 + runner.signal
 
 
 def _find_tasks(target: str, sources: list[str]) -> tuple[dict[str, str], str]:
-    """Addresses by name, and the name of the target."""
-    from transfer_meta.tasks.resolve import find_tasks, load_named
+    """Return the addresses of all tasks by name, and the name of the target."""
+    from transfer_meta.tasks.hub import is_hub_address
+    from transfer_meta.tasks.read import read_task
+    from transfer_meta.tasks.resolve import find_tasks
     from transfer_meta.tasks.settings import ReadSettings
 
-    def addresses(names: list[str]) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for address in find_tasks(names):
-            name = load_named(address, ReadSettings()).name
-            if found.setdefault(name, address) != address:
-                raise InputError(f"two tasks are named '{name}': {found[name]} and {address}")
-        return {n: a if a.startswith("hf:") else str(Path(a).absolute()) for n, a in found.items()}
+    tasks: dict[str, str] = {}
 
-    tasks = addresses(sources)
+    def add(found: list[str]) -> list[str]:
+        names = [read_task(address, ReadSettings()).name for address in found]
+        for name, address in zip(names, found, strict=True):
+            absolute = address if is_hub_address(address) else str(Path(address).absolute())
+            if tasks.setdefault(name, absolute) != absolute:
+                raise InputError(f"two tasks are named '{name}': {tasks[name]} and {absolute}")
+        return names
+
+    add(find_tasks(sources))
     if target in tasks:
         return tasks, target
     try:
-        own = addresses([target])
+        found = find_tasks([target])
     except InputError:
-        if target.startswith("hf:") or Path(target).suffix or len(Path(target).parts) > 1:
+        if is_hub_address(target) or Path(target).suffix or len(Path(target).parts) > 1:
             raise
         raise unknown("task", target, tasks) from None
-    if len(own) != 1:
-        raise InputError(f"TARGET: expected one task, got {len(own)} in '{target}'")
-    (name, address), *_ = own.items()
-    if tasks.get(name, address) != address:
-        raise InputError(f"two tasks are named '{name}': {tasks[name]} and {address}")
-    return {**tasks, **own}, name
+    if len(found) != 1:
+        raise InputError(f"TARGET: expected one task, got {len(found)} in '{target}'")
+    return tasks, add(found)[0]
 
 
 def _prior(prior: str, tasks: Mapping[str, str], target: str) -> dict[str, float] | None:
-    """Expected gain of each source; None: not known."""
+    """Return the expected gain of each source, or None if nothing is expected."""
     names = [name for name in tasks if name != target]
     if prior == "none":
         return None
     if prior == "auto":
-        from transfer_meta.recommender.recommend import recommend
+        from transfer_meta.recommender.recommend import RecommendSettings, recommend
 
         try:
-            answer = recommend(
-                tasks[target], sources=[tasks[n] for n in names], top=len(names), tell=say
+            recommendation = recommend(
+                tasks[target],
+                sources=[tasks[n] for n in names],
+                settings=RecommendSettings(top=len(names)),
+                tell=tell,
             )
         except InputError as error:
-            say(f"no prior, the sources are taken as they come: {error}")
+            tell(f"no prior, sources in the order given: {error}")
             return None
-        # So the recommender calls a file of one's own whose name is that of a task it knows.
-        found = {a.source.removesuffix(" (own file)"): a.expected_gain for a in answer.sources}
+        found = {s.source: s.expected_gain for s in recommendation.sources}
     else:
         found = _read_prior(Path(prior), names)
     missing = [name for name in names if name not in found]
     if missing:
-        say(f"nothing is expected of {', '.join(missing)}: taken for the average of the others")
+        tell(f"no expected gain for {', '.join(missing)}: the mean of the others is used")
     mean = sum(found.values()) / len(found) if found else 0.0
     return {name: found.get(name, mean) for name in names}
 
 
 def _read_prior(path: Path, names: list[str]) -> dict[str, float]:
-    """Columns ``source`` and ``gain`` (or ``expected_gain``) of a table."""
+    """Read the columns ``source`` and ``gain`` (or ``expected_gain``) of a table."""
     from transfer_meta.readers.whole_table import read_table
 
     frame = read_table(path)
@@ -197,16 +209,14 @@ def _read_prior(path: Path, names: list[str]) -> dict[str, float]:
     return found
 
 
-def _print(found: Search, looks: RungRunner, rungs: list[str], budget: str, as_json: bool) -> None:
-    from transfer_meta.cli.shared.console import print_json, print_table
+def _print(found: Search, runner: RungRunner, rungs: list[str], budget: str, as_json: bool) -> None:
     from transfer_meta.records import relative_gain
 
     best = found.best
     records: list[dict[str, Any]] = []
     for place, c in enumerate(found.candidates, start=1):
-        score, alone = looks.test_scores(c.source)
+        score, alone = runner.test_scores(c.source)
         gain = None if score is None or alone is None else relative_gain(score, alone)
-        gains = dict(zip(rungs, c.gains, strict=False))
         records.append(
             {
                 "rank": place,
@@ -214,7 +224,7 @@ def _print(found: Search, looks: RungRunner, rungs: list[str], budget: str, as_j
                 "state": c.state,
                 "prior": c.prior,
                 "expected_gain": c.expected,
-                "gains": gains,
+                "gains": dict(zip(rungs, c.gains, strict=False)),
                 "test_score": score,
                 "test_gain": gain,
             }
@@ -223,12 +233,12 @@ def _print(found: Search, looks: RungRunner, rungs: list[str], budget: str, as_j
     if as_json:
         print_json(
             {
-                "target": looks.target,
+                "target": runner.target,
                 "best": best.source,
                 "helps": helps,
                 "budget": budget,
                 "spent_runs": found.spent,
-                "test_score_alone": looks.test_scores("")[1],
+                "test_score_alone": runner.test_scores("")[1],
                 "sources": records,
             }
         )
@@ -238,20 +248,13 @@ def _print(found: Search, looks: RungRunner, rungs: list[str], budget: str, as_j
     if helps and on_test is not None and on_test <= 0:
         verdict = f"{best.source} did best on the dev split, but on the test split it gains nothing"
     if not any(c.gains for c in found.candidates):
-        verdict = "no source was run; the same command goes on"
-    print(f"{looks.target}: {verdict}; {found.spent:g} runs spent ({budget})\n")
-    print_table(
-        ["", "source", "prior", *rungs, "expected gain", "test gain", "state"],
+        verdict = "no source was run; to continue, repeat the command"
+    print(f"{runner.target}: {verdict}; {found.spent:g} runs spent ({budget})\n")
+    print_records(
         [
-            [
-                r["rank"],
-                r["source"],
-                r["prior"],
-                *(r["gains"].get(name) for name in rungs),
-                r["expected_gain"],
-                r["test_gain"],
-                r["state"],
-            ]
+            {"": r["rank"], "source": r["source"], "prior": r["prior"]}
+            | {name: r["gains"].get(name) for name in rungs}
+            | {"expected gain": r["expected_gain"], "test gain": r["test_gain"], "state": r["state"]}
             for r in records
-        ],
+        ]
     )

@@ -2,57 +2,52 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option, Typer
 
-from transfer_meta.cli.shared.task_options import takes_tasks
+from transfer_meta.cli.shared.console import print_json
+from transfer_meta.cli.shared.options import AsJson, with_options
+from transfer_meta.cli.shared.task_options import ReadOptions, TaskNames
+from transfer_meta.errors import InputError
 
 if TYPE_CHECKING:
     from transfer_meta.records import Example
     from transfer_meta.tasks.check import TaskReport
 
-tasks_app = typer.Typer(help="Look at tasks before using them.", no_args_is_help=True)
+tasks_app = Typer(help="Check tasks before using them.", no_args_is_help=True)
 
 
 @tasks_app.callback()
 def _tasks() -> None:
-    """Keeps `check` a subcommand while it is the only one."""
+    """Make `check` a subcommand although it is the only one."""
 
 
-@takes_tasks
+@tasks_app.command("check")
+@with_options
 def check_command(
-    names: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="TASK...", help="A file, a task card (.toml), a folder of them, or hf:DATASET."
-        ),
-    ],
+    names: TaskNames,
     *,
-    examples: Annotated[
-        int, typer.Option("--examples", min=0, help="Examples to show of each task.")
-    ] = 2,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    settings: Any,
+    examples: Annotated[int, Option(min=0, help="Examples to show per task.")] = 2,
+    as_json: AsJson = False,
+    reading: ReadOptions,
 ) -> None:
-    """Read tasks to their end: what was detected, examples, problems.
+    """Show how tasks are read, and problems in them.
 
-    Ends with exit code 2 where there is a problem: what cannot be read, one label only in train, labels that
-    train does not have.
+    Exit code 2 if there is a problem: an unreadable file, a single label in train, labels that train lacks.
 
-    For example: transfer-meta tasks check reviews.train.csv --column label=stars --type regression
+    Example: transfer-meta tasks check reviews.train.csv --column label=stars --type regression
     """
-    from dataclasses import asdict
-
-    from transfer_meta.cli.shared.console import print_json
-    from transfer_meta.errors import InputError
     from transfer_meta.tasks.check import TaskReport, check_task
-    from transfer_meta.tasks.resolve import find_tasks, load_named
+    from transfer_meta.tasks.read import read_task
+    from transfer_meta.tasks.resolve import find_tasks
 
     reports = []
+    settings = reading.to_settings()
     for name in find_tasks(names):
         try:
-            report = check_task(load_named(name, settings), examples=examples)
+            report = check_task(read_task(name, settings), examples=examples)
         except InputError as error:
             report = TaskReport(name=name, problems=(str(error),))
         reports.append(report)
@@ -71,18 +66,18 @@ def check_command(
 
 
 def _print_report(report: TaskReport) -> None:
-    typer.echo(f"{report.name}: {report.type or 'cannot be read'}")
+    print(f"{report.name}: {report.type or 'cannot be read'}")
     if report.notes:
-        typer.echo(f"  read as  {'; '.join(report.notes)}")
+        print(f"  read as  {'; '.join(report.notes)}")
     for name, split in report.splits.items():
         common = sorted(split.labels, key=lambda label: (-split.labels[label], label))
         shown = ", ".join(f"{_short(label, 24)} {split.labels[label]:,}" for label in common[:6])
         labels = f", {len(common)} labels: {shown}{', …' if len(common) > 6 else ''}" if common else ""
-        typer.echo(f"  {name:<7}  {split.examples:,} examples{labels}")
+        print(f"  {name:<7}  {split.examples:,} examples{labels}")
     for example in report.examples:
-        typer.echo(f"  example  {_show(example)}")
+        print(f"  example  {_show(example)}")
     for problem in report.problems:
-        typer.echo(f"  problem  {problem}")
+        print(f"  problem  {problem}")
 
 
 def _show(example: Example) -> str:
@@ -103,6 +98,3 @@ def _show(example: Example) -> str:
 def _short(text: str, width: int) -> str:
     text = " ".join(text.split())
     return text if len(text) <= width else text[: width - 1] + "…"
-
-
-tasks_app.command("check")(check_command)

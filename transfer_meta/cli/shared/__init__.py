@@ -1,1 +1,1 @@
-"""What several commands share: options, tables, progress."""
+"""Options, tables and progress shared by several commands."""

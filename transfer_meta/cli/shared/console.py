@@ -1,4 +1,4 @@
-"""What commands print: tables or JSON on stdout, progress on stderr."""
+"""Tables and JSON on stdout, progress and messages on stderr."""
 
 from __future__ import annotations
 
@@ -7,17 +7,23 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transfer_meta.records import OnProgress
 
 SECONDS_BETWEEN_LINES = 10.0
+"""Pause between two lines of progress where stderr is not a terminal."""
+
+
+def tell(line: str) -> None:
+    """Write a line on stderr."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:
-    """Write a value as JSON: numbers as numbers, NaN and infinities as null, keys in order."""
+    """Write a value as JSON, with NaN and infinities as null."""
     json.dump(_plain(value), sys.stdout, indent=2, allow_nan=False, ensure_ascii=False)
     sys.stdout.write("\n")
 
@@ -25,20 +31,20 @@ def print_json(value: Any) -> None:
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None
 ) -> None:
-    """Write a table; floats with three decimals, NaN and None as a dash, numbers to the right."""
+    """Write a table; cells are formatted by `format_value`."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    # Piped output is not cut to the width of a terminal that is not there.
+    # Without a terminal, whose width would be assumed as 80.
     console = Console(width=None if sys.stdout.isatty() else 240, soft_wrap=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         numeric = any(isinstance(row[index], int | float) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        # Text, not str: names with square brackets are not markup.
+        # Text, not str: square brackets in names are not markup.
         table.add_row(*(Text(format_value(value)) for value in row))
     if title:
         print(title)
@@ -47,8 +53,13 @@ def print_table(
     print("\n".join(line.rstrip() for line in rendered.get().strip("\n").splitlines()))
 
 
+def print_records(records: Sequence[Mapping[Any, Any]], *, title: str | None = None) -> None:
+    """Write a table of records that have the same keys."""
+    print_table([str(c) for c in records[0]], [list(r.values()) for r in records], title=title)
+
+
 def format_value(value: Any) -> str:
-    """One cell of a table."""
+    """Return the text of a cell: floats with three decimals, NaN and None as a dash."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if isinstance(value, float):
@@ -58,7 +69,7 @@ def format_value(value: Any) -> str:
 
 @contextlib.contextmanager
 def progress(description: str) -> Iterator[OnProgress]:
-    """Progress on stderr, fed by calls ``on_progress(done, total)``: a bar, or now and then a line in a log."""
+    """Show progress on stderr, as a bar or in a log as lines; gives a function ``on_progress(done, total)``."""
     if not sys.stderr.isatty():
         yield _lines(description)
         return
@@ -87,13 +98,13 @@ def _lines(description: str) -> OnProgress:
         nonlocal last
         if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
             last = time.monotonic()
-            print(f"{description}: {done}/{total}", file=sys.stderr, flush=True)
+            tell(f"{description}: {done}/{total}")
 
     return on_progress
 
 
 def _plain(value: Any) -> Any:
-    """NumPy scalars, tuples and mappings as what JSON knows."""
+    """Convert NumPy scalars, arrays and tuples to the types of JSON."""
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -1,8 +1,9 @@
-"""One task to its vectors, in whichever process that is done."""
+"""Embedding one task, in any worker process."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,19 +11,17 @@ from typing import TYPE_CHECKING, Any
 from transfer_meta.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from transfer_meta.encoding.embedder import Embedder, EmbedSettings
     from transfer_meta.records import FloatArray
     from transfer_meta.tasks import Task
 
 CORE = "tfidf"
-"""The one kind that needs no encoder."""
+"""The only kind of task vector that needs no encoder."""
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What an `Embedder` is made of, for every worker to make the same one."""
+class EmbedderRecipe:
+    """Arguments from which every worker makes the same `Embedder`."""
 
     encoder: str
     settings: EmbedSettings
@@ -31,43 +30,10 @@ class Recipe:
     store: str | None
 
 
-def make_recipe(
-    encoder: str,
-    *,
-    examples: int,
-    max_length: int,
-    max_tokens: int,
-    fisher: str,
-    draws: int,
-    with_embeddings: bool,
-    dimension: int | None,
-    seed: int,
-    start: Path | None,
-    device: str,
-    store: str | None,
-) -> Recipe:
-    """The encoder and its settings; an InputError where the harness is not installed."""
-    try:
-        from transfer_meta.encoding.embedder import EmbedSettings
-        from transfer_meta.encoding.frozen_features import Reading
-        from transfer_meta.encoding.taskemb import FisherSettings
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"an encoder needs '{error.name}', which is not installed (pip install 'transfer-meta[harness]')"
-        ) from error
-    settings = EmbedSettings(
-        max_examples=examples,
-        reading=Reading(max_length, max_tokens),
-        fisher=FisherSettings(fisher, draws=draws, embeddings=with_embeddings, seed=seed),
-        dimension=dimension,
-        projection_seed=seed,
-    )
-    return Recipe(encoder, settings, start, device, store)
-
-
 @functools.lru_cache(maxsize=1)
-def embedder_of(recipe: Recipe) -> Embedder:
-    """The embedder of this process: its encoder is loaded once, its store opened once."""
+def embedder_of(recipe: EmbedderRecipe) -> Embedder:
+    """Return the embedder of this process, made only once."""
+    from transfer_meta.encoding.devices import find_devices
     from transfer_meta.encoding.embedder import Embedder
 
     store = None
@@ -76,19 +42,29 @@ def embedder_of(recipe: Recipe) -> Embedder:
 
         store = Store(recipe.store, create=True)
     return Embedder(
-        recipe.encoder, recipe.settings, start=recipe.start, device=recipe.device, store=store
+        recipe.encoder,
+        recipe.settings,
+        start=recipe.start,
+        device=find_devices(recipe.device)[0],
+        store=store,
     )
 
 
-def embed_settings(embedder: Embedder, kinds: Sequence[str]) -> dict[str, Any]:
-    """What the vectors depend on, to be written beside them."""
+def core_settings(examples: int, seed: int) -> dict[str, Any]:
+    """Return the settings that vectors of kind `CORE` depend on."""
+    return {"examples": examples, "sample_seed": seed}
+
+
+def describe_embedding(embedder: Embedder, kinds: Sequence[str]) -> dict[str, Any]:
+    """Return the settings that the vectors depend on, to be stored beside them."""
+    settings = embedder.settings
     return {
         "encoder": embedder.name,
         "revision": embedder.revision,
         "kinds": {
-            kind: {"examples": embedder.settings.max_examples}
+            kind: core_settings(settings.max_examples, settings.sample_seed)
             if kind == CORE
-            else embedder.settings.of_kind(kind)
+            else settings.of_kind(kind)
             for kind in kinds
         },
     }
@@ -98,19 +74,24 @@ def embed_task(
     task: Task,
     *,
     kinds: Sequence[str],
-    recipe: Recipe | None,
+    recipe: EmbedderRecipe | None,
     revision: str,
     examples: int,
+    seed: int,
 ) -> tuple[dict[str, FloatArray], list[dict[str, Any]]]:
-    """The vectors of one task, and a row a kind to show."""
+    """Return the vectors of one task, and one row to show per kind.
+
+    `revision` is that of the encoder in the calling process; an encoder that differs in a worker is an InputError.
+    """
     from transfer_meta.features.vectors.hashed_tfidf import example_text, hashed_text_vector
+    from transfer_meta.tasks.subsets import draw_examples
 
     vectors: dict[str, FloatArray] = {}
     missing: dict[str, str] = {}
     stored: Sequence[str] = ()
     if CORE in kinds:
-        texts = (example_text(example) for example in task.examples())
-        vectors[CORE] = hashed_text_vector(texts, max_texts=examples)
+        sample, _ = draw_examples(task, "train", examples, seed=seed)
+        vectors[CORE] = hashed_text_vector(map(example_text, sample), max_texts=examples)
     if recipe is not None:
         embedder = embedder_of(recipe)
         if embedder.revision != revision:

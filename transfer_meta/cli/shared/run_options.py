@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
 from transfer_meta.errors import InputError
 
@@ -14,10 +13,11 @@ if TYPE_CHECKING:
     from transfer_meta.runs.plan import Plan
     from transfer_meta.runs.store.run_store import Store
 
-PlanPath = Annotated[Path, typer.Argument(metavar="PLAN.toml", help="What to run.")]
+DEFAULT_STORE = "runs.sqlite"
+PlanPath = Annotated[Path, Argument(metavar="PLAN.toml", help="The plan of runs.")]
 StoreAddress = Annotated[
     str,
-    typer.Option(
+    Option(
         "--store",
         envvar="TRANSFER_META_STORE",
         help="The run store: a file (SQLite) or postgresql://USER:PASSWORD@HOST/DATABASE.",
@@ -25,20 +25,22 @@ StoreAddress = Annotated[
 ]
 CheckpointPath = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--checkpoints",
         metavar="FOLDER|URL",
-        help="Where checkpoints are: a folder, s3://, gs:// or another URL of fsspec; default: beside the store.",
-        show_default=False,
+        help="Folder, or s3://, gs:// or another URL of fsspec, for checkpoints; default: beside the store.",
     ),
 ]
-DEFAULT_STORE = "runs.sqlite"
+DeviceNames = Annotated[str, Option("--device", help="auto, cpu, or CUDA devices: cuda:0,cuda:1.")]
+DeviceWorkers = Annotated[
+    int | None, Option("--workers", help="Worker processes; default: one per device.")
+]
 
 
 def open_both(plan: Path, store: str, *, create: bool) -> tuple[Plan, Store | None]:
-    """A plan and its store, all that is wrong with either told at once.
+    """Open a plan and its store; the problems of both are reported together.
 
-    Without `create`, a SQLite store that is not there yet is none: None.
+    Without `create`, the store is None if it is a SQLite file that does not exist.
     """
     from transfer_meta.runs.plan import load_plan
     from transfer_meta.runs.store.connection import parse_url
@@ -65,8 +67,19 @@ def open_both(plan: Path, store: str, *, create: bool) -> tuple[Plan, Store | No
         raise
 
 
+def refuse_password(store: str, remedy: str) -> None:
+    """Raise an InputError if the URL of a store for Ray holds a password."""
+    from transfer_meta.runs.store.connection import parse_url
+
+    if parse_url(store).password:
+        raise InputError(
+            "--store holds a password, and Ray shows the command line to whoever reaches the cluster "
+            f"(expected {remedy})"
+        )
+
+
 def require(*modules: str, extra: str = "harness") -> None:
-    """Raise an InputError that names the extra where a module is not installed."""
+    """Raise an InputError that names the extra to install if a module is missing."""
     from importlib.util import find_spec
 
     for module in modules:
@@ -74,8 +87,3 @@ def require(*modules: str, extra: str = "harness") -> None:
             raise InputError(
                 f"this command needs {module}, which is not installed: pip install 'transfer-meta[{extra}]'"
             )
-
-
-def say(line: str) -> None:
-    """One line of progress."""
-    print(line, file=sys.stderr, flush=True)

@@ -1,94 +1,97 @@
-"""Options for reading tasks, shared by every command that takes tasks."""
+"""Options that name tasks and say how to read them."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
-from transfer_meta.cli.shared.options import gathers
+from transfer_meta.cli.shared.options import parse_pairs
+from transfer_meta.errors import InputError
 
-
-def _read_settings(
-    type: Annotated[
-        str | None,
-        typer.Option(
-            "--type",
-            help="classification, regression, token-classification, question-answering or multiple-choice.",
-        ),
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--column",
-            metavar="ROLE=NAME",
-            help="Which column is what, for example text=sentence. Roles: text, text_pair, label, tokens,"
-            " context, question, answers, answer_start, choices. A number (from 1) in CoNLL files."
-            " May be repeated.",
-        ),
-    ] = None,
-    format: Annotated[
-        str | None,
-        typer.Option(
-            "--format", help="csv, tsv, jsonl, json, parquet or conll, where the suffix does not say."
-        ),
-    ] = None,
-    encoding: Annotated[
-        str | None, typer.Option("--encoding", help="For example latin-1; default UTF-8.")
-    ] = None,
-    separator: Annotated[
-        str | None, typer.Option("--separator", help="One character, or tab, between fields.")
-    ] = None,
-    quotes: Annotated[
-        bool | None,
-        typer.Option("--quotes/--no-quotes", help="Whether quotes enclose cells of CSV and TSV."),
-    ] = None,
-    header: Annotated[
-        bool,
-        typer.Option(
-            "--header/--no-header", help="Whether the first row of CSV and TSV has the columns' names."
-        ),
-    ] = True,
-    scheme: Annotated[str | None, typer.Option("--scheme", help="IOB1, IOB2, IOBES or plain.")] = None,
-    repair_tags: Annotated[
-        bool, typer.Option("--repair-tags", help="Make illegal tag sequences legal.")
-    ] = False,
-    comment: Annotated[
-        str | None, typer.Option("--comment", help="What comments of CoNLL files begin with.")
-    ] = None,
-    revision: Annotated[
-        str | None, typer.Option("--revision", help="Commit, tag or branch of a data set on the Hub.")
-    ] = None,
-    outside: Annotated[
-        bool, typer.Option("--outside", help="Let a card name files outside its folder.")
-    ] = False,
-) -> Any:
-    from transfer_meta.errors import InputError
+if TYPE_CHECKING:
     from transfer_meta.tasks.settings import ReadSettings
 
-    columns: dict[str, str] = {}
-    for pair in column or []:
-        role, equals, name = pair.partition("=")
-        if not (role and equals and name):
-            raise InputError(f"--column: expected ROLE=NAME, for example label=class, got '{pair}'")
-        if role in columns:
-            raise InputError(f"--column: two columns for {role}: '{columns[role]}' and '{name}'")
-        columns[role] = name
-    return ReadSettings(
-        type=type,  # type: ignore[arg-type]  # checked and converted there
-        columns=columns,
-        format=format,
-        encoding=encoding,
-        separator=separator,
-        quoted=quotes,
-        header=header,
-        scheme=scheme,
-        repair_tags=repair_tags,
-        comment=comment,
-        revision=revision,
-        outside=outside,
+TaskNames = Annotated[
+    list[str],
+    Argument(metavar="TASK...", help="A file, a task card (.toml), a folder of them, or hf:DATASET."),
+]
+TargetTask = Annotated[str, Option("--target", metavar="TASK", help="The task to be helped.")]
+SourceTasks = Annotated[
+    list[str],
+    Option(
+        "--sources",
+        metavar="TASK...",
+        help="Tasks that may help: files, task cards, folders, hf:DATASET.",
+    ),
+]
+MoreSources = Annotated[list[str] | None, Argument(metavar="[SOURCE]...", help="Further sources.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """How to read tasks; what is not given is detected. The fields are those of `ReadSettings`."""
+
+    type: Annotated[
+        str | None,
+        Option(
+            help="classification, regression, token-classification, question-answering or multiple-choice."
+        ),
+    ] = None
+    columns: Annotated[
+        list[str] | None,
+        Option(
+            "--column",
+            metavar="ROLE=NAME",
+            help="Column of a role, for example text=sentence. Roles: text, text_pair, label, tokens, context,"
+            " question, answers, answer_start, choices. In CoNLL files NAME is a number, from 1. Repeatable.",
+        ),
+    ] = None
+    format: Annotated[
+        str | None,
+        Option(help="csv, tsv, jsonl, json, parquet or conll; default: by the file's suffix."),
+    ] = None
+    encoding: Annotated[str | None, Option(help="For example latin-1; default: UTF-8.")] = None
+    separator: Annotated[str | None, Option(help="Separator of fields: one character, or tab.")] = None
+    quoted: Annotated[
+        bool | None, Option("--quotes/--no-quotes", help="Whether cells of CSV and TSV may be quoted.")
+    ] = None
+    header: Annotated[
+        bool, Option("--header/--no-header", help="Whether CSV and TSV begin with a row of names.")
+    ] = True
+    scheme: Annotated[str | None, Option(help="Tagging scheme: IOB1, IOB2, IOBES or plain.")] = None
+    repair_tags: Annotated[bool, Option("--repair-tags", help="Repair illegal tag sequences.")] = False
+    comment: Annotated[str | None, Option(help="Prefix of comment lines in CoNLL files.")] = None
+    revision: Annotated[str | None, Option(help="Commit, tag or branch of a data set on the Hub.")] = (
+        None
     )
+    outside: Annotated[
+        bool, Option("--outside", help="Allow task cards to name files outside their folder.")
+    ] = False
+
+    def to_settings(self) -> ReadSettings:
+        """Return the library's settings."""
+        from transfer_meta.tasks.settings import ReadSettings
+
+        form = "ROLE=NAME, for example label=class"
+        values: dict[str, Any] = {**vars(self)}
+        values["columns"] = parse_pairs("--column", self.columns or (), form=form)
+        return ReadSettings(**values)
 
 
-takes_tasks = gathers("settings", _read_settings)
-"""Gives a command all options of reading tasks; it gets them as one keyword, ``settings``, a `ReadSettings`."""
+def find_target_and_sources(target: str, sources: Iterable[str]) -> tuple[str, list[str]]:
+    """Return the address of the target and those of the sources without it.
+
+    Raises
+    ------
+    InputError
+        The target is not exactly one task.
+    """
+    from transfer_meta.tasks.resolve import find_tasks
+
+    found = find_tasks([target])
+    if len(found) != 1:
+        raise InputError(f"--target: expected one task, got {len(found)} in '{target}'")
+    return found[0], [source for source in find_tasks(sources) if source != found[0]]

@@ -1,6 +1,6 @@
 """Features of a learning curve, from arrays of steps and losses.
 
-Percentages are of the run, from step 0 to its last step.  Slopes and gradients are in loss per step.
+Percentages refer to the run, from step 0 to its last step.  Slopes and gradients are in loss per step.
 """
 
 from __future__ import annotations
@@ -12,29 +12,29 @@ from dataclasses import dataclass
 import numpy as np
 
 from transfer_meta.features.curves.curve_fits import fit_log, fit_paper, fit_power
-from transfer_meta.features.curves.curve_log import CurveLog, clean
-from transfer_meta.features.missing import Group, MissingError, collect
-from transfer_meta.records import FloatArray, LearningCurve
+from transfer_meta.features.curves.curve_log import clean_log
+from transfer_meta.features.missing import Group, MissingError, collect_features
+from transfer_meta.records import CurveLog, FloatArray, LearningCurve
 
-#: Where gradients and slopes are taken, percent of the run.
-PERCENTS = (10, 20, 30, 50, 70)
+CURVE_PERCENTS = (10, 20, 30, 50, 70)
+"""Points of the run at which gradients and slopes are computed, in percent."""
 
-# Slopes come from the records within this share of the run, to both sides.
 HALF_WINDOW = 0.05
+"""Half width of the window that a slope is fitted to, as a share of the run."""
 
 
 @dataclass(frozen=True)
 class CurveFeatures:
-    """What `curve_features` found.
+    """Features of one learning curve.
 
     Parameters
     ----------
     values : dict of str to float
         NaN where a feature could not be computed.
     missing : dict of str to str
-        For each NaN the reason.
+        The reason for each NaN.
     notes : tuple of str
-        What was wrong with the log, and mended.
+        Defects of the log that were repaired.
     """
 
     values: dict[str, float]
@@ -42,16 +42,14 @@ class CurveFeatures:
     notes: tuple[str, ...]
 
 
-def curve_features(log: CurveLog | LearningCurve, *, total_steps: float | None = None) -> CurveFeatures:
-    """All features of a learning curve.
+def curve_features(log: CurveLog) -> CurveFeatures:
+    """Compute all features of a learning curve.
 
     Parameters
     ----------
-    log : CurveLog or LearningCurve
-        The paper's features (`paper_gradient`, `curve_*`) see a log as it was written, the others without
-        aborted starts and records that are not finite (see `transfer_meta.features.curves.curve_log.clean`).
-    total_steps : float or None
-        Cut the run there; None takes the whole.
+    log : CurveLog
+        The features of Bingel & Søgaard 2017 (`paper_gradient`, `fit_paper`) are computed from the log as
+        written, all others from the log after `curve_log.clean_log`.
 
     Examples
     --------
@@ -62,32 +60,22 @@ def curve_features(log: CurveLog | LearningCurve, *, total_steps: float | None =
     >>> found.missing["dev_overfit"]
     'no dev curve'
     """
-    if isinstance(log, LearningCurve):
-        log = CurveLog(log.steps, log.losses, log.dev_steps, log.dev_losses, log.dev_scores)
-    if total_steps is not None:
-        log = log.up_to(total_steps)
-    curve, notes = clean(log)
-    values, missing = collect(_groups(log, curve))
+    curve, notes = clean_log(log)
+    values, missing = collect_features(_groups(log, curve))
     return CurveFeatures(values, missing, notes)
 
 
 def _groups(log: CurveLog, curve: LearningCurve) -> list[Group]:
     groups: list[Group] = []
-    for percent in PERCENTS:
+    for percent in CURVE_PERCENTS:
         names = [f"{name}_{percent}" for name in ("slope", "slope_se", "relative_slope", "loss_done")]
         groups.append(([f"grad_{percent}"], functools.partial(paper_gradient, log, percent)))
         groups.append((names, functools.partial(window_slope, curve, percent)))
     functions: list[tuple[str, Callable[[], tuple[float, ...]]]] = [
         ("init_loss final_loss half_iter", lambda: loss_levels(curve)),
         ("curve_a curve_b curve_c curve_d curve_rmse", lambda: fit_paper(log.steps, log.losses)),
-        (
-            "log_fit_a log_fit_b log_fit_s log_fit_rmse",
-            lambda: fit_log(*_train(curve)),
-        ),
-        (
-            "power_fit_a power_fit_b power_fit_p power_fit_rmse",
-            lambda: fit_power(*_train(curve)),
-        ),
+        ("log_fit_a log_fit_b log_fit_s log_fit_rmse", lambda: fit_log(*_train(curve))),
+        ("power_fit_a power_fit_b power_fit_p power_fit_rmse", lambda: fit_power(*_train(curve))),
         ("dev_final_score dev_score_gain_late", lambda: dev_scores(curve)),
         ("dev_overfit dev_loss_ratio", lambda: dev_losses(curve)),
     ]
@@ -95,10 +83,10 @@ def _groups(log: CurveLog, curve: LearningCurve) -> list[Group]:
 
 
 def paper_gradient(log: CurveLog, percent: int) -> tuple[float]:
-    """Central difference of the raw loss around one record (Bingel & Søgaard 2017).
+    """Return the central difference of the raw loss around one record (Bingel & Søgaard 2017).
 
-    (L[k + 1] - L[k - 1]) / (i[k + 1] - i[k - 1]) with k = n · percent / 100 rounded down, counting the n
-    records from 0 as they were logged, aborted starts and all.  Mostly noise: see `window_slope`.
+    (L[k + 1] - L[k - 1]) / (i[k + 1] - i[k - 1]) with k = ⌊n · percent / 100⌋ over the n records as logged, aborted
+    starts included.  Mostly noise: see `window_slope`.
     """
     k = len(log.steps) * percent // 100
     if not 0 < k < len(log.steps) - 1:
@@ -110,19 +98,19 @@ def paper_gradient(log: CurveLog, percent: int) -> tuple[float]:
 
 
 def window_slope(curve: LearningCurve, percent: int) -> tuple[float, float, float, float]:
-    """Least squares of the loss on the step within 5 % of the run to both sides of a point.
+    """Fit a line to the loss within 5 % of the run on both sides of a point.
 
     Returns
     -------
-    slope
-        Loss per step.
-    standard error
+    slope : float
+        Least-squares slope, loss per step.
+    standard_error : float
         √(Σ r² / (n - 2) / Σ (i - ī)²) over the n residuals r.
-    relative slope
+    relative_slope : float
         slope · run / mean loss of the window.
-    loss done
-        Share of the whole decrease that has been made: (initial - mean of the window) / (initial - final),
-        with the levels of `loss_levels`.
+    loss_done : float
+        Share of the total decrease reached: (initial - mean of the window) / (initial - final), with the levels of
+        `loss_levels`.
     """
     steps, losses = _train(curve)
     run = steps[-1]
@@ -141,24 +129,25 @@ def window_slope(curve: LearningCurve, percent: int) -> tuple[float, float, floa
 
 
 def loss_levels(curve: LearningCurve) -> tuple[float, float, float]:
-    """Initial loss, final loss, and the step at which half of the way between them is made.
+    """Return the initial loss, the final loss, and the step at which half of the decrease is reached.
 
-    The mean of the first 10 records (of a tenth, where there are fewer than 100), the mean of the last 5 %
-    of the run, and the first step at which the mean of the last 51 records (1 % of the records and one)
-    is below the middle.
+    The initial loss is the mean of the first 10 records (of the first tenth below 100 records), the final loss
+    that of the last 5 % of the run.  The step is the first at which the trailing mean over 1 % of the records
+    plus one falls below their midpoint.
     """
     steps, losses = _train(curve)
     initial, final = _ends(curve)
-    width = max(len(losses) // 100, 0) + 1
+    width = len(losses) // 100 + 1
     smooth = _trailing_mean(losses, width)
     below = np.flatnonzero(smooth < (initial + final) / 2)
     return initial, final, float(steps[width - 1 + below[0]]) if len(below) else np.nan
 
 
 def dev_scores(curve: LearningCurve) -> tuple[float, float]:
-    """Final dev score, 0-1, and what the second half of the run gained.
+    """Return the final dev score, 0-1, and its gain over the second half of the run.
 
-    The mean of the last tenth of the dev records, and that less the mean of the fifth tenth.
+    The final score is the mean of the last tenth of the dev records; the gain is relative to the mean of the
+    fifth tenth.
     """
     scores = curve.dev_scores[np.isfinite(curve.dev_scores)]
     if not len(scores):
@@ -170,10 +159,10 @@ def dev_scores(curve: LearningCurve) -> tuple[float, float]:
 
 
 def dev_losses(curve: LearningCurve) -> tuple[float, float]:
-    """Overfit: final dev loss less the lowest; and final dev loss / final training loss.
+    """Return final minus lowest dev loss (overfitting), and final dev loss / final training loss.
 
-    The final dev loss is the mean of the last tenth of the dev records, the lowest the least mean of
-    2 % of them in a row.
+    The final dev loss is the mean of the last tenth of the dev records, the lowest is the smallest trailing mean
+    over 2 % of them.
     """
     losses = curve.dev_losses[np.isfinite(curve.dev_losses)]
     if not len(losses):
@@ -191,13 +180,13 @@ def _train(curve: LearningCurve) -> tuple[FloatArray, FloatArray]:
 
 
 def _ends(curve: LearningCurve) -> tuple[float, float]:
-    """Initial and final loss (see `loss_levels`)."""
+    """Return the initial and the final loss (see `loss_levels`)."""
     steps, losses = _train(curve)
     first = min(10, max(len(losses) // 10, 1))
     return float(losses[:first].mean()), float(losses[steps > 0.95 * steps[-1]].mean())
 
 
 def _trailing_mean(values: FloatArray, width: int) -> FloatArray:
-    """Means of `width` values in a row, shape (n - width + 1,)."""
+    """Return the means over windows of `width` values, shape (n - width + 1,)."""
     sums = np.concatenate([[0.0], np.cumsum(values)])
     return (sums[width:] - sums[:-width]) / width

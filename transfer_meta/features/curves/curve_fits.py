@@ -1,8 +1,8 @@
-"""Three curves fitted to a training loss: the paper's logarithm, an identifiable one, and a power law.
+"""Curves fitted to a training loss: the logarithm of Bingel & Søgaard 2017, an identifiable one, and a power law.
 
-The last two are linear but for one parameter, so they are solved by variable projection: for each value of
-that parameter the other two have a closed form, which leaves a function of one variable to be minimised,
-on a grid and then once more between the grid points beside the best.
+The last two are linear in all parameters but one, so they are solved by variable projection: for each value of
+that parameter the other two have a closed form, and the remaining function of one variable is minimised on a grid
+and then between the neighbours of the best grid point.
 
 References
 ----------
@@ -22,16 +22,16 @@ import numpy as np
 from transfer_meta.features.missing import MissingError
 from transfer_meta.records import FloatArray
 
-# The paper's fit saw every tenth of the first 5,000 records.
 PAPER_RECORDS = 5000
 PAPER_POINTS = 500
+"""The paper fitted 500 points, every tenth of the first 5,000 records."""
 
 _GRID_POINTS = 32
-_LOG_EXPONENTS = (math.log(0.01), math.log(5.0))
+_LOG_EXPONENT_RANGE = (math.log(0.01), math.log(5.0))
 
 
 class Fit(NamedTuple):
-    """A + B · g(x; θ) fitted by least squares; `rmse` in units of the loss."""
+    """Parameters of A + B · g(x; θ) fitted by least squares; `rmse` in units of the loss."""
 
     a: float
     b: float
@@ -40,7 +40,7 @@ class Fit(NamedTuple):
 
 
 class PaperFit(NamedTuple):
-    """a · ln(c · i + d) + b fitted by least squares; `rmse` in units of the loss."""
+    """Parameters of a · ln(c · i + d) + b fitted by least squares; `rmse` in units of the loss."""
 
     a: float
     b: float
@@ -52,15 +52,15 @@ class PaperFit(NamedTuple):
 def fit_paper(steps: FloatArray, losses: FloatArray) -> PaperFit:
     """Fit L(i) = a · ln(c · i + d) + b as Bingel & Søgaard 2017 did.
 
-    Levenberg-Marquardt from a = b = c = d = 1 on every tenth of the first 5,000 records; where there are
-    fewer records, on at most 500 of them, evenly spread.  One parameter is too many (c · k and d · k with
-    b - a ln k give the same curve), so c and d depend on the path of the search, and with it on the
-    versions of SciPy and NumPy and on the processor.  `fit_log` is the fit to use.
+    Levenberg-Marquardt from a = b = c = d = 1 on every tenth of the first 5,000 records (on at most 500 evenly
+    spread records of shorter logs).  The curve is over-parametrised (c · k and d · k with b - a ln k give the
+    same one), so c and d depend on the path of the search and with it on SciPy, NumPy and the
+    processor.  Prefer `fit_log`.
 
     Raises
     ------
     MissingError
-        It did not converge, or left the logarithm's domain.
+        Fewer than 5 records, no convergence, or a result outside the logarithm's domain.
     """
     from scipy.optimize import OptimizeWarning, curve_fit
 
@@ -71,7 +71,7 @@ def fit_paper(steps: FloatArray, losses: FloatArray) -> PaperFit:
     if len(x) < 5:
         raise MissingError("fewer than 5 records")
 
-    # SciPy's search leaves the domain now and then on its way, which NumPy would warn of.
+    # Intermediate steps of the search may leave the logarithm's domain.
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", OptimizeWarning)
         try:
@@ -96,7 +96,7 @@ def fit_log(steps: FloatArray, losses: FloatArray) -> Fit:
     Raises
     ------
     MissingError
-        Fewer than 5 records, a constant loss, or a best s at its bound.
+        Fewer than 5 records, a constant loss, or an optimal s at its bound.
     """
     x = steps - steps[0]
     span, step = x[-1], np.median(np.diff(steps)) if len(steps) > 1 else 0.0
@@ -109,18 +109,18 @@ def fit_log(steps: FloatArray, losses: FloatArray) -> Fit:
 def fit_power(steps: FloatArray, losses: FloatArray) -> Fit:
     """Fit L(i) = A + B · u^-p, A ≥ 0, u = (i - i₀ + δ) / (run + δ), by variable projection.
 
-    δ is the median step, so that u is in (0, 1]: A is the loss in the limit, which cannot be negative, and
-    A + B the loss at the end.  p lies between 0.01 and 5.
+    δ is the median step, so that u is in (0, 1]: A is the loss in the limit and A + B the loss at the end.  p lies
+    between 0.01 and 5.
 
     Raises
     ------
     MissingError
-        Fewer than 5 records, a constant loss, or a best p at its bound.
+        Fewer than 5 records, a constant loss, or an optimal p at its bound.
     """
     _check(losses)
     x = steps - steps[0] + np.median(np.diff(steps))
     log_u = np.log(x / x[-1])
-    grid = np.linspace(*_LOG_EXPONENTS, num=_GRID_POINTS)
+    grid = np.linspace(*_LOG_EXPONENT_RANGE, num=_GRID_POINTS)
     fit = _project(
         losses, lambda log_p: np.exp(-math.exp(log_p) * log_u), grid, "exponent p", positive=True
     )
@@ -142,9 +142,9 @@ def _project(
     *,
     positive: bool = False,
 ) -> Fit:
-    """Least squares of y on A + B · basis(θ), θ between the ends of an ascending grid.
+    """Minimise the squared error of y = A + B · basis(θ) for θ between the ends of an ascending grid.
 
-    With `positive`, A is 0 where it would be less.
+    With `positive`, A is at least 0.
     """
     from scipy.optimize import minimize_scalar
 

@@ -1,4 +1,4 @@
-"""How well a source model's predictions tell the target's labels: LEEP and NCE."""
+"""Transferability from the predictions of a source model: LEEP and NCE."""
 
 from __future__ import annotations
 
@@ -11,23 +11,22 @@ from transfer_meta.records import FloatArray
 
 
 def leep(source_probabilities: ArrayLike, labels: ArrayLike) -> float:
-    """LEEP: mean log-likelihood of the target's labels through the source's classes; at most 0.
+    """Return LEEP, the log-likelihood of target labels given source classes; at most 0, higher is better.
 
-    With θ(x) the source model's class probabilities and P(y | z) from the empirical joint
-    P(y, z) = (1/n) Σ_{i: y_i = y} θ(x_i)_z, it is (1/n) Σ_i ln Σ_z P(y_i | z) θ(x_i)_z.  A
-    log-likelihood: 0 is the best that there is, and the higher (nearer to 0), the better.
+    With θ(x) the source model's class probabilities and P(y | z) from the empirical joint distribution
+    P(y, z) = (1/n) Σ_{i: y_i = y} θ(x_i)_z, it is (1/n) Σ_i ln Σ_z P(y_i | z) θ(x_i)_z.
 
     Parameters
     ----------
     source_probabilities : array of shape (n, Z)
-        Rows sum to 1.  A source class that no example gets adds nothing.
+        Rows sum to 1.
     labels : array of shape (n,)
-        The target's classes.
+        Classes of the target examples.
 
     Raises
     ------
     InputError
-        Rows that are not probabilities, shapes that do not match, fewer than two classes.
+        Rows are not probabilities, shapes do not match, or there are fewer than two classes.
 
     References
     ----------
@@ -43,20 +42,19 @@ def leep(source_probabilities: ArrayLike, labels: ArrayLike) -> float:
 
 
 def nce(source_labels: ArrayLike, labels: ArrayLike) -> float:
-    """NCE: minus the conditional entropy of target labels given source labels, -H(Y | Z) in nats.
-
-    At most 0; the higher, the better.
+    """Return NCE, the negative conditional entropy -H(Y | Z) in nats; at most 0, higher is better.
 
     Parameters
     ----------
     source_labels : array of shape (n,)
-        The class that the source model predicts for each target example; a single one is allowed.
+        Class Z predicted by the source model for each target example; a single class is allowed.
     labels : array of shape (n,)
+        Classes Y of the target examples.
 
     Raises
     ------
     InputError
-        Shapes that do not match, fewer than two target classes.
+        Shapes do not match, or there are fewer than two target classes.
 
     References
     ----------
@@ -69,7 +67,7 @@ def nce(source_labels: ArrayLike, labels: ArrayLike) -> float:
     """
     predicted = np.asarray(source_labels)
     if predicted.ndim != 1:
-        raise InputError(f"source labels of shape {predicted.shape} (expected one a target example)")
+        raise InputError(f"source labels of shape {predicted.shape} (expected one per target example)")
     target = check_classes(labels, len(predicted))
     joint = one_hot(target).T @ one_hot(np.unique(predicted, return_inverse=True)[1]) / len(predicted)
     mass = np.broadcast_to(joint.sum(axis=0), joint.shape)

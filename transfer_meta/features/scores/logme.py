@@ -1,4 +1,4 @@
-"""LogME: the evidence of a linear model of the labels on frozen features."""
+"""LogME: evidence of a Bayesian linear model of the labels given frozen features."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ from numpy.typing import ArrayLike, NDArray
 from transfer_meta.features.scores.score_checks import check_features, one_hot
 from transfer_meta.records import FloatArray
 
-# Grid of ln(prior precision / noise precision), relative to the mean square of the singular values; at
-# its ends the model is a constant zero and ordinary least squares.
+# Grid of ln(α / β) relative to the mean squared singular value, from least squares to a constant zero.
 _GRID = np.linspace(-25.0, 25.0, 101)
-_SMALLEST_RESIDUAL = 1e-10  # of the label's sum of squares: rounding, not fit
+_MIN_RESIDUAL = 1e-10  # share of the column's sum of squares; less is rounding
 
 
 def logme(features: ArrayLike, labels: ArrayLike, *, regression: bool = False) -> float:
-    """Logarithm of maximum evidence of labels given features; the higher, the better they fit.
+    """Return the logarithm of the maximum evidence of the labels given the features; higher is better.
 
-    For a label column y (each class against the rest, or the regression target) and the model
-    y = F w + noise with w ~ N(0, 1/α), noise ~ N(0, 1/β), it is max over α, β of ln p(y | F, α, β) / n,
-    averaged over columns.  The marginal is y ~ N(0, (I + F Fᵀ / t) / β) with t = α / β; for a given t
-    the best β is n / yᵀ(I + F Fᵀ/t)⁻¹y, which leaves a smooth function of one number: a grid over ln t
-    and a bounded refinement find its maximum, where the paper's fixed-point iteration may stop at
-    another one or diverge.
+    For a label column y (one class against the rest, or the regression target) and the model y = F w + noise
+    with w ~ N(0, 1/α), noise ~ N(0, 1/β), it is max over α, β of ln p(y | F, α, β) / n, averaged over columns.
 
     Parameters
     ----------
     features : array of shape (n, d)
     labels : array of shape (n,)
-        Classes of any kind, or numbers with ``regression=True``.
+        Classes, or numbers with ``regression=True``.
     regression : bool
 
     Returns
     -------
     float
-        Nats per example and label column.  Where the features fit a column exactly (fewer dimensions of
-        freedom than examples, no noise) the evidence has no bound; residuals count as at least 1e-10 of
-        the label's sum of squares.
+        Nats per example and label column.
 
     Raises
     ------
     InputError
-        Shapes that do not match, NaN, fewer than two classes, a constant regression target.
+        Shapes do not match, values are NaN, fewer than two classes, or a constant regression target.
+
+    Notes
+    -----
+    The marginal distribution is y ~ N(0, (I + F Fᵀ / t) / β) with t = α / β.  Given t, the best β is n / yᵀ(I +
+    F Fᵀ/t)⁻¹y, so a grid over ln t and a bounded refinement find the maximum, where the paper's fixed-point
+    iteration may stop at another point or diverge.  Where the features fit a column exactly the evidence is
+    unbounded; residuals are at least 1e-10 of the column's sum of squares.
 
     References
     ----------
@@ -55,7 +55,7 @@ def logme(features: ArrayLike, labels: ArrayLike, *, regression: bool = False) -
 
 
 def _max_evidence(column: FloatArray, left: FloatArray, energies: FloatArray) -> float:
-    """The largest ln p(y | F) over α and β; `energies` are the squared singular values of F."""
+    """Return the maximum of ln p(y | F) over α and β; `energies` are the squared singular values of F."""
     from scipy.optimize import minimize_scalar
 
     n = len(column)
@@ -66,9 +66,7 @@ def _max_evidence(column: FloatArray, left: FloatArray, energies: FloatArray) ->
 
     def evidence(log_t: float | NDArray[np.floating]) -> FloatArray:
         ratios = energies / (scale * np.exp(np.atleast_1d(log_t)))[:, None]
-        residual = np.maximum(
-            outside + (squares / (1 + ratios)).sum(axis=1), _SMALLEST_RESIDUAL * total
-        )
+        residual = np.maximum(outside + (squares / (1 + ratios)).sum(axis=1), _MIN_RESIDUAL * total)
         return -0.5 * (n * (np.log(2 * np.pi * residual / n) + 1) + np.log1p(ratios).sum(axis=1))
 
     best = int(np.argmax(evidence(_GRID)))

@@ -1,4 +1,4 @@
-"""What a simple learner gets out of frozen features: nearest neighbours and a linear probe."""
+"""Accuracy of simple learners on frozen features: nearest neighbours and a linear probe."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from transfer_meta.records import FloatArray
 def knn_score(
     features: ArrayLike, labels: ArrayLike, *, neighbours: int = 5, regression: bool = False
 ) -> float:
-    """Leave-one-out score of k nearest neighbours by cosine; the higher, the better.
+    """Return the leave-one-out score of k nearest neighbours by cosine; higher is better.
 
-    Classes: accuracy of the majority among the neighbours (of equal counts the class of the nearer
-    neighbours).  Regression: R² of their mean, which is below 0 where the mean of all would do better.
+    Classification: accuracy of the majority class of the neighbours, ties resolved by distance.  Regression: R²
+    of their mean.
 
     Parameters
     ----------
     features : array of shape (n, d)
     labels : array of shape (n,)
     neighbours : int
-        k; at most n - 1 are used.
+        k, at most n - 1.
     regression : bool
 
     Raises
     ------
     InputError
-        Shapes that do not match, NaN, fewer than two classes, a constant regression target.
+        Shapes do not match, values are NaN, fewer than two classes, or a constant regression target.
     """
     from sklearn.neighbors import NearestNeighbors
 
@@ -39,11 +39,11 @@ def knn_score(
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     units = np.divide(features, lengths, out=np.zeros_like(features), where=lengths > 0)
     search = NearestNeighbors(n_neighbors=min(neighbours, len(units) - 1), algorithm="brute").fit(units)
-    # Without an argument an example is not its own neighbour, even where it has duplicates.
+    # Without an argument no example is its own neighbour, even if it has duplicates.
     nearest = search.kneighbors(return_distance=False)
     if regression:
         return _r_squared(labels, labels[nearest].mean(axis=1))
-    # The weights fall so little from near to far that they decide ties alone.
+    # Weights decrease so little with distance that they only break ties.
     weights = 1 + 1e-3 / np.arange(1, nearest.shape[1] + 1)
     votes = np.einsum("nkc,k->nc", one_hot(labels)[nearest], weights)
     return float(np.mean(votes.argmax(axis=1) == labels))
@@ -57,25 +57,25 @@ def linear_probe(
     regression: bool = False,
     seed: int = 0,
 ) -> float:
-    """Cross-validated score of a linear model on the standardised features; the higher, the better.
+    """Return the cross-validated score of a linear model on the standardised features; higher is better.
 
-    Classes: accuracy of logistic regression (L2, C = 1).  Regression: R² of ridge regression, its
-    penalty chosen within each training fold among 10^-2 … 10^4.
+    Classification: accuracy of logistic regression (L2, C = 1).  Regression: R² of ridge regression with a
+    penalty chosen within each training fold from 10^-2 … 10^4.
 
     Parameters
     ----------
     features : array of shape (n, d)
     labels : array of shape (n,)
     folds : int
-        Stratified; fewer where the second largest class has fewer examples.
+        Number of stratified folds, at most the size of the second largest class.
     regression : bool
     seed : int
-        Of the shuffle into folds.
+        Seed of the shuffle.
 
     Raises
     ------
     InputError
-        Shapes that do not match, NaN, fewer than two classes of two examples each, a constant target.
+        Shapes do not match, values are NaN, fewer than two classes of two examples each, or a constant target.
     """
     from sklearn.linear_model import LogisticRegression, RidgeCV
     from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
@@ -93,12 +93,12 @@ def linear_probe(
     splitter = StratifiedKFold(min(folds, second_largest), shuffle=True, random_state=seed)
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     with warnings.catch_warnings():
-        # Classes rarer than the folds are expected; the two largest are in every training fold.
+        # Classes smaller than the number of folds are accepted: the two largest are in every fold.
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
         predicted = cross_val_predict(model, features, labels, cv=splitter)
     return float(np.mean(predicted == labels))
 
 
 def _r_squared(truth: FloatArray, predicted: NDArray) -> float:
-    """1 - squared error / squared deviation from the mean."""
+    """Return 1 - squared error / squared deviation from the mean."""
     return 1 - float(np.sum((truth - predicted) ** 2) / np.sum((truth - truth.mean()) ** 2))

@@ -1,4 +1,4 @@
-"""Checks that all transferability scores share."""
+"""Input checks shared by the transferability scores."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from transfer_meta.records import FloatArray
 def check_features(
     features: ArrayLike, labels: ArrayLike, *, regression: bool = False
 ) -> tuple[FloatArray, NDArray]:
-    """Features as floats of shape (n, d) and labels of shape (n,): class indices, or floats.
+    """Return features as floats of shape (n, d), and labels of shape (n,) as class indices or floats.
 
     Raises
     ------
     InputError
-        Shapes that do not match, NaN or infinity, fewer than two classes, a constant regression target.
+        Shapes do not match, values are NaN or infinite, fewer than two classes, or a constant regression
+        target.
     """
     matrix = np.asarray(features, dtype=np.float64)
     if matrix.ndim != 2 or 0 in matrix.shape:
@@ -37,7 +38,7 @@ def check_features(
 
 
 def check_classes(labels: ArrayLike, count: int) -> NDArray[np.intp]:
-    """Labels of any kind as class indices 0 … C-1; an InputError below two classes."""
+    """Return labels as class indices 0 … C-1; raises InputError for fewer than two classes."""
     values = np.asarray(labels)
     if values.shape != (count,):
         raise InputError(f"labels of shape {values.shape} for {count} examples")
@@ -52,5 +53,5 @@ def check_classes(labels: ArrayLike, count: int) -> NDArray[np.intp]:
 
 
 def one_hot(indices: NDArray[np.intp]) -> FloatArray:
-    """Class indices (n,) as ones and zeros (n, C)."""
+    """Return class indices (n,) as an indicator matrix (n, C)."""
     return np.eye(int(indices.max()) + 1)[indices]

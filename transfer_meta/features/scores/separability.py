@@ -1,4 +1,4 @@
-"""How well frozen features separate the classes: H-score, TransRate, GBC."""
+"""Class separability of frozen features: H-score, TransRate, GBC."""
 
 from __future__ import annotations
 
@@ -9,31 +9,30 @@ from transfer_meta.errors import unknown
 from transfer_meta.features.scores.score_checks import check_features, one_hot
 from transfer_meta.records import FloatArray
 
-# Features are usually computed in float32: a direction whose share of the largest singular value is
-# below that precision is rounding, and its inverse would be noise magnified.
+# Features are usually float32: smaller singular values, relative to the largest, are rounding.
 _PRECISION = float(np.finfo(np.float32).eps)
 _COVARIANCES = ("spherical", "diagonal")
 
 
 def h_score(features: ArrayLike, labels: ArrayLike) -> float:
-    """H-score: trace of cov(features)⁺ · cov(class means); 0 to C - 1, the higher, the better.
+    """Return the H-score, trace of cov(features)⁺ · cov(class means); 0 to C - 1, higher is better.
 
-    The pseudo-inverse leaves out directions without variance.  With as many dimensions as examples
-    every labelling scores C - 1: use `h_score_shrunk` there.
+    The pseudo-inverse ignores directions without variance.  With n ≤ d every labelling scores C - 1: use
+    `h_score_shrunk` there.
 
     Parameters
     ----------
     features : array of shape (n, d)
     labels : array of shape (n,)
 
-    Notes
-    -----
-    With the centred features X = U S Vᵀ the score is Σ_c ‖Uᵀ 1_c‖² / n_c.
-
     Raises
     ------
     InputError
-        Shapes that do not match, NaN, fewer than two classes.
+        Shapes do not match, values are NaN, or there are fewer than two classes.
+
+    Notes
+    -----
+    With the centred features X = U S Vᵀ the score is Σ_c ‖Uᵀ 1_c‖² / n_c.
 
     References
     ----------
@@ -47,7 +46,7 @@ def h_score(features: ArrayLike, labels: ArrayLike) -> float:
 
 
 def h_score_shrunk(features: ArrayLike, labels: ArrayLike) -> float:
-    """H-score with a Ledoit-Wolf covariance: trace of Σ_α⁻¹ · (1 - α) · cov(class means).
+    """Return the H-score with a Ledoit-Wolf covariance: trace of Σ_α⁻¹ · (1 - α) · cov(class means).
 
     Σ_α = (1 - α) Σ + α (tr Σ / d) I, where α is Ledoit and Wolf's optimal shrinkage.
 
@@ -59,7 +58,7 @@ def h_score_shrunk(features: ArrayLike, labels: ArrayLike) -> float:
     Raises
     ------
     InputError
-        Shapes that do not match, NaN, fewer than two classes.
+        Shapes do not match, values are NaN, or there are fewer than two classes.
 
     References
     ----------
@@ -81,29 +80,28 @@ def h_score_shrunk(features: ArrayLike, labels: ArrayLike) -> float:
 
 
 def transrate(features: ArrayLike, labels: ArrayLike, *, epsilon: float = 1e-4) -> float:
-    """TransRate: R(Z) - R(Z | Y), an estimate of the mutual information of features and labels.
+    """Return TransRate, R(Z) - R(Z | Y), an estimate of the mutual information of features and labels.
 
-    R(Z) = ½ ln det(I + ZᵀZ / (n ε)) is the rate at distortion ε of the centred features;
+    R(Z) = ½ ln det(I + ZᵀZ / (n ε)) is the rate of the centred features at distortion ε;
     R(Z | Y) = Σ_c (n_c / n) · ½ ln det(I + Z_cᵀZ_c / (n_c ε)), Z_c the rows of class c.
 
     Parameters
     ----------
     features : array of shape (n, d)
+        Scaled to a mean squared length of 1 after centring, so that encoders of different scale compare.
     labels : array of shape (n,)
     epsilon : float
-        Distortion.  It is absolute, so the centred features are first scaled to a mean squared length
-        of 1: scores of encoders with features of different size can then be compared.
+        Distortion ε.
 
     Raises
     ------
     InputError
-        Shapes that do not match, NaN, fewer than two classes.
+        Shapes do not match, values are NaN, or there are fewer than two classes.
 
     References
     ----------
-    Huang et al. 2022, "Frustratingly easy transferability estimation".  The paper's listing weights
-    every class by 1 / C where its formula has n_c / n; they differ for unbalanced classes, this is the
-    formula.
+    Huang et al. 2022, "Frustratingly easy transferability estimation".  Their listing weights classes by 1 / C,
+    their formula by n_c / n; this is the formula.
     """
     features, labels = check_features(features, labels)
     centred = features - features.mean(axis=0)
@@ -124,30 +122,29 @@ def gbc(
     covariance: str = "spherical",
     dimensions: int = 64,
 ) -> float:
-    """Gaussian Bhattacharyya coefficient, -Σ over pairs of classes of exp(-D).
+    """Return the Gaussian Bhattacharyya coefficient, -Σ exp(-D) over pairs of classes; higher is better.
 
-    At most 0; the higher, the better.  Each class is a Gaussian;
-    D = ⅛ (μ₁ - μ₂)ᵀ Σ⁻¹ (μ₁ - μ₂) + ½ ln(|Σ| / √(|Σ₁| |Σ₂|)), Σ = (Σ₁ + Σ₂) / 2.
+    Each class is a Gaussian; D = ⅛ (μ₁ - μ₂)ᵀ Σ⁻¹ (μ₁ - μ₂) + ½ ln(|Σ| / √(|Σ₁| |Σ₂|)), Σ = (Σ₁ + Σ₂) / 2.
 
     Parameters
     ----------
     features : array of shape (n, d)
     labels : array of shape (n,)
     covariance : str
-        ``spherical`` (one variance a class) or ``diagonal`` (one a dimension and class).
+        ``spherical`` (one variance per class) or ``diagonal`` (one per dimension and class).
     dimensions : int
-        Features are first reduced to this many principal components, 64 in the paper.
-
-    Notes
-    -----
-    A class of one example or of equal ones has no variance; variances count as at least 1e-6 of the
-    mean variance of the reduced features, so that such a class is a narrow Gaussian and not an infinite
-    one. The sum grows with the number of classes: compare sources on one target, not targets.
+        Number of principal components that the features are reduced to, 64 in the paper.
 
     Raises
     ------
     InputError
-        Shapes that do not match, NaN, fewer than two classes, an unknown covariance.
+        Shapes do not match, values are NaN, fewer than two classes, or an unknown covariance.
+
+    Notes
+    -----
+    Variances are at least 1e-6 of the mean variance of the reduced features, so that a class of one example or
+    of equal ones is a narrow Gaussian.  The sum grows with the number of classes: compare sources on one
+    target, not targets.
 
     References
     ----------
@@ -158,7 +155,7 @@ def gbc(
     features, labels = check_features(features, labels)
     centred = features - features.mean(axis=0)
     if not centred.any():
-        # All features equal: the classes coincide, every pair has a coefficient of 1.
+        # The classes coincide: every pair has a coefficient of 1.
         classes = labels.max() + 1
         return -classes * (classes - 1) / 2.0
     left, singular, _ = np.linalg.svd(centred, full_matrices=False)
@@ -178,6 +175,6 @@ def gbc(
 
 
 def _rate(rows: FloatArray, epsilon: float) -> float:
-    """½ ln det(I + ZᵀZ / (n ε)) through the singular values of Z (n, d)."""
+    """Return ½ ln det(I + ZᵀZ / (n ε)) from the singular values of Z (n, d)."""
     singular = np.linalg.svd(rows, compute_uv=False)
     return 0.5 * float(np.log1p(singular**2 / (len(rows) * epsilon)).sum())

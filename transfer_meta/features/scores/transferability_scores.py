@@ -1,7 +1,7 @@
-"""Transferability scores of a source checkpoint on target data: all of them by name.
+"""All transferability scores of a source checkpoint on target data, by name.
 
-Every score is the higher, the better.  Those of the first table read the target examples' frozen
-features; LEEP and NCE read the source model's class probabilities on them.
+Higher is better for every score.  `FEATURE_SCORES` use frozen features of the target examples, `LABEL_SCORES`
+the source model's class probabilities on them.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ def transferability_scores(
     regression: bool = False,
     source_probabilities: ArrayLike | None = None,
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Every score of one source on one target.
+    """Compute every score of one source on one target.
 
     Parameters
     ----------
     features : array of shape (n, d)
-        The source encoder's features of the target's examples.
+        Features of the target's examples from the source's encoder.
     labels : array of shape (n,)
-        Their classes, or numbers with ``regression=True``.
+        Classes, or numbers with ``regression=True``.
     regression : bool
-        Scores that are defined for classes alone are then missing.
+        Compute only `REGRESSION_SCORES`.
     source_probabilities : array of shape (n, Z), optional
-        The source model's class probabilities; None where its head has no classes.
+        Class probabilities of the source model; None if its head has no classes.
 
     Returns
     -------
     scores : dict of str to float
         All names of `FEATURE_SCORES` and `LABEL_SCORES`; NaN where a score could not be computed.
     missing : dict of str to str
-        For each NaN the reason, in one line.
+        The reason for each NaN.
 
     Examples
     --------
@@ -65,37 +65,19 @@ def transferability_scores(
     """
     scores: dict[str, float] = {}
     missing: dict[str, str] = {}
-    for name, score in FEATURE_SCORES.items():
-        if not regression:
-            compute = _bind(score, features, labels)
-        elif name in REGRESSION_SCORES:
-            compute = _bind(score, features, labels, regression=True)
-        else:
-            missing[name] = f"{name} is defined for classes, and the target is a regression"
-            continue
-        _record(name, compute, scores, missing)
-    for name in LABEL_SCORES:
-        if regression:
-            missing[name] = f"{name} is defined for classes, and the target is a regression"
-        elif source_probabilities is None:
-            missing[name] = "the source model has no class probabilities on this target"
-        elif name == "leep":
-            _record(name, _bind(leep, source_probabilities, labels), scores, missing)
-        else:
-            _record(name, _bind(nce, np.argmax(source_probabilities, axis=1), labels), scores, missing)
-    scores |= dict.fromkeys(missing, float("nan"))
+    for name in (*FEATURE_SCORES, *LABEL_SCORES):
+        try:
+            if regression and name not in REGRESSION_SCORES:
+                raise InputError(f"{name} is defined for classes, and the target is a regression")
+            if name in FEATURE_SCORES:
+                options = {"regression": True} if regression else {}
+                scores[name] = FEATURE_SCORES[name](features, labels, **options)
+            elif source_probabilities is None:
+                raise InputError("the source model has no class probabilities on this target")
+            elif name == "leep":
+                scores[name] = leep(source_probabilities, labels)
+            else:
+                scores[name] = nce(np.argmax(source_probabilities, axis=1), labels)
+        except InputError as error:
+            scores[name], missing[name] = float("nan"), str(error)
     return scores, missing
-
-
-def _bind(function: Callable[..., float], *arguments: object, **options: object) -> Callable[[], float]:
-    return lambda: function(*arguments, **options)
-
-
-def _record(
-    name: str, compute: Callable[[], float], scores: dict[str, float], missing: dict[str, str]
-) -> None:
-    """Add a score, or the reason why there is none."""
-    try:
-        scores[name] = compute()
-    except InputError as error:
-        missing[name] = str(error)

@@ -1,4 +1,4 @@
-"""Bags of words by hash, and how two of them are compared."""
+"""Bags of words by hash, and comparisons of two of them."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer_meta.features.text.counts import SplitCounts
-from transfer_meta.features.text.hashing import EVERYTHING, CountArray, HashArray, hash_strings
+from transfer_meta.features.text.hashing import NO_THRESHOLD, CountArray, HashArray, hash_strings
 
-#: Types that a profile keeps, twice: the most frequent ones, and those of the smallest hashes.
 MAX_TYPES = 2**15
+"""Number of types kept in a profile by frequency, and number kept by smallest hash."""
 
 LN2 = math.log(2)
 
 
 @dataclass(frozen=True)
 class Bag:
-    """The bag of words of one corpus.
+    """Bag of words of one corpus.
 
     Parameters
     ----------
     hashes : array of shape (m,)
         Hashes of the types, sorted.
     counts, documents : array of shape (m,)
-        Tokens of each type, and examples that have it.
+        Tokens of each type, and examples that contain it.
     n_tokens, n_documents : int
-        Tokens and examples of the corpus, of kept types or not.
+        Tokens and examples of the corpus, including those of types that were dropped.
     moments : tuple of float
-        Σ c² ln(1 + df)^k over the kept types for k = 0, 1, 2: all that TF-IDF norms need of them.
+        Σ c² ln(1 + df)^k over the kept types for k = 0, 1, 2, sufficient for TF-IDF norms.
     threshold : uint64
-        Types of a smaller hash are all kept.
+        All types with a smaller hash are kept.
     """
 
     hashes: HashArray
@@ -43,17 +43,17 @@ class Bag:
     n_tokens: int
     n_documents: int
     moments: tuple[float, float, float]
-    threshold: np.uint64 = EVERYTHING
+    threshold: np.uint64 = NO_THRESHOLD
 
     @classmethod
     def from_counts(cls, split: SplitCounts, *, limit: int | None = None) -> Bag:
-        """The bag of a split, with all its types or with at most 2 · `limit` of them."""
+        """Return the bag of a split, reduced to at most 2 · `limit` types."""
         hashes = hash_strings(split.types)
         keep = np.argsort(hashes)
-        threshold = EVERYTHING
+        threshold = NO_THRESHOLD
         if limit is not None and len(keep) > limit:
             threshold = hashes[keep[limit]]
-            # Ties between counts go to the smaller hash: the order that types were met in does not matter.
+            # Break ties by hash, so that the order of the examples does not matter.
             frequent = np.lexsort([hashes, -split.counts])[:limit]
             keep = np.union1d(keep[:limit], frequent)
             keep = keep[np.argsort(hashes[keep])]
@@ -65,9 +65,9 @@ class Bag:
         )
 
     def find(self, hashes: HashArray) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Positions of the common types in other, sorted hashes and in this bag's."""
+        """Return the positions of the common types in sorted `hashes` and in this bag."""
         bits, starts, depth = self._buckets
-        padded = np.append(self.hashes, EVERYTHING)
+        padded = np.append(self.hashes, NO_THRESHOLD)
         columns = starts[hashes >> np.uint64(64 - bits)]
         for _ in range(depth):
             columns += padded[columns] < hashes
@@ -76,10 +76,10 @@ class Bag:
 
     @functools.cached_property
     def _buckets(self) -> tuple[int, NDArray[np.intp], int]:
-        """A table of where the hashes with the same first bits start, and the most in a row.
+        """Return the table of bucket starts by leading bits of the hash, and the largest bucket.
 
-        Hashes are evenly spread, so a few steps from a bucket's start find any of them; a binary search
-        takes three times as long.
+        Hashes are evenly spread, so a few steps from a bucket's start find any of them; a binary search takes
+        three times as long.
         """
         bits = len(self.hashes).bit_length() + 1
         firsts = np.arange(2**bits, dtype=np.uint64) << np.uint64(64 - bits)
@@ -87,32 +87,32 @@ class Bag:
         return bits, starts, int(np.diff(starts, append=len(self.hashes)).max())
 
     def square_norm(self, L: float) -> float:
-        """Σ c² (L - ln(1 + df))² over the types."""
+        """Return Σ c² (L - ln(1 + df))² over the types."""
         zeroth, first, second = self.moments
         return zeroth * L**2 - 2 * first * L + second
 
 
 class Comparison(NamedTuple):
-    """How a source's bag of words relates to a target's; NaN where a bag is empty.
+    """Relation of a source's bag of words to a target's; NaN if a bag is empty.
 
-    All are exact where both bags hold all their types.  Where a bag was reduced, `types_covered_*` come from the
-    types below both thresholds (standard error at most ½ / √`MAX_TYPES`, 0.3 %), and the others count tokens
-    of left-out types as unshared: `tokens_covered_*` are too low by at most the left-out share of the tokens, `jsd`
-    too high by at most ½ ln 2 times the sum of both left-out shares.
+    Exact if both bags hold all their types.  Otherwise `types_covered_*` are estimated from the types below
+    both thresholds (standard error at most ½ / √`MAX_TYPES`, 0.3 %), and the others count tokens of dropped
+    types as not shared: `tokens_covered_*` are too low by at most the dropped share of the tokens, `jsd` too
+    high by at most ½ ln 2 times the sum of both shares.
 
     Parameters
     ----------
-    jsd
+    jsd : float
         Jensen-Shannon divergence in nats, ½ KL(p ‖ m) + ½ KL(q ‖ m) with m = (p + q) / 2; from 0 to ln 2.
-    types_covered_target, types_covered_source
-        Share of the target's (source's) types that the other one has.
-    types_jaccard
+    types_covered_target, types_covered_source : float
+        Share of the target's (source's) types that occur in the other task.
+    types_jaccard : float
         Shared types / types of either.
-    tokens_covered_target, tokens_covered_source
-        Share of the target's (source's) tokens whose type the other one has.
-    tfidf_cosine
-        Cosine of the mean TF-IDF vectors: counts times ln((1 + N) / (1 + df)) + 1, with the number of
-        examples N and the document frequency df over both corpora.
+    tokens_covered_target, tokens_covered_source : float
+        Share of the target's (source's) tokens whose type occurs in the other task.
+    tfidf_cosine : float
+        Cosine of the mean TF-IDF vectors: counts times ln((1 + N) / (1 + df)) + 1, with the number of examples
+        N and the document frequency df over both corpora.
     """
 
     jsd: float = math.nan
@@ -136,7 +136,7 @@ def compare_bags(*, source: Bag, target: Bag) -> Comparison:
     rows, columns = target.find(source.hashes)
     c, d = source.counts[rows].astype(float), target.counts[columns].astype(float)
 
-    # Types of one side alone add p ln 2 each, so only the shared ones need a logarithm.
+    # Types of one side only add p ln 2 each, so only shared ones need a logarithm.
     p, q = c / source.n_tokens, d / target.n_tokens
     p_shared, q_shared = float(p.sum()), float(q.sum())
     middle = (p + q) / 2
@@ -148,7 +148,7 @@ def compare_bags(*, source: Bag, target: Bag) -> Comparison:
     n_target = int(np.searchsorted(target.hashes, threshold))
     n_shared = int(np.searchsorted(source.hashes[rows], threshold))
 
-    # idf = L - ln(1 + df).  The norms come from each bag's own moments, mended where types are shared.
+    # idf = L - ln(1 + df).  Norms come from each bag's moments, corrected for shared types.
     L = math.log(1 + source.n_documents + target.n_documents) + 1
     df_source, df_target = source.documents[rows], target.documents[columns]
     both = L - np.log(1.0 + df_source + df_target)

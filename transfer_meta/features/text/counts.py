@@ -1,7 +1,7 @@
-"""One pass over a split: integer counts of its tokens, lengths, labels and repeated examples.
+"""Counts of one split in one pass: tokens, lengths, labels and repeated examples.
 
-The pass is a map over chunks of examples and a sum of what it gives, so that it needs memory for one chunk
-and for the vocabulary, never for the corpus, and so that chunks can go to other processes.
+Chunks of examples are counted independently, possibly in several processes, and their counts are added.  Memory
+is needed for a chunk and for the vocabulary, not for the corpus.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from transfer_meta.records import Example, Label, TaskType
 
 OnExamples = Callable[[int], None]
 
-# A chunk takes about ten times its characters in memory while it is counted.
 CHUNK_CHARACTERS = 4_000_000
 CHUNK_EXAMPLES = 50_000
+"""Size of a chunk; counting takes about ten bytes of memory per character."""
 
-# Regression targets are counted exactly up to this many different values, then rounded (see _round).
-EXACT_TARGETS = 2**16
+MAX_EXACT_TARGETS = 2**16
+"""Number of distinct regression targets above which targets are rounded (see `_round`)."""
 
 
 class Chunk(NamedTuple):
-    """Some examples by column: what goes to another process cheaply.
+    """Columns of some examples, cheap to send to another process.
 
-    `texts` holds all the texts of an example, one a line, `pair_lengths` the characters of `text_pair`.
+    `texts` holds all texts of an example, one per line, `pair_lengths` the number of characters of `text_pair`.
     """
 
     texts: list[str]
@@ -46,22 +46,22 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class ChunkCounts:
-    """What one chunk of n examples adds to the counts of its split.
+    """Counts of one chunk of n examples.
 
     Parameters
     ----------
     types : list of str
         The distinct tokens.
     counts, documents : array of shape (len(types),)
-        How often each token occurs, and in how many examples.
+        Occurrences of each token, and number of examples that contain it.
     lengths : array of shape (n,)
-        Tokens an example.
+        Tokens per example.
     square_sum : int
         Sum of the squared entries of the example-term matrix.
     labels : Counter
         See `label_units`.
     texts, words, targets : array of shape (n,)
-        Hashes of the examples' texts, of their bags of words, and of their labels.
+        Hashes of the examples' texts, bags of words, and labels.
     """
 
     types: list[str]
@@ -76,21 +76,21 @@ class ChunkCounts:
 
 
 class SplitCounts:
-    """Counts of one split, added up from chunks.
+    """Counts of one split, accumulated over chunks.
 
     Attributes
     ----------
     n_examples, n_tokens, square_sum : int
     types : dict of str to int
-        Each token's row in `counts` and `documents`.
+        Row of each token in `counts` and `documents`.
     counts, documents : array of shape (len(types),)
-        Occurrences of each token, and examples that have it.
+        Occurrences of each token, and number of examples that contain it.
     lengths : Counter of int
-        Number of examples by their number of tokens.
+        Number of examples by number of tokens.
     labels : Counter
         Number of units (examples, tokens) by label.
     texts, words : HashSample
-        Repeated examples: by their exact text, and by their bag of words.
+        Repeated examples by exact text, and by bag of words.
     """
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ class SplitCounts:
         self.words = HashSample()
 
     def add(self, chunk: ChunkCounts) -> None:
-        """Add what a chunk counted."""
+        """Add the counts of a chunk."""
         rows = np.array([self.types.setdefault(t, len(self.types)) for t in chunk.types], dtype=np.intp)
         grown = np.zeros((2, len(self.types)), dtype=np.int64)
         grown[:, : len(self.counts)] = self.counts, self.documents
@@ -117,7 +117,7 @@ class SplitCounts:
         lengths, frequencies = np.unique(chunk.lengths, return_counts=True)
         self.lengths.update(dict(zip(lengths.tolist(), frequencies.tolist(), strict=True)))
         self.labels.update(chunk.labels)
-        if len(self.labels) > EXACT_TARGETS:
+        if len(self.labels) > MAX_EXACT_TARGETS:
             self.labels = _round(self.labels)
         self.texts.add(chunk.texts, chunk.targets)
         self.words.add(chunk.words, np.zeros_like(chunk.words))
@@ -138,10 +138,9 @@ def count_split(
     examples : iterable of Example
     type : TaskType
     tokenize : callable
-        From a text to its tokens.  Token classification keeps its own tokens.
-    processes : int
-        Processes that count chunks.  More than one needs a `tokenize` that can be pickled and, as ever with
-        `multiprocessing`, a main module that can be imported.
+        From a text to its tokens; not applied to token classification, which has tokens.
+    workers : int
+        Number of processes.  More than one requires a picklable `tokenize` and an importable main module.
     on_examples : callable or None
         Called with the number of examples counted so far.
 
@@ -160,7 +159,7 @@ def count_split(
 
 
 def chunked(examples: Iterable[Example]) -> Iterator[Chunk]:
-    """Chunks of at most `CHUNK_EXAMPLES` examples and of about `CHUNK_CHARACTERS` characters."""
+    """Yield chunks of at most `CHUNK_EXAMPLES` examples and about `CHUNK_CHARACTERS` characters."""
     chunk = Chunk([], [], [], [])
     characters = 0
     for text, label, text_pair, choices, tokens in examples:
@@ -185,13 +184,13 @@ def _count_all(
         for chunk in chunks:
             yield count_chunk(chunk, type, tokenize)
         return
-    # A forked process that collected garbage would copy every page of the parent's objects.
+    # Without gc.freeze, garbage collection in a forked process would copy the parent's pages.
     with ProcessPoolExecutor(workers, initializer=gc.freeze) as pool:
         waiting: deque[Future[ChunkCounts]] = deque()
         try:
             for chunk in chunks:
                 waiting.append(pool.submit(count_chunk, chunk, type, tokenize))
-                if len(waiting) > workers + 1:  # no more chunks in memory than keep all processes busy
+                if len(waiting) > workers + 1:  # bounds the chunks in memory
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
@@ -202,7 +201,7 @@ def _count_all(
 def count_chunk(chunk: Chunk, type: TaskType, tokenize: Tokenize) -> ChunkCounts:
     """Count one chunk (see `ChunkCounts`)."""
     index: defaultdict[str, int] = defaultdict()
-    index.default_factory = index.__len__  # a new token gets the next number, without a line of Python
+    index.default_factory = index.__len__  # numbers new tokens without Python code
     number = index.__getitem__
     ids, lengths = array("q"), array("q")
     for text, given in zip(chunk.texts, chunk.tokens, strict=True):
@@ -210,11 +209,11 @@ def count_chunk(chunk: Chunk, type: TaskType, tokenize: Tokenize) -> ChunkCounts
         lengths.append(len(tokens))
         ids.extend(map(number, tokens))
     types = list(index)
-    index.default_factory = None  # a cycle, which would keep all its tokens until the next collection
+    index.default_factory = None  # breaks a reference cycle that would keep all tokens alive
     tokens_of = np.frombuffer(ids, dtype=np.int64) if ids else np.zeros(0, dtype=np.int64)
     length = np.frombuffer(lengths, dtype=np.int64)
 
-    # Each nonzero entry of the example-term matrix is a run in the sorted pairs of example and token.
+    # Runs in the sorted (example, token) pairs are the nonzero entries of the example-term matrix.
     pairs = np.repeat(np.arange(len(length)) * len(types), length) + tokens_of
     pairs.sort()
     starts = np.flatnonzero(np.diff(pairs, prepend=-1))
@@ -235,12 +234,11 @@ def count_chunk(chunk: Chunk, type: TaskType, tokenize: Tokenize) -> ChunkCounts
 
 
 def label_units(chunk: Chunk, type: TaskType) -> Counter[str | float]:
-    """Labels of the units that a task's labels are counted by; units without a label are left out.
+    """Count the units that a task's labels apply to by label, leaving out units without a label.
 
-    Classification counts examples by class, token classification tokens by tag, multiple choice examples
-    by the index of the right choice, regression examples by target.  Question answering counts examples by the
-    tenth of the context in which the first answer begins, ``"0"`` to ``"9"``, or ``"none"`` where there is
-    no answer.
+    Classification: examples by class.  Token classification: tokens by tag.  Multiple choice: examples by index
+    of the right choice.  Regression: examples by target.  Question answering: examples by the tenth of the
+    context in which the first answer begins, ``"0"`` to ``"9"``, or ``"none"`` without an answer.
     """
     labels = [label for label in chunk.labels if label is not None]
     match type:
@@ -264,13 +262,13 @@ def _answer_place(answers: Any, length: int) -> str | None:
 def _bag_hashes(
     types: list[str], tokens: CountArray, lengths: CountArray, texts: HashArray
 ) -> HashArray:
-    """One hash an example: the sum of its words' hashes, whatever their order, case and punctuation.
+    """Return one hash per example: the sum of its words' hashes, independent of order, case and punctuation.
 
-    An example without a word keeps the hash of its text.
+    An example without a word has the hash of its text.
     """
     is_word = np.array([any(map(str.isalnum, t)) for t in types], dtype=bool)
     of_type = np.where(is_word, hash_strings(types), np.uint64(0))
-    # Unsigned sums wrap around, and so do the differences of their running total: each stays right.
+    # Unsigned sums wrap around, and so do differences of the running total, which stay correct.
     running = np.concatenate([np.zeros(1, np.uint64), np.cumsum(of_type[tokens], dtype=np.uint64)])
     ends = np.cumsum(lengths)
     sums = running[ends] - running[ends - lengths]
@@ -278,14 +276,14 @@ def _bag_hashes(
 
 
 def _hash_distinct(strings: Sequence[str]) -> HashArray:
-    """`hash_strings`, at the price of the distinct ones."""
+    """`hash_strings`, hashing each distinct string once."""
     distinct = list(dict.fromkeys(strings))
     hashes = dict(zip(distinct, hash_strings(distinct).tolist(), strict=True))
     return np.fromiter((hashes[s] for s in strings), dtype=np.uint64, count=len(strings))
 
 
 def _round(labels: Counter[str | float]) -> Counter[str | float]:
-    """Regression targets to four significant digits, so that their counts stay bounded."""
+    """Round regression targets to four significant digits, to bound their number."""
     rounded: Counter[str | float] = Counter()
     for label, count in labels.items():
         rounded[float(f"{label:.4g}") if isinstance(label, float) else label] += count

@@ -1,7 +1,7 @@
-"""Hashes of strings that are the same on every machine, and samples drawn by them.
+"""Machine-independent hashes of strings, and samples drawn by hash.
 
-Words, labels and examples are compared across tasks by 64-bit hashes, so that a profile needs no texts.
-Among n different strings two share a hash with a probability of about n² / 2⁶⁵: 3e-8 for a million.
+Tasks are compared by 64-bit hashes of words, labels and examples, so that a profile needs no texts.  Among n
+different strings two share a hash with a probability of about n² / 2⁶⁵: 3e-8 for a million.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 HashArray = NDArray[np.uint64]
 CountArray = NDArray[np.int64]
 
-#: A threshold above every hash: nothing was left out.
-EVERYTHING = np.uint64(2**64 - 1)
+NO_THRESHOLD = np.uint64(2**64 - 1)
+"""Threshold of a sample that holds everything."""
 
 
 def hash_strings(strings: Iterable[str]) -> HashArray:
-    """64-bit BLAKE2b hashes of strings, in their order.
+    """Return the 64-bit BLAKE2b hashes of strings, in order.
 
     Examples
     --------
@@ -32,7 +32,7 @@ def hash_strings(strings: Iterable[str]) -> HashArray:
 
 
 def count_common(a: HashArray, b: HashArray) -> int:
-    """How many values two sorted arrays of distinct values have in common."""
+    """Return the number of values common to two sorted arrays of distinct values."""
     small, large = sorted((a, b), key=len)
     if not len(small):
         return 0
@@ -41,17 +41,16 @@ def count_common(a: HashArray, b: HashArray) -> int:
 
 
 class HashSample:
-    """Which strings of a stream occur how often, in bounded memory.
+    """Counts of the distinct strings of a stream, in bounded memory and independent of its order.
 
-    A distinct sample: all occurrences of the strings whose hash is below a threshold are counted, and the
-    threshold is halved whenever more than `limit` strings are below it.  Up to `limit` different strings
-    everything is exact; beyond, a share has a standard error of at most ½ / √(limit / 2), 0.14 % at the
-    default limit.  The order of the stream does not matter.
+    Distinct sampling: all strings with a hash below a threshold are counted, and the threshold is halved
+    whenever they exceed `limit`.  Exact up to `limit` different strings; beyond, a share has a standard error
+    of at most ½ / √(limit / 2), 0.14 % by default.
 
     Parameters
     ----------
     limit : int
-        Most different strings that are kept.
+        Maximum number of different strings kept.
 
     References
     ----------
@@ -61,8 +60,8 @@ class HashSample:
 
     def __init__(self, limit: int = 2**18) -> None:
         self._limit = limit
-        self._threshold = EVERYTHING
-        # Rows of hash, hash of the label, occurrences; sorted and distinct but for what was added last.
+        self._threshold = NO_THRESHOLD
+        # Rows: hash, hash of the label, occurrences; sorted and distinct, except for `_added`.
         self._rows = np.empty((3, 0), dtype=np.uint64)
         self._added: list[NDArray[np.uint64]] = []
         self._n_added = 0
@@ -72,7 +71,7 @@ class HashSample:
         rows = np.stack([hashes, labels, np.ones_like(hashes)])
         self._added.append(rows[:, hashes < self._threshold])
         self._n_added += self._added[-1].shape[1]
-        if self._n_added > self._limit:  # sorting now and then costs less than sorting each time
+        if self._n_added > self._limit:  # sorting in batches is cheaper
             self._settle()
 
     def _settle(self) -> None:
@@ -90,39 +89,39 @@ class HashSample:
 
     @property
     def threshold(self) -> np.uint64:
-        """Strings with a hash of at least that are left out."""
+        """Strings with a hash of at least this value are not sampled."""
         self._settle()
         return self._threshold
 
     @property
     def hashes(self) -> HashArray:
-        """Hashes of the distinct pairs of string and label, sorted; shape (m,)."""
+        """Hashes of the strings of the distinct (string, label) pairs, sorted; shape (m,)."""
         self._settle()
         return self._rows[0]
 
     @property
     def counts(self) -> CountArray:
-        """How often each of these pairs occurred; shape (m,)."""
+        """Occurrences of these pairs; shape (m,)."""
         self._settle()
         return self._rows[2].astype(np.int64)
 
     @property
     def distinct(self) -> HashArray:
-        """The distinct strings' hashes, sorted."""
+        """Hashes of the distinct strings, sorted."""
         return self.hashes[_starts(self.hashes)]
 
     def duplicate_rate(self) -> float:
-        """Share of the strings that occurred before: 1 - distinct / all."""
+        """Return the share of strings that occurred before: 1 - distinct / all."""
         return 1 - len(self.distinct) / int(self.counts.sum())
 
     def conflict_rate(self) -> float:
-        """Share of the strings that occur with two or more different labels."""
+        """Return the share of strings that occur with two or more labels."""
         starts, counts = _starts(self.hashes), self.counts
         labels_of = np.diff(np.flatnonzero(starts), append=len(starts))
         return float(counts[np.repeat(labels_of > 1, labels_of)].sum() / counts.sum())
 
     def share_in(self, other: HashSample) -> float:
-        """Share of this stream's strings that occur in the other's too; NaN where none is sampled."""
+        """Return the share of strings that also occur in `other`; NaN if none is sampled."""
         end = int(np.searchsorted(self.hashes, min(self.threshold, other.threshold)))
         counts = self.counts[:end]
         shared = np.isin(self.hashes[:end], other.hashes)
@@ -130,7 +129,7 @@ class HashSample:
 
 
 def _starts(values: HashArray) -> NDArray[np.bool_]:
-    """True where a sorted array's value differs from the one before."""
+    """Return True where a value of a sorted array differs from the previous one."""
     starts = np.ones(len(values), dtype=bool)
     starts[1:] = values[1:] != values[:-1]
     return starts

@@ -1,9 +1,9 @@
-"""Statistics of a task's texts and labels: one function a number, from counts that one pass has made.
+"""Statistics of a task's texts and labels, one function per number, computed from `SplitCounts`.
 
 The seven of Bingel & Søgaard 2017, "Identifying beneficial task relations for multi-task learning in deep
-neural networks" (Table 1), keep the names and the definitions of the paper: `size`, `n_labels`,
-`tokens_types`, `oov_rate`, `label_entropy`, `fro_norm`, `jsd`.  Where the paper speaks of sentences, an
-example counts, with all its texts.  Each function raises `MissingError` where its number does not exist.
+neural networks" (Table 1), have the paper's names and definitions: `size`, `n_labels`, `tokens_types`,
+`oov_rate`, `label_entropy`, `fro_norm`, `jsd`; a sentence in the paper is an example here, with all its
+texts.  Functions raise `MissingError` if their number does not exist.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from transfer_meta.features.text.counts import SplitCounts
 from transfer_meta.features.text.vocabulary import Vocabulary
 from transfer_meta.records import FloatArray, TaskType
 
-#: Bins of equal width, from the smallest to the greatest target, that regression targets are counted by.
 REGRESSION_BINS = 10
+"""Number of bins of equal width that regression targets are counted by."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """What the statistics are functions of.
+    """Input of the statistics.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Corpus:
     vocabulary : Vocabulary or None
         Known words; None: those of the train split.
     tokenizer : tokenizers.Tokenizer or None
-        Cuts words into subwords.
+        Splits words into subwords.
     """
 
     type: TaskType
@@ -50,17 +50,17 @@ class Corpus:
 
     @functools.cached_property
     def train_bag(self) -> Bag:
-        """All types of the train split."""
+        """Bag of words of the train split."""
         return Bag.from_counts(self.train)
 
     @functools.cached_property
     def test_bag(self) -> Bag:
-        """All types of the test split."""
-        return Bag.from_counts(self.tested())
+        """Bag of words of the test split."""
+        return Bag.from_counts(self.require_test())
 
     @functools.cached_property
     def label_counts(self) -> FloatArray:
-        """Units of each label; of each occupied one of `REGRESSION_BINS` bins for regression targets."""
+        """Units per label; for regression targets, units per nonempty bin of `REGRESSION_BINS`."""
         counts = self.train.labels
         if not counts:
             raise MissingError("no labels in the train split")
@@ -70,37 +70,36 @@ class Corpus:
             numbers, _ = np.histogram(targets, bins=REGRESSION_BINS, weights=numbers)
         return numbers[numbers > 0]
 
-    def tested(self) -> SplitCounts:
-        """The test split; a `MissingError` where there is none."""
+    def require_test(self) -> SplitCounts:
+        """Return the test split; raises `MissingError` if there is none."""
         if self.test is None:
             raise MissingError("no test split")
         return self.test
 
 
 def size(corpus: Corpus) -> float:
-    """Number of training examples (Bingel & Søgaard 2017)."""
+    """Return the number of training examples (Bingel & Søgaard 2017)."""
     return corpus.train.n_examples
 
 
 def n_labels(corpus: Corpus) -> float:
-    """Number of different labels in train (Bingel & Søgaard 2017).
+    """Return the number of distinct training labels (Bingel & Søgaard 2017).
 
-    Classes, tags, occupied bins of regression targets, indices of the right choice, tenths of the context
-    in which answers begin (see `transfer_meta.features.text.counts.label_units`).
+    Labels are classes, tags, nonempty bins of regression targets, indices of the right choice, or tenths of the
+    context in which answers begin (see `counts.label_units`).
     """
     return len(corpus.label_counts)
 
 
 def tokens_types(corpus: Corpus) -> float:
-    """Training tokens / distinct training tokens (Bingel & Søgaard 2017)."""
+    """Return training tokens / distinct training tokens (Bingel & Søgaard 2017)."""
     return _n_tokens(corpus.train) / len(corpus.train.types)
 
 
 def oov_rate(corpus: Corpus) -> float:
-    """Share of the training tokens that a vocabulary does not have, 0-1 (Bingel & Søgaard 2017, theirs GloVe).
+    """Return the share of training tokens outside a vocabulary, 0-1 (Bingel & Søgaard 2017, who used GloVe).
 
-    Without a vocabulary it is `unseen_rate`: the vocabulary is that of the train split, and the tokens those
-    of the test split.
+    Without a vocabulary it is `unseen_rate`.
     """
     if corpus.vocabulary is None:
         return unseen_rate(corpus)
@@ -109,102 +108,106 @@ def oov_rate(corpus: Corpus) -> float:
 
 
 def label_entropy(corpus: Corpus) -> float:
-    """-Σ p ln p over the training labels, in nats (Bingel & Søgaard 2017)."""
+    """Return -Σ p ln p over the training labels, in nats (Bingel & Søgaard 2017)."""
     p = corpus.label_counts / corpus.label_counts.sum()
     return abs(float(p @ np.log(p)))  # a single label has 0, not -0
 
 
 def fro_norm(corpus: Corpus) -> float:
-    """√(Σ X²) of the example-term matrix X of training counts (Bingel & Søgaard 2017)."""
+    """Return √(Σ X²) of the example-term matrix X of training counts (Bingel & Søgaard 2017)."""
     return math.sqrt(corpus.train.square_sum)
 
 
 def jsd(corpus: Corpus) -> float:
-    """Jensen-Shannon divergence between the bags of words of train and test, in nats (Bingel & Søgaard 2017).
+    """Return the Jensen-Shannon divergence of the train and test bags of words, in nats (Bingel & Søgaard 2017).
 
-    ½ KL(p ‖ m) + ½ KL(q ‖ m), m = (p + q) / 2; 0 where they are equal, ln 2 where they share nothing.
+    ½ KL(p ‖ m) + ½ KL(q ‖ m), m = (p + q) / 2; 0 if they are equal, ln 2 if they share no word.
     """
-    return _known(
+    return _not_nan(
         compare_bags(source=corpus.train_bag, target=corpus.test_bag).jsd, "a split has no tokens"
     )
 
 
 def vocabulary_size(corpus: Corpus) -> float:
-    """Number of distinct training tokens."""
+    """Return the number of distinct training tokens."""
     return len(corpus.train.types)
 
 
 def hapax_rate(corpus: Corpus) -> float:
-    """Share of the distinct training tokens that occur once, 0-1."""
+    """Return the share of distinct training tokens that occur once, 0-1."""
     _n_tokens(corpus.train)
     return float(np.mean(corpus.train.counts == 1))
 
 
 def length_mean(corpus: Corpus) -> float:
-    """Mean tokens a training example."""
+    """Return the mean number of tokens per training example."""
     return corpus.train.n_tokens / corpus.train.n_examples
 
 
 def length_median(corpus: Corpus) -> float:
-    """Median tokens a training example."""
+    """Return the median number of tokens per training example."""
     return _length_quantile(corpus.train, 0.5)
 
 
 def length_p95(corpus: Corpus) -> float:
-    """95th percentile of the tokens a training example (linear between order statistics)."""
+    """Return the 95th percentile of tokens per training example (linear between order statistics)."""
     return _length_quantile(corpus.train, 0.95)
 
 
 def majority_share(corpus: Corpus) -> float:
-    """Share of the most frequent training label, 0-1."""
+    """Return the share of the most frequent training label, 0-1."""
     return float(corpus.label_counts.max() / corpus.label_counts.sum())
 
 
 def label_entropy_normalised(corpus: Corpus) -> float:
-    """`label_entropy` / ln `n_labels`, 0-1; 0 for a single label."""
+    """Return `label_entropy` / ln `n_labels`, 0-1; 0 for a single label."""
     return label_entropy(corpus) / math.log(n_labels(corpus)) if n_labels(corpus) > 1 else 0.0
 
 
 def duplicate_rate(corpus: Corpus) -> float:
-    """Share of the training examples whose texts occurred before, to the letter: 1 - distinct / all.
+    """Return the share of training examples whose exact texts occurred before: 1 - distinct / all.
 
-    Exact up to 2¹⁸ different examples, beyond with a standard error of at most 0.14 % (as the four
-    following; see `transfer_meta.features.text.hashing.HashSample`).
+    Exact up to 2¹⁸ distinct examples; beyond, this and the next four have a standard error of at most 0.14 %
+    (see `hashing.HashSample`).
     """
     return corpus.train.texts.duplicate_rate()
 
 
 def near_duplicate_rate(corpus: Corpus) -> float:
-    """Share of the training examples whose bag of words occurred before.
+    """Return the share of training examples whose bag of words occurred before.
 
-    That is, the same words whatever their order, case, punctuation and white space.
+    Order, case, punctuation and white space are ignored.
     """
     return corpus.train.words.duplicate_rate()
 
 
 def label_conflict_rate(corpus: Corpus) -> float:
-    """Share of the training examples whose texts occur with two or more different labels: label noise."""
+    """Return the share of training examples whose texts occur with two or more labels: label noise."""
     return corpus.train.texts.conflict_rate()
 
 
 def train_test_overlap(corpus: Corpus) -> float:
-    """Share of the test examples whose texts occur in train to the letter, 0-1."""
-    return _known(corpus.tested().texts.share_in(corpus.train.texts), "no test example was sampled")
+    """Return the share of test examples whose exact texts occur in train, 0-1."""
+    return _not_nan(
+        corpus.require_test().texts.share_in(corpus.train.texts), "no test example was sampled"
+    )
 
 
 def train_test_near_overlap(corpus: Corpus) -> float:
-    """Share of the test examples whose bag of words occurs in train, 0-1 (see `near_duplicate_rate`)."""
-    return _known(corpus.tested().words.share_in(corpus.train.words), "no test example was sampled")
+    """Return the share of test examples whose bag of words occurs in train, 0-1 (see `near_duplicate_rate`)."""
+    return _not_nan(
+        corpus.require_test().words.share_in(corpus.train.words), "no test example was sampled"
+    )
 
 
 def unseen_rate(corpus: Corpus) -> float:
-    """Share of the test tokens that do not occur in train, 0-1."""
+    """Return the share of test tokens that do not occur in train, 0-1."""
     shared = compare_bags(source=corpus.train_bag, target=corpus.test_bag).tokens_covered_target
-    return 1 - _known(shared, "a split has no tokens")
+    return 1 - _not_nan(shared, "a split has no tokens")
 
 
 def subword_fertility(corpus: Corpus) -> float:
-    """Subwords a training token: Σ count · subwords / Σ count, each type cut by itself (Ács 2019).
+    """Return subwords per training token: Σ count · subwords / Σ count, each type split by itself (Ács 2019).
 
     References
     ----------
@@ -234,14 +237,14 @@ def _n_tokens(split: SplitCounts) -> int:
     return split.n_tokens
 
 
-def _known(value: float, reason: str) -> float:
+def _not_nan(value: float, reason: str) -> float:
     if math.isnan(value):
         raise MissingError(reason)
     return value
 
 
 def _length_quantile(split: SplitCounts, q: float) -> float:
-    """Quantile of the lengths, from their counts, as `numpy.quantile` gives it for the lengths themselves."""
+    """Return a quantile of the lengths, as `numpy.quantile` of the lengths themselves."""
     lengths = np.array(sorted(split.lengths))
     below = np.cumsum([split.lengths[n] for n in lengths])
     position = q * (split.n_examples - 1)

@@ -1,12 +1,11 @@
-"""What a profile keeps of a task's words, labels and examples, so that pairs can be compared without texts.
+"""Hashes of a task's words, labels and examples, which pairs of tasks are compared by without their texts.
 
-Arrays by name; at most 1.6 MB a task, 200 kB at a vocabulary of 10,000 types:
+Stored as named arrays, at most 1.6 MB per task, 200 kB for a vocabulary of 10,000 types:
 
-- ``types``, ``type_counts``, ``type_documents``: the bag of words (see `transfer_meta.features.text.bags.Bag`),
-- ``labels``: hashes of the classes or tags, case folded, sorted; empty for types without classes,
-- ``examples``: hashes of the examples' bags of words, sorted: the `MAX_EXAMPLES` smallest,
-- ``totals``: tokens, examples, threshold of the types, threshold of the examples;
-- ``moments``: see `transfer_meta.features.text.bags.Bag`.
+- ``types``, ``type_counts``, ``type_documents``, ``moments``: the bag of words (see `bags.Bag`);
+- ``labels``: hashes of the case-folded classes or tags, sorted; empty for task types without classes;
+- ``examples``: hashes of the examples' bags of words, sorted: the `MAX_EXAMPLES` smallest;
+- ``totals``: tokens, examples, threshold of the types, threshold of the examples.
 """
 
 from __future__ import annotations
@@ -23,16 +22,19 @@ from transfer_meta.features.text.counts import SplitCounts
 from transfer_meta.features.text.hashing import HashArray, hash_strings
 from transfer_meta.records import TaskType
 
-#: Examples that a profile keeps a hash of.  Up to that many an overlap is exact; beyond, a share s has a
-#: standard error of about √(s (1 - s) / MAX_EXAMPLES), at most 0.8 %.
 MAX_EXAMPLES = 4096
+"""Number of example hashes in a profile.
+
+Overlaps are exact up to this number; beyond, a share s has a standard error of √(s (1 - s) / MAX_EXAMPLES), at most
+0.8 %.
+"""
 
 _WITH_CLASSES = (TaskType.CLASSIFICATION, TaskType.TOKEN_CLASSIFICATION)
 
 
 @dataclass(frozen=True)
-class Sketch:
-    """The arrays of `TaskProfile.sketches`, put together.
+class TextHashes:
+    """Hashes of a task, stored in `TaskProfile.sketches`.
 
     Parameters
     ----------
@@ -41,7 +43,7 @@ class Sketch:
     examples : array of shape (m,)
         Sorted.
     example_threshold : uint64
-        Examples with a smaller hash are all there.
+        All examples with a smaller hash are in `examples`.
     """
 
     bag: Bag
@@ -50,8 +52,8 @@ class Sketch:
     example_threshold: np.uint64
 
     @classmethod
-    def from_counts(cls, train: SplitCounts, type: TaskType) -> Sketch:
-        """The sketch of a task from the counts of its train split."""
+    def from_counts(cls, train: SplitCounts, type: TaskType) -> TextHashes:
+        """Compute the hashes of a task from the counts of its train split."""
         examples, threshold = train.words.distinct, train.words.threshold
         if len(examples) > MAX_EXAMPLES:
             examples, threshold = examples[:MAX_EXAMPLES], examples[MAX_EXAMPLES]
@@ -66,7 +68,7 @@ class Sketch:
         )
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """As a profile stores it."""
+        """Return the arrays stored in a profile."""
         totals = [self.bag.n_tokens, self.bag.n_documents, self.bag.threshold, self.example_threshold]
         return {
             "types": self.bag.hashes,
@@ -79,8 +81,8 @@ class Sketch:
         }
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Sketch:
-        """From what a profile stores."""
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> TextHashes:
+        """Read the arrays stored in a profile."""
         n_tokens, n_documents, type_threshold, example_threshold = arrays["totals"]
         bag = Bag(
             arrays["types"],

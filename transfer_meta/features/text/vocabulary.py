@@ -1,4 +1,4 @@
-"""Vocabularies to tell known words from unknown ones: word lists, word vectors, tokenizers' vocabularies."""
+"""Vocabularies that define out-of-vocabulary words: word lists, word vectors, tokenizers."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import Any
 
 import numpy as np
 
-from transfer_meta.errors import InputError
+from transfer_meta.errors import InputError, first_line
 from transfer_meta.features.text.hashing import HashArray, hash_strings
 from transfer_meta.features.text.tokenize import normalize_tokens
 from transfer_meta.files import digest
 from transfer_meta.readers.opening import find_encoding, text_lines
 
-# What tokenizers write before a word that begins after a blank.
+# Prefixes that mark the start of a word in tokenizers' vocabularies.
 _WORD_STARTS = ("Ġ", "▁")
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A set of words by hash.
+    """Set of words by hash.
 
     Parameters
     ----------
     name : str
-        The file's name and a digest of the words: what a profile's settings say of it.
+        File name and digest of the words, recorded in a profile's settings.
     hashes : array of shape (n,)
-        Hashes of the words, spelled as `tokenize` spells its tokens; sorted, distinct.
+        Hashes of the words as normalised by `tokenize`; sorted, distinct.
     tokenizer_file : Path or None
-        The file, where it is a tokenizer that can cut words into subwords.
+        The file if it is a tokenizer, which can split words into subwords.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Vocabulary:
 
     @classmethod
     def from_words(cls, words: Iterable[str], *, name: str = "words") -> Vocabulary:
-        """A vocabulary from words at hand.
+        """Return the vocabulary of the given words.
 
         Examples
         --------
@@ -53,16 +53,16 @@ class Vocabulary:
 
     @classmethod
     def from_file(cls, path: Path | str) -> Vocabulary:
-        """A vocabulary from a file, which may be packed with gzip or Zstandard.
+        """Read a vocabulary from a file, which may be compressed with gzip or Zstandard.
 
-        A ``.json`` file is a tokenizer as the library `tokenizers` saves it.  Of any other file each line gives
-        one word, up to its first white space: a word list, a ``vocab.txt``, counts of words, or vectors in
-        the formats of GloVe and word2vec (whose header, two numbers, is skipped).
+        A ``.json`` file is a tokenizer saved by the library `tokenizers`.  In other files each line gives one
+        word, up to its first white space: a word list, a ``vocab.txt``, word counts, or GloVe or word2vec
+        vectors (a header of two numbers is skipped).
 
         Raises
         ------
         InputError
-            No such file, not text, no words in it, or JSON that is no tokenizer.
+            The file does not exist, is not text, has no words, or is JSON but not a tokenizer.
         """
         path = Path(path)
         is_tokenizer = ".json" in path.suffixes[-2:]
@@ -87,7 +87,7 @@ def _tokenizer_words(path: Path) -> list[str]:
     text = "".join(text_lines(path, "utf-8"))
     try:
         vocabulary = json.loads(text)["model"]["vocab"]
-        # Unigram models list pairs of piece and score; the others map pieces to numbers.
+        # Unigram models store pairs of piece and score, other models map pieces to numbers.
         pieces = [piece if isinstance(piece, str) else piece[0] for piece in vocabulary]
         return [_without_start(piece) for piece in pieces]
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
@@ -101,7 +101,7 @@ def _without_start(piece: str) -> str:
 
 
 def load_tokenizer(path: Path) -> Any:
-    """The `tokenizers.Tokenizer` in a file.
+    """Load a `tokenizers.Tokenizer` from a file.
 
     Raises
     ------
@@ -118,4 +118,4 @@ def load_tokenizer(path: Path) -> Any:
     try:
         return Tokenizer.from_str(text)
     except Exception as error:  # the library raises Exception itself
-        raise InputError(f"{path}: not a tokenizer: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{path}: not a tokenizer: {first_line(error)}") from None

@@ -1,4 +1,4 @@
-"""A fixed random projection that needs no matrix: the count sketch."""
+"""Count sketch: a fixed random projection without a matrix."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ from transfer_meta.records import FloatArray
 
 
 def count_sketch(vector: NDArray[np.floating], *, dimension: int, seed: int = 0) -> FloatArray:
-    """Project a vector to `dimension` numbers, inner products kept in expectation.
+    """Project a vector to `dimension` numbers, preserving inner products in expectation.
 
-    Every coordinate is added to one bucket, with a sign; bucket and sign are a hash of its index and
-    the seed.  For unit vectors u, v of cosine c the error of <sketch u, sketch v> has mean 0 and a
-    variance of at most (1 + c²) / dimension; the errors of vectors that are near each other largely
-    cancel in a cosine.  The hash is written out here, so a sketch is the same on every machine and with
-    every version of NumPy.
+    Each coordinate is added, with a sign, to one bucket; bucket and sign are a hash of its index and the
+    seed.  The hash is implemented here, so that sketches do not depend on the machine or on NumPy.
 
     Parameters
     ----------
     vector : array of shape (d,)
     dimension : int
-        Length of the result; a vector that is no longer than that is returned as it is.
+        Length of the result; vectors that are not longer are returned unchanged.
     seed : int
-        Vectors are comparable only when sketched with the same seed.
+        Only sketches with equal seeds are comparable.
 
     Returns
     -------
     array of shape (min(d, dimension),)
+
+    Notes
+    -----
+    For unit vectors u, v of cosine c the error of <sketch u, sketch v> has mean 0 and a variance of at most
+    (1 + c²) / dimension; errors of similar vectors largely cancel in a cosine.
 
     References
     ----------
@@ -52,7 +54,7 @@ def count_sketch(vector: NDArray[np.floating], *, dimension: int, seed: int = 0)
 
 
 def _splitmix64(values: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
-    """The finaliser of SplitMix64 (Steele, Lea & Flood 2014) on `values`, offset by the seed."""
+    """Apply the finaliser of SplitMix64 (Steele, Lea & Flood 2014) to `values`, offset by the seed."""
     start = (seed * 0xD1342543DE82EF95 + 1) % 2**64
     mixed = (values + np.uint64(start)) * np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -1,9 +1,8 @@
-"""A task vector from the core install: hashed TF-IDF through a fixed random projection.
+"""Task vectors without an encoder: hashed TF-IDF through a fixed random projection.
 
-Two tasks embedded on different machines, years apart, must be comparable, so nothing here is fitted on
-a corpus of tasks: words are hashed into a fixed space, inverse document frequencies come from the
-task's own texts (a task's vector depends on that task alone), and the reduction is a fixed random
-projection where a truncated SVD would need a basis that changes with the tasks it was fitted on.
+Nothing is fitted on a corpus of tasks, so vectors made on different machines and at different times are
+comparable: words are hashed into a fixed space, inverse document frequencies come from the task's own texts,
+and a fixed projection replaces a truncated SVD.
 """
 
 from __future__ import annotations
@@ -24,19 +23,18 @@ _HASH_SPACE = 2**18
 def hashed_text_vector(
     texts: Iterable[str], *, dimension: int = 1024, max_texts: int = 10_000
 ) -> FloatArray:
-    """The mean TF-IDF vector of a task's texts, hashed and projected to `dimension` numbers.
+    """Return the mean TF-IDF vector of a task's texts, hashed and projected to `dimension` numbers.
 
-    Tokens (`tokenize`) are hashed into 2^18 columns; a text's weights are (1 + ln tf) · idf, scaled to unit length,
-    with idf = ln((1 + n) / (1 + df)) + 1 over the n texts given; the mean over texts goes through
-    `transfer_meta.features.vectors.count_sketch.count_sketch` and is scaled to unit length.
+    Tokens are hashed into 2^18 columns; a text's weights are (1 + ln tf) · idf, scaled to unit length, with
+    idf = ln((1 + n) / (1 + df)) + 1 over the n texts; the mean over texts is projected by `count_sketch`.
 
     Parameters
     ----------
     texts : iterable of str
-        One string an example; the first `max_texts` are used, so that memory is bounded.
+        One string per example.
     dimension : int
-        Length of the vector.
     max_texts : int
+        Only the first `max_texts` texts are used, to bound memory.
 
     Returns
     -------
@@ -45,7 +43,7 @@ def hashed_text_vector(
     Raises
     ------
     InputError
-        No text, or no token in any of them.
+        There is no text, or no token in any of them.
 
     Examples
     --------
@@ -59,7 +57,7 @@ def hashed_text_vector(
 
     taken = list(islice(texts, max_texts))
     if not taken:
-        raise InputError("no text to make a task vector of")
+        raise InputError("a task vector needs at least one text")
     hashing = HashingVectorizer(
         n_features=_HASH_SPACE, alternate_sign=False, norm=None, analyzer=tokenize
     )
@@ -67,10 +65,10 @@ def hashed_text_vector(
     vector = count_sketch(np.asarray(weights.mean(axis=0)).ravel(), dimension=dimension)
     length = float(np.linalg.norm(vector))
     if length == 0:
-        raise InputError(f"no token in any of {len(taken)} texts to make a task vector of")
+        raise InputError(f"a task vector needs at least one token (got {len(taken)} texts without any)")
     return vector / length
 
 
 def example_text(example: Example) -> str:
-    """Everything that an example says, as one string: text, second text, choices."""
+    """Return all texts of an example as one string: text, second text, choices."""
     return " ".join([example.text, example.text_pair or "", *example.choices])

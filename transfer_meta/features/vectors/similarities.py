@@ -1,12 +1,12 @@
-"""How near two tasks are by their vectors: cosines, their aggregates, and rankings of sources.
+"""Similarities of tasks by their vectors: cosines, their aggregates, rankings of sources.
 
-The vectors of one task are a mapping of name to array.  A name is a kind (``textemb``) or a kind and a
-component of it (``taskemb.layer.0.query``); the kind is what stands before the first dot.
+The vectors of a task are a mapping of name to array.  A name is a kind (``textemb``) or a kind and a component
+(``taskemb.layer.0.query``); the kind ends at the first dot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -17,11 +17,12 @@ from transfer_meta.records import FloatArray
 
 Vectors = Mapping[str, NDArray[np.floating]]
 
-RRF_CONSTANT = 60  # Cormack et al. 2009; Vu et al. 2020 use the same
+RRF_CONSTANT = 60
+"""Constant of reciprocal rank fusion in Cormack et al. 2009 and Vu et al. 2020."""
 
 
 def cosine(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    """Cosine of the angle between two vectors, -1 to 1; NaN where one of them is all zeros.
+    """Return the cosine of two vectors, -1 to 1; NaN if one of them is zero.
 
     Raises
     ------
@@ -34,21 +35,21 @@ def cosine(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
 def component_cosines(
     *, target: Vectors, sources: Mapping[str, Vectors], centred: bool = False
 ) -> pd.DataFrame:
-    """The cosine of every source with the target, component by component.
+    """Return the cosine of every source with the target by component.
 
     Parameters
     ----------
     target : mapping of name to array of shape (d,)
     sources : mapping of source name to such a mapping
     centred : bool
-        Subtract from all unit vectors the mean of the sources' first: what all tasks have in common, which
-        is most of a Fisher information, says nothing about which of them are near.  Needs three sources.
+        Subtract the mean of the sources' unit vectors first: it dominates Fisher information and does not
+        discriminate between tasks.  Needs three sources.
 
     Returns
     -------
     DataFrame
-        A row a source, in the order given, a column a component of the target; NaN where the source
-        lacks the component or one of the two vectors is zero.
+        One row per source, one column per component of the target; NaN where the source lacks the component or
+        one of the two vectors is zero.
 
     Raises
     ------
@@ -58,24 +59,20 @@ def component_cosines(
     columns = {}
     for name, vector in target.items():
         values = np.full(len(sources), np.nan)
-        present = [i for i, vectors in enumerate(sources.values()) if name in vectors]
-        if present:
-            rows = [np.asarray(v[name], dtype=float) for v in sources.values() if name in v]
-            if {len(row) for row in rows} != {len(vector)}:
-                lengths = sorted({len(vector), *(len(row) for row in rows)})
-                raise InputError(
-                    f"vectors '{name}' of lengths {lengths} cannot be compared: they come from "
-                    "different encoders or settings"
-                )
+        found = {i: np.asarray(v[name], float) for i, v in enumerate(sources.values()) if name in v}
+        if found:
             one: FloatArray = np.asarray(vector, dtype=float)
-            matrix = np.stack(rows)
-            values[present] = _cosines(*(_centre(one, matrix) if centred else (one, matrix)))
+            lengths = {len(row) for row in (one, *found.values())}
+            if len(lengths) > 1:
+                raise _different_lengths(f"vectors '{name}'", lengths)
+            rows = np.stack(list(found.values()))
+            values[list(found)] = _cosines(*(_centre(one, rows) if centred else (one, rows)))
         columns[name] = values
     return pd.DataFrame(columns, index=pd.Index(list(sources), name="source"), dtype=float)
 
 
 def mean_cosine(cosines: NDArray[np.floating]) -> FloatArray:
-    """The mean over components, (n_sources, n_components) -> (n_sources,); missing ones left out."""
+    """Return the mean over components, (n_sources, n_components) -> (n_sources,), ignoring NaN."""
     known = ~np.isnan(cosines)
     count = known.sum(axis=1)
     total = np.where(known, cosines, 0.0).sum(axis=1)
@@ -85,11 +82,9 @@ def mean_cosine(cosines: NDArray[np.floating]) -> FloatArray:
 def concatenated_cosine(
     cosines: NDArray[np.floating], source_counts: NDArray[np.integer], target_count: int
 ) -> FloatArray:
-    """The cosine of the concatenations of unit-length components.
+    """Return the cosine of the concatenated unit-length components: Σ cos / √(C_source · C_target).
 
-    For unit components the inner product of the concatenations is the sum of the cosines and their
-    lengths are the roots of the numbers of components: Σ cos / √(C_source · C_target).  Where both
-    tasks have the same components that equals `mean_cosine`; a component that one of them lacks lowers
+    Equals `mean_cosine` if both tasks have the same components; a component that only one of them has lowers
     it.
 
     Parameters
@@ -97,9 +92,9 @@ def concatenated_cosine(
     cosines : array of shape (n_sources, n_components)
         NaN where a component is missing or zero.
     source_counts : array of shape (n_sources,)
-        How many components that are not zero each source has.
+        Number of nonzero components of each source, C_source.
     target_count : int
-        The same for the target.
+        Number of nonzero components of the target, C_target.
     """
     shared = ~np.isnan(cosines)
     total = np.where(shared, cosines, 0.0).sum(axis=1)
@@ -108,14 +103,15 @@ def concatenated_cosine(
 
 
 def reciprocal_rank_fusion(scores: NDArray[np.floating], *, constant: int = RRF_CONSTANT) -> FloatArray:
-    """Fuse several rankings into one score: Σ 1 / (constant + rank), rank 1 for the highest.
+    """Combine rankings into one score: Σ 1 / (constant + rank), rank 1 for the highest.
 
-    Equal scores (to 1e-12) share the mean of their ranks; a missing score adds nothing; NaN where all are missing.
+    Scores equal to 1e-12 share their mean rank; a missing score adds nothing; NaN if all are missing.
 
     Parameters
     ----------
     scores : array of shape (n_sources, n_rankings)
-        The higher, the better.
+        Higher is better.
+    constant : int
 
     References
     ----------
@@ -129,7 +125,7 @@ def reciprocal_rank_fusion(scores: NDArray[np.floating], *, constant: int = RRF_
     """
     from scipy.stats import rankdata
 
-    # Sums of the same ranks in another order differ in the last digits and are ties all the same.
+    # Sums of the same ranks in different order differ in the last digits only: treat them as ties.
     rounded = np.round(np.asarray(scores, dtype=float), 12)
     ranks = rankdata(-rounded, axis=0, nan_policy="omit")
     fused = np.where(np.isnan(ranks), 0.0, 1.0 / (constant + ranks)).sum(axis=1)
@@ -137,25 +133,25 @@ def reciprocal_rank_fusion(scores: NDArray[np.floating], *, constant: int = RRF_
 
 
 def similarity_features(*, target: Vectors, sources: Mapping[str, Vectors]) -> pd.DataFrame:
-    """Every similarity of every source to the target, as named pair features.
+    """Compute all similarities of every source to the target as named pair features.
 
     Returns
     -------
     DataFrame
-        A row a source.  Columns: ``cosine_NAME`` for every component, then for every kind ``mean_KIND``
-        (mean of its cosines), ``centred_KIND`` (the same with the sources' mean subtracted, see
-        `component_cosines`), ``concat_KIND`` (cosine of the concatenated unit components), ``rrf_KIND``
-        (`reciprocal_rank_fusion` of its components' rankings among these sources), then ``rrf_all``
-        (fusion of the kinds' rankings by ``rrf_KIND``, each kind one vote, as Vu et al. 2020 fuse text and
-        task embeddings) and ``rrf_centred`` (the same by ``centred_KIND``).  The ``centred_`` and ``rrf_``
-        columns depend on which sources are ranked together.
+        One row per source.  Columns: ``cosine_NAME`` for every component; for every kind ``mean_KIND`` (mean of
+        its cosines), ``centred_KIND`` (the same with ``centred=True``, see `component_cosines`),
+        ``concat_KIND``
+        (`concatenated_cosine`) and ``rrf_KIND`` (`reciprocal_rank_fusion` of its components' rankings);
+        ``rrf_all`` (fusion of the ``rrf_KIND`` rankings, as Vu et al. 2020 combine text and task embeddings) and
+        ``rrf_centred`` (fusion of the ``centred_KIND`` rankings).  The ``centred_`` and ``rrf_`` columns depend
+        on the set of sources.
     """
     cosines = component_cosines(target=target, sources=sources)
     centred = component_cosines(target=target, sources=sources, centred=True)
     features = {f"cosine_{name}": cosines[name].to_numpy() for name in cosines}
     fused = {}
-    for kind in kinds_of(target):
-        names = [name for name in target if kind_of(name) == kind]
+    for kind in vector_kinds(target):
+        names = [name for name in target if vector_kind(name) == kind]
         of_kind = cosines[names].to_numpy()
         counts = np.array([_count(vectors, kind) for vectors in sources.values()], dtype=int)
         features[f"mean_{kind}"] = mean_cosine(of_kind)
@@ -172,7 +168,7 @@ def similarity_features(*, target: Vectors, sources: Mapping[str, Vectors]) -> p
 def rank_sources(
     *, target: Vectors, sources: Mapping[str, Vectors], by: str = "rrf_all"
 ) -> pd.DataFrame:
-    """The sources from nearest to farthest.
+    """Rank the sources from most to least similar.
 
     Parameters
     ----------
@@ -187,38 +183,36 @@ def rank_sources(
     if by not in features:
         raise unknown("similarity", by, features.columns)
     ranked = features[by].sort_values(ascending=False, kind="stable", na_position="last")
-    return pd.DataFrame(
-        {
-            "source": list(ranked.index),
-            "similarity": ranked.to_numpy(),
-            "rank": np.arange(1, len(ranked) + 1),
-        }
-    )
+    ranks = np.arange(1, len(ranked) + 1)
+    return pd.DataFrame({"source": ranked.index, "similarity": ranked.to_numpy(), "rank": ranks})
 
 
-def kind_of(name: str) -> str:
-    """The kind that a vector's name belongs to.
+def vector_kind(name: str) -> str:
+    """Return the kind of a vector's name.
 
     Examples
     --------
-    >>> kind_of("taskemb.layer.0.query"), kind_of("textemb")
+    >>> vector_kind("taskemb.layer.0.query"), vector_kind("textemb")
     ('taskemb', 'textemb')
     """
     return name.partition(".")[0]
 
 
-def kinds_of(vectors: Vectors) -> list[str]:
-    """The kinds among the names of `vectors`, in order of first appearance."""
-    return list(dict.fromkeys(kind_of(name) for name in vectors))
+def vector_kinds(vectors: Vectors) -> list[str]:
+    """Return the kinds among the names of `vectors`, in order of first appearance."""
+    return list(dict.fromkeys(vector_kind(name) for name in vectors))
 
 
 def _count(vectors: Vectors, kind: str) -> int:
-    """How many components of a kind are there and not zero."""
-    return sum(bool(np.any(v)) for name, v in vectors.items() if kind_of(name) == kind)
+    """Return the number of nonzero components of a kind."""
+    return sum(bool(np.any(v)) for name, v in vectors.items() if vector_kind(name) == kind)
 
 
 def _centre(vector: FloatArray, rows: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Unit vectors less the mean of those in `rows`; zeros stay zeros, below three rows all are zeros."""
+    """Return unit vectors minus the mean of those in `rows`.
+
+    Zero vectors stay zero; with fewer than three nonzero rows all results are zero.
+    """
     units = _units(rows)
     nonzero = units.any(axis=1)
     if nonzero.sum() < 3:
@@ -233,13 +227,17 @@ def _units(rows: FloatArray) -> FloatArray:
     return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
 
 
+def _different_lengths(vectors: str, lengths: Collection[int]) -> InputError:
+    listed = " and ".join(map(str, sorted(lengths)))
+    return InputError(
+        f"{vectors} of lengths {listed} cannot be compared: they come from different encoders or settings"
+    )
+
+
 def _cosines(vector: FloatArray, rows: FloatArray) -> FloatArray:
-    """Cosines of `vector` (d,) with `rows` (n, d)."""
+    """Return the cosines of `vector` (d,) with `rows` (n, d)."""
     if rows.shape[1:] != vector.shape:
-        raise InputError(
-            f"vectors of lengths {len(vector)} and {rows.shape[1]} cannot be compared: they come from "
-            "different encoders or settings"
-        )
+        raise _different_lengths("vectors", {len(vector), rows.shape[1]})
     lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(vector)
     cosines = np.divide(rows @ vector, lengths, out=np.full(len(rows), np.nan), where=lengths > 0)
     return np.clip(cosines, -1.0, 1.0)

@@ -1,4 +1,4 @@
-"""Task vectors as files: NumPy's .npz, or .safetensors."""
+"""Task vectors in .npz and .safetensors files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transfer_meta.errors import InputError
 from transfer_meta.files import atomic_file
 from transfer_meta.records import FloatArray
 
-_SETTINGS = "settings"  # the entry of an .npz file that is no vector; names of vectors hold a slash
+_SETTINGS = "settings"  # entry beside the vectors, whose names contain a slash
 VECTOR_SUFFIXES = (".npz", ".safetensors")
 
 
@@ -24,21 +24,21 @@ def save_vectors(
     vectors: Mapping[str, Mapping[str, NDArray[np.floating]]],
     settings: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the vectors of several tasks, whole or not at all.
+    """Write the vectors of several tasks atomically.
 
     Parameters
     ----------
-    path
-        Its suffix, ``.npz`` or ``.safetensors``, says the format; entries are named ``TASK/VECTOR``.
+    path : path
+        The suffix, ``.npz`` or ``.safetensors``, selects the format; entries are named ``TASK/VECTOR``.
     vectors : mapping of task to mapping of name to array of shape (d,)
         Stored in float32.
     settings : mapping
-        How they were made, as JSON values, kept beside them.
+        Settings of the computation as JSON values.
 
     Raises
     ------
     InputError
-        Another suffix, or a place that cannot be written to.
+        The suffix is a different one, or `path` cannot be written to.
     """
     path = check_suffix(path)
     arrays = {
@@ -57,12 +57,12 @@ def save_vectors(
 
 
 def load_vectors(path: Path | str) -> tuple[dict[str, dict[str, FloatArray]], dict[str, Any]]:
-    """The vectors by task and the settings that `save_vectors` wrote.
+    """Return the vectors by task and the settings that `save_vectors` wrote.
 
     Raises
     ------
     InputError
-        The file is not there, is broken, or holds something else.
+        The file does not exist, is broken, or holds something else.
     """
     path = check_suffix(path)
     try:
@@ -81,10 +81,10 @@ def load_vectors(path: Path | str) -> tuple[dict[str, dict[str, FloatArray]], di
 
 
 def check_suffix(path: Path | str) -> Path:
-    """The path, if its suffix is one of `VECTOR_SUFFIXES`."""
+    """Return the path; raises InputError unless its suffix is one of `VECTOR_SUFFIXES`."""
     path = Path(path)
     if path.suffix not in VECTOR_SUFFIXES:
-        raise InputError(f"'{path}' is no name for a file of vectors (expected .npz or .safetensors)")
+        raise InputError(f"'{path}' has no suffix of a file of vectors (expected .npz or .safetensors)")
     return path
 
 

@@ -1,1 +1,1 @@
-"""Figures of the reports as inline SVG.  The only place that imports matplotlib."""
+"""Figures of the reports as inline SVG; the only package that imports matplotlib."""

@@ -1,9 +1,9 @@
-"""The figures of the report: tables in, inline SVG out, each with a text alternative."""
+"""Figures of the report as inline SVG: heatmap, dot plots, coefficients and reliability diagram."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,41 +16,39 @@ from transfer_meta.report.figures.svg import (
     LOSS,
     MARKERS,
     SERIES,
+    draw_cell,
     drawing,
+    label_rows,
     plain,
     to_svg,
 )
 
-if TYPE_CHECKING:
-    from matplotlib.patches import Rectangle
-
-# A cell in the full colour would hide its number.
-DEEPEST_CELL = 0.75
+MAX_CELL_ALPHA = 0.75
+"""Opacity of the deepest cell of the heatmap: its number stays readable."""
 
 
 def gain_heatmap(gains: pd.DataFrame) -> str:
-    """Gains of every source on every target (Bingel & Søgaard 2017, Figure 1).
+    """Plot the gains of every source on every target (Bingel & Søgaard 2017, Figure 1).
 
     Parameters
     ----------
     gains : DataFrame
-        Gains (fractions), targets as rows and sources as columns; NaN where a pair was not tried.
+        Gains (fractions), targets as rows and sources as columns; NaN for a missing pair.
     """
     values = gains.to_numpy(dtype=float)
     n_targets, n_sources = values.shape
-    # One outlier must not pale all the others.
+    # A quantile, so that one outlier does not make all others pale.
     full = max(float(np.nanquantile(np.abs(values), 0.95)), 1e-9)
     with drawing(1.6 + 0.56 * n_sources, 1.2 + 0.36 * n_targets) as figure:
         axes = figure.add_subplot()
         for row, column in np.argwhere(~np.isnan(values)):
             gain = values[row, column]
-            axes.add_patch(
-                _cell(column, row, GAIN if gain > 0 else LOSS, DEEPEST_CELL * min(abs(gain) / full, 1))
-            )
+            alpha = MAX_CELL_ALPHA * min(abs(gain) / full, 1)
+            draw_cell(axes, column, row, colour=GAIN if gain > 0 else LOSS, alpha=alpha, width=0.96)
             axes.text(column, row, f"{100 * gain:+.1f}", ha="center", va="center", fontsize=8)
-        axes.set(xlim=(-0.5, n_sources - 0.5), ylim=(n_targets - 0.5, -0.5))
+        axes.set_xlim(-0.5, n_sources - 0.5)
         axes.set_xticks(range(n_sources), [plain(c) for c in gains.columns], rotation=45, ha="left")
-        axes.set_yticks(range(n_targets), [plain(r) for r in gains.index])
+        label_rows(axes, gains.index)
         axes.tick_params(length=0, labeltop=True, labelbottom=False)
         axes.set(xlabel="source", ylabel="target")
         axes.xaxis.set_label_position("top")
@@ -76,18 +74,18 @@ def protocol_dots(
     chance: Mapping[str, float | None],
     name: str = "protocols",
 ) -> str:
-    """Figures of each predictor under each protocol, with their intervals, one panel a metric.
+    """Plot a metric of each predictor under each protocol with its interval, one panel per metric.
 
     Parameters
     ----------
     rows : DataFrame
         ``protocol``, ``predictor`` (label), ``metric``, ``value``, ``ci_low``, ``ci_high``.
     metrics : mapping of str to str
-        Metric keys of the panels and their titles.
+        Titles of the panels by metric key.
     chance : mapping of str to float or None
-        Where each metric's line of reference stands.
+        Reference line of each metric.
     name : str
-        Of the figure, unique on its page.
+        Name of the figure, unique on its page.
     """
     predictors = list(rows["predictor"].drop_duplicates())
     protocols = list(rows["protocol"].drop_duplicates())
@@ -102,26 +100,12 @@ def protocol_dots(
                 y = np.arange(len(predictors)) + 0.18 * (place - (len(protocols) - 1) / 2)
                 colour = SERIES[place % len(SERIES)]
                 axes.hlines(y, chosen["ci_low"], chosen["ci_high"], color=colour, linewidth=1)
-                axes.plot(
-                    chosen["value"],
-                    y,
-                    MARKERS[place % len(SERIES)],
-                    color=colour,
-                    markersize=4,
-                    label=protocol,
-                )
+                marker = MARKERS[place % len(SERIES)]
+                axes.plot(chosen["value"], y, marker, color=colour, markersize=4, label=protocol)
             axes.set_title(title, fontsize=10)
-            axes.set_yticks(range(len(predictors)), [plain(p) for p in predictors])
-            axes.set_ylim(len(predictors) - 0.5, -0.5)
-            axes.hlines(
-                np.arange(1, len(predictors)) - 0.5,
-                0,
-                1,
-                FAINT,
-                linewidth=0.4,
-                transform=axes.get_yaxis_transform(),
-            )
-            axes.tick_params(axis="y", length=0)
+            label_rows(axes, predictors)
+            between, across = np.arange(1, len(predictors)) - 0.5, axes.get_yaxis_transform()
+            axes.hlines(between, 0, 1, FAINT, linewidth=0.4, transform=across)
         if len(protocols) > 1:
             handles = panels[0].get_legend_handles_labels()
             figure.legend(*handles, loc="outside lower center", ncols=2)
@@ -137,14 +121,14 @@ def protocol_dots(
 
 
 def coefficient_bars(coefficients: pd.DataFrame, *, top: int = 15) -> str:
-    """The largest coefficients with their spread (Bingel & Søgaard 2017, Table 4).
+    """Plot the largest coefficients with standard deviations (Bingel & Søgaard 2017, Table 4).
 
     Parameters
     ----------
     coefficients : DataFrame
         ``feature``, ``role``, ``value``, ``std``; the largest first.
     top : int
-        How many are shown.
+        Number of coefficients shown.
     """
     shown = coefficients.head(top)
     labels = [
@@ -159,9 +143,7 @@ def coefficient_bars(coefficients: pd.DataFrame, *, top: int = 15) -> str:
             shown["value"], place, xerr=shown["std"], fmt="none", ecolor=INK, elinewidth=1, capsize=2
         )
         axes.axvline(0, color=INK, linewidth=0.8)
-        axes.set_yticks(place, [plain(label) for label in labels])
-        axes.set_ylim(len(shown) - 0.5, -0.5)
-        axes.tick_params(axis="y", length=0)
+        label_rows(axes, labels)
         axes.set_xlabel("coefficient on scaled features (above 0: speaks for a gain)")
         axes.grid(axis="x", alpha=0.5)
         listed = ", ".join(
@@ -176,12 +158,12 @@ def coefficient_bars(coefficients: pd.DataFrame, *, top: int = 15) -> str:
 
 
 def reliability_diagram(points: Mapping[str, pd.DataFrame]) -> str:
-    """Predicted probability against observed frequency, one line a protocol.
+    """Plot observed frequency against predicted probability, one line per protocol.
 
     Parameters
     ----------
     points : mapping of str to DataFrame
-        By label, the table of `evaluation.calibration.reliability`.
+        Tables of `evaluation.calibration.reliability` by label.
     """
     with drawing(5.4, 5.4) as figure:
         axes = figure.add_subplot()
@@ -189,24 +171,10 @@ def reliability_diagram(points: Mapping[str, pd.DataFrame]) -> str:
         for place, (label, table) in enumerate(points.items()):
             colour = SERIES[place % len(SERIES)]
             marker = MARKERS[place % len(SERIES)]
-            axes.plot(
-                table["predicted"],
-                table["observed"],
-                color=colour,
-                linewidth=1,
-                marker=marker,
-                markersize=3,
-                label=label,
-            )
-            axes.scatter(
-                table["predicted"],
-                table["observed"],
-                s=240 * table["n"] / table["n"].sum(),
-                color=colour,
-                edgecolors=BACKGROUND,
-                marker=marker,
-                zorder=3,
-            )
+            x, y, size = table["predicted"], table["observed"], 240 * table["n"] / table["n"].sum()
+            style: dict[str, Any] = {"color": colour, "marker": marker}
+            axes.plot(x, y, linewidth=1, markersize=3, label=label, **style)
+            axes.scatter(x, y, s=size, edgecolors=BACKGROUND, zorder=3, **style)
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
         axes.set(xlabel="predicted probability of a gain", ylabel="share of pairs that gained")
         axes.grid(alpha=0.5)
@@ -225,11 +193,3 @@ def reliability_diagram(points: Mapping[str, pd.DataFrame]) -> str:
                 for label, table in points.items()
             ),
         )
-
-
-def _cell(column: int, row: int, colour: str, depth: float) -> Rectangle:
-    from matplotlib.patches import Rectangle
-
-    return Rectangle(
-        (column - 0.48, row - 0.46), 0.96, 0.92, facecolor=colour, alpha=depth, linewidth=0
-    )

@@ -1,4 +1,4 @@
-"""Who is better than whom, and how far everybody is from what can be reached."""
+"""Figures that compare predictors with each other and with the noise ceiling."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ from transfer_meta.report.figures.svg import (
     LOSS,
     MARKERS,
     SERIES,
+    draw_cell,
     drawing,
+    label_rows,
     plain,
     to_svg,
 )
 
 
 def comparison_matrix(comparisons: pd.DataFrame, *, metric: str) -> str | None:
-    """A square a pair of predictors: blue where the row is better, orange where it is worse, else a dot.
+    """Plot one cell per pair of predictors: blue if the row is better, orange if it is worse, else a dot.
 
     Parameters
     ----------
     comparisons : DataFrame
-        Of `evaluation.comparisons.compare`.  Of a predictor with several feature sets the one with all is shown.
+        From `evaluation.comparisons.compare`.  Only feature set ``all`` is shown.
     metric : str
-        What they were compared by.
+        Key of the metric compared.
 
     Returns
     -------
@@ -51,8 +53,6 @@ def comparison_matrix(comparisons: pd.DataFrame, *, metric: str) -> str | None:
     largest = max(float(both["difference"].abs().max()), 1e-9)
     wins = []
     with drawing(1.9 + size * n, 1.7 + size * n) as figure:
-        from matplotlib.patches import Rectangle
-
         axes = figure.add_subplot()
         for row in both.to_dict("records"):
             at = place[row["other"]], place[row["predictor"]]
@@ -62,16 +62,11 @@ def comparison_matrix(comparisons: pd.DataFrame, *, metric: str) -> str | None:
             better = sign * row["difference"] > 0
             if better:
                 wins.append(f"{row['predictor']} over {row['other']} by {abs(row['difference']):.2f}")
-            corner = (at[0] - 0.46, at[1] - 0.46)
             depth = 0.25 + 0.6 * abs(row["difference"]) / largest
-            axes.add_patch(
-                Rectangle(
-                    corner, 0.92, 0.92, facecolor=GAIN if better else LOSS, alpha=depth, linewidth=0
-                )
-            )
-        axes.set(xlim=(-0.5, n - 0.5), ylim=(n - 0.5, -0.5), aspect="equal")
+            draw_cell(axes, *at, colour=GAIN if better else LOSS, alpha=depth)
+        axes.set(xlim=(-0.5, n - 0.5), aspect="equal")
         axes.set_xticks(range(n), [plain(name) for name in names], rotation=90)
-        axes.set_yticks(range(n), [plain(name) for name in names])
+        label_rows(axes, names)
         axes.tick_params(length=0, labeltop=True, labelbottom=False, labelsize=9)
         axes.spines[:].set_visible(False)
         return to_svg(
@@ -85,7 +80,7 @@ def comparison_matrix(comparisons: pd.DataFrame, *, metric: str) -> str | None:
 
 
 def ceiling_chart(ceiling: pd.DataFrame, reached: pd.DataFrame) -> str:
-    """Spearman's correlation of two measurements by their number of seeds, beside what predictors reach.
+    """Plot the noise ceiling by number of seeds, together with the scores of predictors.
 
     Parameters
     ----------
@@ -114,13 +109,8 @@ def ceiling_chart(ceiling: pd.DataFrame, reached: pd.DataFrame) -> str:
             colour, at = SERIES[place % len(SERIES)], seeds + 0.35 + 0.22 * place
             axes.axhline(row["value"], color=colour, linewidth=0.8, linestyle=":")
             axes.vlines(at, row["ci_low"], row["ci_high"], color=colour, linewidth=1.2)
-            axes.plot(
-                at,
-                row["value"],
-                MARKERS[place % len(SERIES)],
-                color=colour,
-                label=plain(row["predictor"]),
-            )
+            marker = MARKERS[place % len(SERIES)]
+            axes.plot(at, row["value"], marker, color=colour, label=plain(row["predictor"]))
         axes.set_xticks(np.arange(1, seeds + 1))
         axes.set_xlim(0.6, seeds + 0.5 + 0.22 * len(reached))
         axes.set(xlabel="seeds behind a measurement", ylabel="Spearman, mean over targets")

@@ -1,4 +1,4 @@
-"""Learning curves of single-task runs with the logarithm fitted to them, a small picture a task."""
+"""Learning curves of single-task runs with fitted logarithms, one panel per task."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from transfer_meta.features.curves.curve_fits import fit_log
 from transfer_meta.features.missing import MissingError
 from transfer_meta.report.figures.svg import FAINT, GAIN, INK, drawing, plain, to_svg
 
-PICTURES_A_ROW = ("task", "method", "seed", "split", "step", "loss")
-A_ROW = 4
+RUN_CURVE_COLUMNS = ("task", "method", "seed", "split", "step", "loss")
+PANELS_PER_ROW = 4
 
 
 def single_task_curves(curves: pd.DataFrame) -> pd.DataFrame:
-    """Training losses of the single-task runs: ``task``, ``regime``, ``seed``, ``step``, ``loss``, sorted.
+    """Select training losses of single-task runs: ``task``, ``regime``, ``seed``, ``step``, ``loss``, sorted.
 
     Parameters
     ----------
     curves : DataFrame
-        As `outcomes.export.export_curves` has them.  Of several regimes of a task, the one with most runs is taken.
+        As `runs.export.export_curves` writes them.  Of several regimes of a task, the one with most runs is kept.
 
     Raises
     ------
     InputError
         A column is missing.
     """
-    for column in PICTURES_A_ROW:
+    for column in RUN_CURVE_COLUMNS:
         if column not in curves:
             raise InputError(
                 f"learning curves without a column '{column}' (expected those of `runs export --curves`)"
                 f"{nearest(column, map(str, curves))}"
             )
     found = curves[(curves["method"] == "single") & (curves["split"] == "train")]
-    # Where a cell of a CSV file is empty, its column is text.
+    # A CSV column with an empty cell is read as text.
     found = found.assign(**{c: pd.to_numeric(found[c], errors="coerce") for c in ("step", "loss")})
     found = found.dropna(subset=["step", "loss"])
     if "regime" not in found:
@@ -48,7 +48,7 @@ def single_task_curves(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def learning_curves(curves: pd.DataFrame) -> str:
-    """Losses of every seed and, dashed, L(i) = A + B · ln(i − i₀ + s) fitted to their mean.
+    """Plot losses of every seed and, dashed, L(i) = A + B · ln(i − i₀ + s) fitted to their mean.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def learning_curves(curves: pd.DataFrame) -> str:
         See `single_task_curves`; not empty.
     """
     tasks = list(curves.groupby("task", sort=True))
-    wide = min(A_ROW, len(tasks))
+    wide = min(PANELS_PER_ROW, len(tasks))
     high = math.ceil(len(tasks) / wide)
     said = []
     with drawing(1.85 * wide + 0.3, 1.45 * high + 0.3) as figure:

@@ -1,24 +1,25 @@
-"""Matplotlib figures as inline SVG that follows the page: its colours, its font, its light or dark."""
+"""Matplotlib figures as inline SVG in the page's colours and font, light or dark."""
 
 from __future__ import annotations
 
 import html
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Colours that matplotlib draws with, and the variables of the page's style sheet that take their place.
+# Placeholder colours for matplotlib, replaced by variables of the page's style sheet.
 INK, FAINT, BACKGROUND = "#010203", "#010204", "#010205"
 GAIN, LOSS, THIRD, FOURTH = "#010206", "#010207", "#010208", "#010209"
 SERIES = (GAIN, LOSS, THIRD, FOURTH)
 MARKERS = "osD^v"
-# Where a screen is narrower than this share of a figure, one scrolls: letters smaller than that cannot be read.
-LEAST_WIDTH = 0.8
+MIN_WIDTH_SHARE = 0.8
+"""Share of its width to which a figure shrinks on a narrow screen; then it scrolls, to stay readable."""
 _VARIABLES = {
     INK: "--ink",
     FAINT: "--faint",
@@ -52,7 +53,7 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def drawing(width: float, height: float) -> Iterator[Figure]:
-    """A figure (inches) in the page's style; neither a display nor pyplot's state is touched."""
+    """Yield a figure (size in inches) in the page's style, without pyplot or a display."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -61,14 +62,14 @@ def drawing(width: float, height: float) -> Iterator[Figure]:
 
 
 def to_svg(figure: Figure, *, name: str, title: str) -> str:
-    """The figure as an ``<svg>`` element.
+    """Return the figure as an ``<svg>`` element.
 
     Parameters
     ----------
     name : str
-        Prefix of the element ids, unique on the page; a word.
+        Prefix of the element ids, a word unique on the page.
     title : str
-        The text alternative: what the figure shows.
+        Text alternative.
     """
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
@@ -77,11 +78,11 @@ def to_svg(figure: Figure, *, name: str, title: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, f"var({variable})")
-    # Ids of several figures share a page; references to them are "#id" and url(#id).
+    # Make ids unique on the page; references to them are "#id" and url(#id).
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(href="#|url\(#)', rf"\1{name}-", text)
     label = html.escape(title, quote=True)
-    least = round(96 * LEAST_WIDTH * figure.get_figwidth())
+    least = round(96 * MIN_WIDTH_SHARE * figure.get_figwidth())
     return text.replace(
         "<svg ",
         f'<svg role="img" aria-label="{label}" class="figure" style="--least: {least}px" ',
@@ -89,6 +90,24 @@ def to_svg(figure: Figure, *, name: str, title: str) -> str:
     )
 
 
+def draw_cell(
+    axes: Axes, column: int, row: int, *, colour: str, alpha: float, width: float = 0.92
+) -> None:
+    """Draw a coloured cell of a matrix, centred on its column and row."""
+    from matplotlib.patches import Rectangle
+
+    corner = (column - width / 2, row - 0.46)
+    axes.add_patch(Rectangle(corner, width, 0.92, facecolor=colour, alpha=alpha, linewidth=0))
+
+
+def label_rows(axes: Axes, labels: Iterable[object]) -> None:
+    """Label the rows 0, 1, … of a plot, from the top down."""
+    texts = [plain(label) for label in labels]
+    axes.set_yticks(range(len(texts)), texts)
+    axes.set_ylim(len(texts) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+
+
 def plain(text: object) -> str:
-    """Text that matplotlib takes literally: a dollar sign would start a formula."""
+    """Escape text for matplotlib: a dollar sign would start a formula."""
     return str(text).replace("$", r"\$")

@@ -1,9 +1,9 @@
-"""A map of the task space: tasks that are near in vectors are near on the page (Vu et al. 2020, Figure 5)."""
+"""Map of the task space by similarity of task vectors (Vu et al. 2020, Figure 5)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,19 +14,19 @@ from transfer_meta.report.figures.svg import FAINT, INK, MARKERS, SERIES, drawin
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Where a name may stand, in points from its task, the first that is free being taken: right, left, above, below.
-PLACES = (
+LABEL_PLACES = (
     (6, 0, "left", "center"), (-6, 0, "right", "center"), (0, 5, "center", "bottom"), (0, -5, "center", "top"),
     (5, 5, "left", "bottom"), (5, -5, "left", "top"), (-5, 5, "right", "bottom"), (-5, -5, "right", "top"),
     (0, 16, "center", "bottom"), (0, -16, "center", "top"),
 )  # fmt: skip
+"""Offset (points) and alignment of a task's name, in order of preference."""
 
 
 def similarity_matrix(vectors: Mapping[str, Vectors]) -> FloatArray:
-    """Similarity of every task with every other, 0-1, shape (n, n); 1 on the diagonal.
+    """Return the similarities of all pairs of tasks, 0-1, shape (n, n), with 1 on the diagonal.
 
-    The mean over kinds of the mean cosine of a kind's components, each kind stretched to 0-1 over the pairs, so
-    that kinds whose cosines are all near 1 count as much as the others.
+    Mean over kinds of vectors of the mean cosine of a kind's components.  Each kind is scaled to 0-1 over the
+    pairs, so that kinds whose cosines are all near 1 have the same weight.
     """
     names = list(vectors)
     blocks: dict[str, FloatArray] = {}
@@ -51,29 +51,31 @@ def _stretch(block: FloatArray) -> FloatArray:
 
 
 def layout(similarity: FloatArray) -> FloatArray:
-    """Positions in the plane, shape (n, 2): classical multidimensional scaling of 1 - similarity.
+    """Return positions in the plane, shape (n, 2), by classical multidimensional scaling of 1 - similarity.
 
-    Source: Torgerson 1952, "Multidimensional scaling: I. Theory and method".
+    References
+    ----------
+    Torgerson 1952, "Multidimensional scaling: I. Theory and method".
     """
     n = len(similarity)
     centring = np.eye(n) - 1 / n
     inner = -0.5 * centring @ (1 - similarity) ** 2 @ centring
     values, axes = np.linalg.eigh(inner)
     positions = axes[:, ::-1][:, :2] * np.sqrt(np.clip(values[::-1][:2], 0, None))
-    # An axis may point either way; its largest entry is made positive, so that the map is always the same.
+    # The sign of an axis is arbitrary: make its largest entry positive, for a reproducible map.
     largest = positions[np.abs(positions).argmax(axis=0), [0, 1]]
     return np.asarray(positions * np.where(largest < 0, -1.0, 1.0))
 
 
 def task_map(vectors: Mapping[str, Vectors], types: Mapping[str, str]) -> str:
-    """The map as inline SVG, each task joined to its nearest.
+    """Return the map as inline SVG, with each task joined to its nearest neighbour.
 
     Parameters
     ----------
     vectors : mapping of task to mapping of name to array
         At least three tasks.
     types : mapping of task to str
-        What the colour says; tasks that are not in it are of type ``unknown``.
+        Shown by colour; other tasks have type ``unknown``.
     """
     names = list(vectors)
     similarity = similarity_matrix(vectors)
@@ -103,24 +105,18 @@ def task_map(vectors: Mapping[str, Vectors], types: Mapping[str, str]) -> str:
 
 
 def _name_points(axes: Axes, positions: FloatArray, names: Sequence[str]) -> None:
-    """Write each task's name beside its point, where it hides no other."""
+    """Write each task's name next to its point, in the first place where it hides no other."""
     from matplotlib.transforms import Bbox
 
-    # Sizes are known once the layout is.
+    # Text sizes need the final layout.
     axes.figure.draw_without_rendering()  # type: ignore[union-attr]
     taken = [
         Bbox.from_extents(x - 4, y - 4, x + 4, y + 4) for x, y in axes.transData.transform(positions)
     ]
     for name, position in zip(names, positions, strict=True):
-        label = axes.annotate(
-            plain(name),
-            tuple(position),
-            xytext=(0, 0),
-            textcoords="offset points",
-            fontsize=8,
-            color=INK,
-        )
-        for x, y, across, up in PLACES:
+        style: dict[str, Any] = {"fontsize": 8, "color": INK}
+        label = axes.annotate(plain(name), tuple(position), (0, 0), textcoords="offset points", **style)
+        for x, y, across, up in LABEL_PLACES:
             label.xyann = (x, y)
             label.set(ha=across, va=up)
             box = label.get_window_extent()

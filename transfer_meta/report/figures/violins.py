@@ -1,4 +1,4 @@
-"""What each target scored with every source, and with those that predictors picked (Vu et al. 2020, Figure 2)."""
+"""Violin plots of each target's scores over sources, with the predictors' picks (Vu et al. 2020, Figure 2)."""
 
 from __future__ import annotations
 
@@ -11,25 +11,23 @@ from transfer_meta.outcomes.tables import OutcomeTable
 from transfer_meta.records import FloatArray
 from transfer_meta.report.figures.svg import FAINT, INK, SERIES, drawing, plain, to_svg
 
-# Whose picks are starred, as far as the table lets them pick.
-PICKING = ("source-popularity", "textemb", "taskemb", "default")
-# More targets below each other than this are no overview.
-MOST_TARGETS = 40
+PICKING_PREDICTORS = ("source-popularity", "textemb", "taskemb", "default")
+"""Predictors whose picks are starred, if they were run."""
 
 
 @dataclass(frozen=True)
 class TargetScores:
-    """One target's row of the figure.
+    """One row of the figure.
 
     Parameters
     ----------
     target : str
     scores : array of shape (n,)
-        With each source, mean over seeds.
+        Mean over seeds, by source.
     baseline : float or None
-        Without a source.
+        Score without a source.
     picks : dict of str to float
-        By predictor, the score with the source that it ranks first; the mean where it ranks several first.
+        By predictor, the score with the source that it ranks first; the mean if it ranks several first.
     """
 
     target: str
@@ -39,14 +37,13 @@ class TargetScores:
 
 
 def target_scores(table: OutcomeTable, result: BenchmarkResult) -> list[TargetScores]:
-    """The rows, sorted by target: scores, or gains with baseline 0 where the table has gains only.
+    """Return the rows sorted by target: scores, or gains with baseline 0 if the table has no scores.
 
     Parameters
     ----------
-    table
-        Outcomes.
-    result
-        Of a benchmark of them under a protocol that holds out targets.
+    table : OutcomeTable
+    result : BenchmarkResult
+        Of the table, under a protocol that holds out targets.
     """
     pairs = table.pairs
     values = pairs["score" if "score" in pairs else "gain"].to_numpy(dtype=float)
@@ -58,7 +55,7 @@ def target_scores(table: OutcomeTable, result: BenchmarkResult) -> list[TargetSc
         else:
             baseline = None if "score" in pairs else 0.0
         picks = {}
-        for predictor in PICKING:
+        for predictor in PICKING_PREDICTORS:
             prediction = result.predictions.get(
                 (predictor, "all"), result.predictions.get((predictor, "–"))
             )
@@ -70,14 +67,13 @@ def target_scores(table: OutcomeTable, result: BenchmarkResult) -> list[TargetSc
 
 
 def score_violins(rows: list[TargetScores], *, unit: str) -> str:
-    """One violin a target, each on a scale of its own: the no-transfer line dashed, picks starred.
+    """Plot one violin per target, each with its own scale: baseline dashed, picks starred.
 
     Parameters
     ----------
-    rows
-        See `target_scores`.
+    rows : list of TargetScores
     unit : str
-        What is on the horizontal axis.
+        Label of the horizontal axis.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -89,7 +85,7 @@ def score_violins(rows: list[TargetScores], *, unit: str) -> str:
                 axes.axvline(row.baseline, color=INK, linewidth=1, linestyle=(0, (3, 2)), zorder=2)
             for place, method in enumerate(methods):
                 if method in row.picks:
-                    # A lane for each method: picks of the same source would hide each other.
+                    # One lane per method, since picks of the same source would hide each other.
                     lane = 0.6 * ((len(methods) - 1) / 2 - place) / max(len(methods) - 1, 1)
                     axes.plot(
                         row.picks[method], lane, "*", color=SERIES[place % len(SERIES)], markersize=8,
@@ -116,7 +112,7 @@ def score_violins(rows: list[TargetScores], *, unit: str) -> str:
 
 
 def _violin(axes: object, scores: FloatArray) -> None:
-    # Fewer points have no shape, and equal ones no density.
+    # Fewer points have no shape, equal ones no density.
     if len(scores) > 2 and np.ptp(scores) > 0:
         drawn = axes.violinplot(scores, [0], orientation="horizontal", widths=0.9, showextrema=False)  # type: ignore[attr-defined]
         for body in drawn["bodies"]:

@@ -1,4 +1,4 @@
-"""From a store's address to a database of the right schema: SQLite by path, PostgreSQL by URL."""
+"""Connect to a run store's database and check its schema: SQLite by path, PostgreSQL by URL."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from transfer_meta.errors import InputError
+from transfer_meta.errors import InputError, first_line
 from transfer_meta.runs.store.schema import SCHEMA_VERSION, VERSION_TABLE
 
 BUSY_SECONDS = 60
 MIGRATIONS = Path(__file__).parent / "migrations"
-# Any constant will do, as long as all writers of a store take the same.
 WRITER_LOCK = 7_203_145_117
+"""Number of the advisory lock that all writers of a PostgreSQL store share."""
 
 
 def parse_url(address: str) -> URL:
-    """The database of a path (SQLite) or of a ``sqlite://`` or ``postgresql://`` URL.
+    """Return the URL of a path (SQLite) or of a ``sqlite://`` or ``postgresql://`` address.
 
     Examples
     --------
@@ -50,18 +50,15 @@ def parse_url(address: str) -> URL:
 
 
 def connect_database(url: URL, *, create: bool) -> Engine:
-    """An engine on a store of this package's schema; a new store gets its tables.
+    """Return an engine on a store of this package's schema; a new store gets its tables.
 
     Raises
     ------
     InputError
-        The database cannot be reached, is no store, or is a store of another schema version.
+        The database cannot be reached, is no store, or has another schema version.
     """
     if url.drivername == "sqlite":
-        _check_file(Path(str(url.database)), create=create)
-        engine = create_engine(url)
-        event.listen(engine, "connect", _set_up_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+        engine = _sqlite_engine(url, create=create)
     else:
         try:
             engine = create_engine(
@@ -69,7 +66,7 @@ def connect_database(url: URL, *, create: bool) -> Engine:
                 pool_pre_ping=True,
                 connect_args={
                     "connect_timeout": 10,
-                    # A client that hangs in a transaction must not block the others for ever.
+                    # A client that hangs in a transaction must not block the others.
                     "options": "-c idle_in_transaction_session_timeout=60000",
                 },
             )
@@ -87,12 +84,9 @@ def connect_database(url: URL, *, create: bool) -> Engine:
 
 
 def migrate_database(url: URL) -> tuple[str | None, str]:
-    """Bring a store to this package's schema; returns the version before and after."""
-    engine = create_engine(url)
-    if url.drivername == "sqlite":
-        _check_file(Path(str(url.database)), create=False)
-        event.listen(engine, "connect", _set_up_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+    """Migrate a store to this package's schema; return the version before and after."""
+    is_sqlite = url.drivername == "sqlite"
+    engine = _sqlite_engine(url, create=False) if is_sqlite else create_engine(url)
     with readable_errors(url), engine.begin() as connection:
         lock_writers(connection)
         before = _version(connection)
@@ -104,42 +98,48 @@ def migrate_database(url: URL) -> tuple[str | None, str]:
 
 
 def lock_writers(connection: Connection) -> None:
-    """Make this transaction the only writer until it ends, on PostgreSQL as it is on SQLite."""
+    """Exclude other writers until this transaction ends, on PostgreSQL as on SQLite."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": WRITER_LOCK})
 
 
 def show_address(url: URL) -> str:
-    """A store's address as it may be printed: without the password."""
+    """Return a store's address without the password."""
     return str(url.database) if url.drivername == "sqlite" else url.render_as_string()
 
 
 @contextmanager
 def readable_errors(url: URL) -> Iterator[None]:
-    """Database errors as one line without the password."""
+    """Turn database errors into an `InputError` of one line without the password."""
     try:
         yield
     except DBAPIError as error:
-        first_line = str(error.orig).strip().split("\n")[0]
+        reason = first_line(str(error.orig))
         if url.password:
-            first_line = first_line.replace(str(url.password), "***")
-        raise InputError(f"the store '{show_address(url)}' cannot be used: {first_line}") from None
+            reason = reason.replace(str(url.password), "***")
+        raise InputError(f"the store '{show_address(url)}' cannot be used: {reason}") from None
 
 
-def _check_file(path: Path, *, create: bool) -> None:
-    """Raise where SQLite's own message would not say what is wrong."""
+def _sqlite_engine(url: URL, *, create: bool) -> Engine:
+    # SQLite's own messages do not say what is wrong with the path.
+    path = Path(str(url.database))
     if path.is_dir():
         raise InputError(f"the store '{path}' is a folder (expected a file)")
     if not path.exists() and not create:
         raise InputError(f"no store at '{path}' (`transfer-meta run` makes one)")
     if not path.parent.is_dir():
         raise InputError(f"cannot make the store '{path}': its folder does not exist")
+    engine = create_engine(url)
+    event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
 
 
 def _check_schema(engine: Engine, url: URL, *, create: bool) -> None:
     with engine.connect() as connection:
-        version = _version(connection)
+        # In this order: another process may be making the tables and the version, in one transaction.
         tables = set(inspect(connection).get_table_names())
+        version = _version(connection)
     if version is None:
         if "runs" in tables:
             raise InputError(
@@ -157,7 +157,7 @@ def _check_schema(engine: Engine, url: URL, *, create: bool) -> None:
 
 
 def _version(connection: Connection) -> str | None:
-    """The schema version that a database says it has; None where it is no store."""
+    """Return the schema version of a database, or None if it is no store."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
     return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
@@ -165,7 +165,7 @@ def _version(connection: Connection) -> str | None:
 
 def _other_version(url: URL, version: str) -> InputError:
     advice = (
-        "`transfer-meta runs migrate_database` brings it up to date"
+        "`transfer-meta runs migrate` brings it up to date"
         if version < SCHEMA_VERSION
         else "a newer transfer-meta wrote it"
     )
@@ -185,7 +185,7 @@ def _upgrade(connection: Connection) -> None:
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
-    # The driver must not begin transactions by itself: a read that turns into a write can only fail.
+    # The driver must not begin transactions itself: a read transaction that becomes a write can only fail.
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
     connection.execute("PRAGMA foreign_keys = ON")

@@ -1,4 +1,4 @@
-"""Transactions on a run store: one writer at a time, again where the server was away for a moment."""
+"""Transactions on a run store: one writer at a time, repeated while a server restarts."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from transfer_meta.runs.store.connection import (
 
 T = TypeVar("T")
 
-# A database server that restarts is back within this time; the runs in hand go on meanwhile.
 RETRY_WAITS_SECONDS = (0.1, 0.5, 1, 2, 5, 10, 20, 30)
+"""Waits between attempts to reach a database server, long enough for a restart; runs continue meanwhile."""
 
 
 class Database:
@@ -33,7 +33,7 @@ class Database:
     address : str
         A path (SQLite), a ``sqlite://`` or a ``postgresql://`` URL.
     create : bool
-        Make the store where there is none.
+        Make the store if there is none.
 
     Raises
     ------
@@ -55,27 +55,27 @@ class Database:
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether it is a file, which the processes of one machine share."""
+        """Whether the store is an SQLite file, which only processes of one machine can share."""
         return self._url.drivername == "sqlite"
 
     @property
-    def folder(self) -> Path:
-        """The folder for checkpoints that belongs to this store, unless another is named."""
+    def checkpoint_folder(self) -> Path:
+        """The default folder for this store's checkpoints."""
         database = Path(str(self._url.database))
         if self.is_sqlite:
             return database.with_suffix(".checkpoints").absolute()
         return Path(f"{database.name}.checkpoints").absolute()
 
     def close(self) -> None:
-        """Give the database connections back."""
+        """Close the database connections."""
         self._engine.dispose()
 
     def read(self, work: Callable[[Session], T]) -> T:
-        """What `work` returns from a transaction that only reads."""
+        """Return the result of `work` in a read-only transaction."""
         return self._transact(self._reader, work)
 
     def write(self, work: Callable[[Session], T]) -> T:
-        """What `work` returns from a transaction that no other writer shares."""
+        """Return the result of `work` in a transaction that excludes other writers."""
 
         def locked(session: Session) -> T:
             lock_writers(session.connection())
@@ -84,7 +84,7 @@ class Database:
         return self._transact(self._writer, locked)
 
     def _transact(self, sessions: sessionmaker[Session], work: Callable[[Session], T]) -> T:
-        """One transaction; again, after a while, where the database server could not be reached."""
+        """Execute a transaction; repeat it while the database server cannot be reached."""
         waits = RETRY_WAITS_SECONDS if self._engine.dialect.name == "postgresql" else ()
         with readable_errors(self._url):
             for wait in waits:
@@ -102,7 +102,7 @@ class Database:
 
 
 def database_time(session: Session) -> float:
-    """Seconds since 1970 by the database's clock."""
+    """Return the seconds since 1970 by the database's clock."""
     if session.get_bind().dialect.name == "sqlite":
         return float(
             session.execute(select((func.julianday("now") - 2440587.5) * 86400.0)).scalar_one()

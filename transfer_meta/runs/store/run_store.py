@@ -1,7 +1,7 @@
-"""The run store: every fine-tuning run, what it is, who works on it, and what came of it.
+"""Run store: fine-tuning runs from pending to done, with claims by workers.
 
-All writers of a store take turns, and every step of a run's life is one transaction.  A run belongs
-to the worker that claimed it for as long as the lease is renewed; only the claim's token may finish it.
+Writers take turns, and every change of a run's status is one transaction.  A run belongs to the worker that
+claimed it while the lease is renewed; only the holder of the claim's token may finish it.
 """
 
 from __future__ import annotations
@@ -15,15 +15,28 @@ from sqlalchemy import delete, exists, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session, aliased
 
-from transfer_meta.records import LearningCurve
 from transfer_meta.runs.store.archive import CURVE_COLUMNS, Archive, plain_json, to_bytes
 from transfer_meta.runs.store.database import database_time
 from transfer_meta.runs.store.schema import Checkpoint, Curve, Run
+from transfer_meta.training.run_result import RunResult
+
+RESULT_COLUMNS = (
+    "main_metric",
+    "score",
+    "scores",
+    "seconds",
+    "tokens_per_second",
+    "peak_memory_bytes",
+    "device",
+    "versions",
+    "notes",
+)
+"""Fields of a `RunResult` that are columns of `Run`."""
 
 
 @dataclass(frozen=True)
 class NewRun:
-    """A run to be done; the fields are those of `transfer_meta.runs.store.schema.Run`."""
+    """A new run; the fields are columns of `transfer_meta.runs.store.schema.Run`."""
 
     key: str
     method: str
@@ -41,18 +54,19 @@ class NewRun:
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to do one run until the lease ends.
+    """A worker's claim on a run, valid until the lease ends.
 
     Parameters
     ----------
-    run_id, key
-        The run.
+    run_id : int
+    key : str
+        Identify the run.
     token : str
-        Unlike that of any other claim.
+        Unique to the claim.
     start_file : str or None
-        The checkpoint to start from, a path inside the checkpoint folder.
+        Name of the checkpoint to start from.
     wanted : bool
-        Whether other pending runs will start from what this one leaves.
+        Whether pending runs start from this run's encoder.
     """
 
     run_id: int
@@ -63,12 +77,12 @@ class Claim:
 
 
 class Store(Archive):
-    """A run store: the archive, and the life of its runs."""
+    """Run store: `Archive` with the transitions between a run's statuses."""
 
-    # --- the life of a run ---------------------------------------------------------------------------
+    # --- statuses ------------------------------------------------------------------------------------
 
     def add(self, runs: Iterable[NewRun]) -> int:
-        """Add the runs that are not there yet, as pending; returns how many that were."""
+        """Add runs whose keys are new, as pending; return how many were added."""
 
         def work(session: Session) -> int:
             known = set(session.scalars(select(Run.key)))
@@ -81,13 +95,13 @@ class Store(Archive):
         return self.write(work)
 
     def claim(self, keys: Collection[str], *, worker: str, lease_seconds: float) -> Claim | None:
-        """Claim one run among `keys` that can start now; None where there is none.
+        """Claim a run among `keys` that can start now; return None if there is none.
 
-        Runs that start from a checkpoint come first: the sooner they are done, the sooner it goes.
+        Runs that start from a checkpoint come first, so that it can be removed early.
         """
 
         def work(session: Session) -> Claim | None:
-            # To settle is to look at every run: only where it may change the answer.
+            # `_settle` reads every run: call it only if that may change the answer.
             found = None if _end_leases(session) else _ready(session, keys)
             if found is None:
                 _settle(session)
@@ -119,7 +133,7 @@ class Store(Archive):
         return self.write(work)
 
     def renew(self, claims: Collection[Claim], *, lease_seconds: float) -> list[Claim]:
-        """Renew the leases; returns the claims that are lost because another worker took the run."""
+        """Renew the leases; return the claims that were lost because another worker took the run."""
 
         def work(session: Session) -> list[Claim]:
             until = database_time(session) + lease_seconds
@@ -130,39 +144,37 @@ class Store(Archive):
     def finish(
         self,
         claim: Claim,
+        result: RunResult,
         *,
-        curves: Mapping[str, LearningCurve],
         checkpoint: tuple[str, int] | None = None,
         keep: bool = False,
-        **result: Any,
+        code_commit: str | None = None,
     ) -> bool:
-        """Record a result, its curves and its checkpoint, or nothing; False where the claim is lost.
+        """Record a run's result with its curves and checkpoint; return False if the claim is lost.
 
         Parameters
         ----------
-        claim
-            What `claim` gave.
-        curves
-            The learning curve of each task that was trained on.
-        checkpoint
-            Name and size in bytes of the file in the checkpoint folder.
-        keep
-            The checkpoint stays although no run needs it.
-        result
-            Columns of `Run` from ``main_metric`` to ``notes``.
+        claim : Claim
+        result : RunResult
+        checkpoint : (str, int) or None
+            Name and size in bytes of the file that holds the run's encoder.
+        keep : bool
+            Keep the checkpoint although no run needs it.
+        code_commit : str or None
+            Git commit of the code.
         """
 
         def work(session: Session) -> bool:
             now = database_time(session)
-            values = {k: plain_json(v) for k, v in result.items()}
-            if not _set(
-                session, claim, status="done", reason="", finished=now, lease_until=None, **values
-            ):
-                # After a lost connection the first try may have been written all the same.
-                run = session.get_one(Run, claim.run_id)
+            values = {name: plain_json(getattr(result, name)) for name in RESULT_COLUMNS}
+            values |= {"status": "done", "reason": "", "finished": now, "lease_until": None}
+            mine = _set(session, claim, code_commit=code_commit, **values)
+            run = session.get_one(Run, claim.run_id)
+            if not mine:
+                # After a lost connection the first attempt may have been written nevertheless.
                 return run.token == claim.token and run.status == "done"
             session.execute(delete(Curve).where(Curve.run_id == claim.run_id))
-            for task, curve in curves.items():
+            for task, curve in {run.target: result.curve, **result.source_curves}.items():
                 arrays = {name: to_bytes(getattr(curve, name)) for name in CURVE_COLUMNS}
                 session.add(Curve(run_id=claim.run_id, task=task, **arrays))
             if checkpoint is not None:
@@ -175,7 +187,7 @@ class Store(Archive):
         return self.write(work)
 
     def fail(self, claim: Claim, reason: str) -> bool:
-        """Record that a run failed, and skip the runs that would start from it."""
+        """Record that a run failed, and skip the runs that start from it."""
 
         def work(session: Session) -> bool:
             now = database_time(session)
@@ -186,11 +198,11 @@ class Store(Archive):
         return self.write(work)
 
     def release(self, claim: Claim) -> bool:
-        """Give a run back undone."""
+        """Make a claimed run pending again."""
         return self.write(lambda s: _set(s, claim, status="pending", lease_until=None))
 
     def release_dead(self, host: str, is_alive: Callable[[int], bool]) -> int:
-        """Give back the runs whose worker on this host is no longer there, lease or not."""
+        """Make the runs of dead workers on this host pending again; return how many."""
 
         def work(session: Session) -> int:
             running = session.scalars(select(Run).where(Run.status == "running"))
@@ -205,7 +217,7 @@ class Store(Archive):
         return self.write(work)
 
     def retry(self, *, only: Collection[str] | None = None) -> int:
-        """Make failed runs, and those skipped because of them, pending again; returns how many."""
+        """Make failed and skipped runs pending again; return how many."""
 
         def work(session: Session) -> int:
             runs = session.scalars(select(Run).where(Run.status.in_(("failed", "skipped"))))
@@ -219,16 +231,16 @@ class Store(Archive):
     # --- checkpoints ---------------------------------------------------------------------------------
 
     def forget_checkpoint(self, file: str) -> None:
-        """Take note that a checkpoint's file is gone: its run is done again where it is needed."""
+        """Record that a checkpoint's file is gone; its run is done again if it is needed."""
         self.write(lambda s: s.execute(delete(Checkpoint).where(Checkpoint.file == file)))
 
     def drop_checkpoints(self, *, kept: bool = False) -> list[str]:
-        """Forget the checkpoints that no pending or running run starts from; returns their files.
+        """Delete the records of checkpoints that no pending or running run needs; return their files.
 
         Parameters
         ----------
-        kept
-            Also those that were kept on request.
+        kept : bool
+            Include checkpoints that were kept on request.
         """
 
         def work(session: Session) -> list[str]:
@@ -247,7 +259,7 @@ class Store(Archive):
         return self.write(work)
 
     def checkpoint_files(self) -> tuple[set[str], set[str]]:
-        """What must stay in the checkpoint folder: files on record, and tokens of claims in work."""
+        """Return the checkpoint files on record and the tokens of running claims."""
 
         def work(session: Session) -> tuple[set[str], set[str]]:
             files = set(session.scalars(select(Checkpoint.file)))
@@ -258,7 +270,7 @@ class Store(Archive):
 
 
 def _set(session: Session, claim: Claim, **values: Any) -> bool:
-    """Change a running run if the claim on it still holds."""
+    """Update a running run; return False if the claim on it is lost."""
     result = session.execute(
         update(Run)
         .where(Run.id == claim.run_id, Run.token == claim.token, Run.status == "running")
@@ -269,11 +281,11 @@ def _set(session: Session, claim: Claim, **values: Any) -> bool:
 
 
 def _ready(session: Session, keys: Collection[str]) -> tuple[int, str, str | None] | None:
-    """Id, key and checkpoint to start from of the run among `keys` that is to be done next."""
-    # A subquery, not a join, which SQLite would begin at the runs: there are few checkpoints.
+    """Return id, key and start checkpoint of the next run among `keys`."""
+    # A subquery: SQLite would begin a join at the runs, and there are few checkpoints.
     key = select(Run.key).where(Run.id == Checkpoint.run_id).scalar_subquery()
     files = {row[0]: row.file for row in session.execute(select(key, Checkpoint.file))}
-    # The concatenation keeps SQLite from the index of the status: most runs are pending, few have such a start.
+    # The concatenation keeps SQLite from using the index of the status: most runs are pending.
     is_pending = Run.status.concat("") == "pending"
     pending = select(Run.id, Run.key, Run.start_key).where(is_pending).order_by(Run.id)
     for query in (
@@ -287,7 +299,7 @@ def _ready(session: Session, keys: Collection[str]) -> tuple[int, str, str | Non
 
 
 def _end_leases(session: Session) -> bool:
-    """Give back the runs whose lease ended; whether there were any."""
+    """Make runs whose lease ended pending again; return whether there were any."""
     ended = session.execute(
         update(Run)
         .where(Run.status == "running", Run.lease_until < database_time(session))
@@ -298,7 +310,7 @@ def _end_leases(session: Session) -> bool:
 
 
 def _settle(session: Session) -> None:
-    """Bring statuses in line: leases that ended, runs that cannot start, starts to be done again."""
+    """Update statuses: end leases, skip runs that cannot start, redo runs whose checkpoint is missing."""
     _end_leases(session)
     start, child = aliased(Run), aliased(Run)
     cannot_start = (
@@ -306,7 +318,7 @@ def _settle(session: Session) -> None:
         .join(start, start.key == Run.start_key)
         .where(Run.status == "pending", start.status.in_(("failed", "skipped")))
     )
-    # Along chains, one link a turn.
+    # One link of a chain per iteration.
     while rows := session.execute(cannot_start).all():
         for run, before in rows:
             run.status = "skipped"

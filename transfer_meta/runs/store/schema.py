@@ -1,7 +1,7 @@
-"""The tables of the run store.
+"""Tables of the run store.
 
-A change here needs a migration in ``migrations/versions``; a test compares the two.  Times are seconds
-since 1970 in UTC, from the database's clock: the only one that all workers share.
+A change here needs a migration in ``migrations/versions``; a test compares the two.  Times are seconds since 1970
+(UTC) by the database's clock, the only one that all workers share.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ STATUSES = ("pending", "running", "done", "failed", "skipped")
 
 
 class Base(DeclarativeBase):
-    """The tables' registry; constraints get names that migrations can refer to."""
+    """Registry of the tables; constraints have names for migrations."""
 
     metadata = MetaData(
         naming_convention={
@@ -46,10 +46,10 @@ class Base(DeclarativeBase):
 
 
 class Run(Base):
-    """One fine-tuning run: what it is, where it stands, what came of it.
+    """A fine-tuning run: its settings, its status, and its result.
 
-    A row explains its result alone: `settings` is the whole stage with the stages before it,
-    `task_digests` and `encoder_revision` are what it read, and `key` is the digest of all three.
+    `settings` is the stage including the stages before it, `task_digests` and `encoder_revision` identify its
+    inputs, and `key` is the digest of all three.
     """
 
     __tablename__ = "runs"
@@ -93,7 +93,7 @@ class Run(Base):
 
 
 class Curve(Base):
-    """What a finished run learned of one of its tasks; each column little-endian float64, whole."""
+    """Learning curve of a finished run on one of its tasks; columns hold little-endian float64."""
 
     __tablename__ = "curves"
 
@@ -107,19 +107,19 @@ class Curve(Base):
 
 
 class Checkpoint(Base):
-    """An encoder that a finished run left as a file in the checkpoint folder."""
+    """An encoder that a finished run left among the checkpoints."""
 
     __tablename__ = "checkpoints"
 
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
-    file: Mapped[str] = mapped_column(unique=True)  # path inside the checkpoint folder
+    file: Mapped[str] = mapped_column(unique=True)  # name among the checkpoints
     size_bytes: Mapped[int] = mapped_column(BigInteger)
-    kept: Mapped[bool]  # on request: only `gc` with that option removes it
+    kept: Mapped[bool]  # on request; `runs gc` removes it only with --kept
     created: Mapped[float]
 
 
 class Vector(Base):
-    """One task vector, found by all that decides it."""
+    """A component of a task vector; `key` is a digest of everything that determines it."""
 
     __tablename__ = "vectors"
     __table_args__ = (UniqueConstraint("key", "component"),)

@@ -1,4 +1,4 @@
-"""How alembic runs the migrations: on the connection, and in the transaction, that the store hands over."""
+"""Alembic environment: migrations run on the store's connection, in its transaction."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from alembic import context
 
 from transfer_meta.runs.store.schema import VERSION_TABLE, Base
 
-# Imported by anything but alembic, this module does nothing.
+# Only alembic sets `config`; other imports do nothing.
 if hasattr(context, "config"):
     context.configure(
         connection=context.config.attributes["connection"],

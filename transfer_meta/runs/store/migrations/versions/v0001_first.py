@@ -10,7 +10,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make the tables of a new store."""
+    """Create the tables of a new store."""
     op.create_table(
         "runs",
         sa.Column("id", sa.Integer(), nullable=False),

@@ -8,8 +8,8 @@ import pytest
 
 from transfer_meta.errors import InputError
 from transfer_meta.records import TaskType
-from transfer_meta.tasks import Task
-from transfer_meta.tasks.build import file_format
+from transfer_meta.tasks import read_task
+from transfer_meta.tasks.build_task import file_format
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def write(folder: Path, **splits: str) -> Path:
 def test_all_splits_are_read_as_train_is(tmp_path: Path) -> None:
     # Alone, the test split's whole numbers would be asked for.
     path = write(tmp_path, train="text,score\na,1.5\nb,2\n", test="score,text\n3,c\n")
-    task = Task.from_file(path)
+    task = read_task(path)
     assert task.type is TaskType.REGRESSION
     assert next(task.examples("test")).label == 3.0
 
@@ -38,14 +38,14 @@ def test_all_splits_are_read_as_train_is(tmp_path: Path) -> None:
 def test_every_split_is_looked_at_before_the_first_use(tmp_path: Path) -> None:
     good = "text,label\na,x\n"
     with pytest.raises(InputError, match=r"t\.test\.csv:2: there is no 'label'"):
-        Task.from_file(write(tmp_path, train=good, test="text,other\na,x\n"))
+        read_task(write(tmp_path, train=good, test="text,other\na,x\n"))
     with pytest.raises(InputError, match=r"t\.test\.csv: the file is empty"):
-        Task.from_file(write(tmp_path, train=good, test=""))
+        read_task(write(tmp_path, train=good, test=""))
 
 
 def test_what_was_detected_is_noted(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes("text;label\né;x\n".encode("utf-16"))
-    assert Task.from_file(path).notes == (
+    assert read_task(path).notes == (
         "classification", "text = text, label = label", "separated by ';', quoted", "utf-16",
     )  # fmt: skip

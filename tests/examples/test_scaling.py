@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+import importlib.util
 import math
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer_meta.runs.simulate import ORDERS, simulate
+SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "scaling.py"
+spec = importlib.util.spec_from_file_location("scaling", SCRIPT)
+scaling = importlib.util.module_from_spec(spec)
+sys.modules["scaling"] = scaling  # a dataclass looks its module up
+spec.loader.exec_module(scaling)
+ORDERS, simulate = scaling.ORDERS, scaling.simulate
 
 
 @st.composite
@@ -116,3 +124,10 @@ def test_nothing_to_do_takes_no_time():
 def test_what_is_no_graph_of_runs(seconds, starts, options):
     with pytest.raises(ValueError, match="run"):
         simulate(seconds, starts, **options)
+
+
+def test_the_grid_of_vu_et_al():
+    seconds, starts = scaling.grid(10.0, 200_000)
+    # Five seeds of 33 x 32 pairs in three regimes, with a run of each task alone in two sizes.
+    assert len(seconds) == len(starts) == 5 * (3 * 33 * 32 + 2 * 33)
+    assert starts.count(None) == 5 * 2 * 33

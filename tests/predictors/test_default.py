@@ -5,10 +5,8 @@ import pandas as pd
 import pytest
 from many_tasks import grouped_tasks
 
-from transfer_meta.errors import InputError
 from transfer_meta.predictors import make_predictor
-from transfer_meta.predictors.default import DefaultPredictor
-from transfer_meta.predictors.ensemble import EnsemblePredictor, stack_weights
+from transfer_meta.predictors.default import DefaultPredictor, stack_weights
 
 
 def test_a_member_that_says_nothing_gets_little_weight() -> None:
@@ -25,18 +23,6 @@ def test_a_member_that_says_nothing_gets_little_weight() -> None:
 
 def test_without_any_signal_the_weights_are_equal() -> None:
     assert stack_weights(np.zeros((4, 2)), np.ones(4), np.ones(4)).tolist() == [0.5, 0.5]
-
-
-def test_an_unknown_member() -> None:
-    X, y = grouped_tasks(6)
-    with pytest.raises(InputError, match="did you mean 'ridge'"):
-        EnsemblePredictor(("rigde",)).fit(X, y)
-
-
-def test_equal_weights_on_request() -> None:
-    X, y = grouped_tasks(6)
-    fitted = EnsemblePredictor(("gp", "ridge"), weighted=False).fit(X, y)
-    assert fitted.weights_.tolist() == [0.5, 0.5]
 
 
 @pytest.mark.parametrize(("n_tasks", "both"), [(4, False), (5, False), (6, True), (20, True)])

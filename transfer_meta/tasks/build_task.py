@@ -1,4 +1,4 @@
-"""From named files, frames or data sets to a `Task`: open, detect, say what was detected."""
+"""Make a `Task` of rows: open files by format, detect type and columns."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from transfer_meta.errors import InputError
 from transfer_meta.files import digest
+from transfer_meta.readers.compressed import content_suffix
 from transfer_meta.readers.delimited import DelimitedRows, open_delimited
 from transfer_meta.readers.jsonl import open_jsonl
 from transfer_meta.readers.parquet import open_parquet
@@ -21,27 +22,19 @@ from transfer_meta.tasks.settings import TASK_FORMATS, ReadSettings
 from transfer_meta.tasks.squad import open_json
 from transfer_meta.tasks.task import Task
 
-PACKED = frozenset({".gz", ".zst"})
-#: The format that a suffix says.
-FORMAT_OF_SUFFIX = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".tab": "tsv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "json",
-    ".parquet": "parquet",
-    ".conll": "conll",
-    ".conllu": "conll",
-    ".iob": "conll",
-    ".iob2": "conll",
-    ".bio": "conll",
+_SUFFIXES = {
+    "csv": (".csv",),
+    "tsv": (".tsv", ".tab"),
+    "jsonl": (".jsonl", ".ndjson"),
+    "json": (".json",),
+    "parquet": (".parquet",),
+    "conll": (".conll", ".conllu", ".iob", ".iob2", ".bio"),
 }
 
 
 @dataclass(frozen=True)
 class RowSplit:
-    """A split that reads its rows anew at each iteration."""
+    """Split that reads its rows anew at each iteration."""
 
     rows: Rows
     type: TaskType
@@ -54,13 +47,13 @@ class RowSplit:
             yield example
 
     def numbered(self) -> Iterator[tuple[int, Example]]:
-        """The examples, each with its line or row."""
+        """Yield the examples, each with its line or row number."""
         return read_examples(
             self.rows, self.type, self.columns, scheme=self.scheme, repair_tags=self.repair_tags
         )
 
     def fingerprint(self) -> str | None:
-        """Digest of the content without reading examples; None where there is no file to take it from."""
+        """Return a digest of the content and of how it is read; None where the rows are not those of a file."""
         content = getattr(self.rows, "fingerprint", None)
         if content is None:
             return None
@@ -69,37 +62,28 @@ class RowSplit:
 
 
 def file_format(path: Path) -> str | None:
-    """The format that a file's suffix says (``.csv.gz`` is csv), None where it says none."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in PACKED:
-        suffixes.pop()
-    return FORMAT_OF_SUFFIX.get(suffixes[-1]) if suffixes else None
+    """Return the format that a file's suffix stands for (``csv`` for ``a.csv.gz``), None for an unknown suffix."""
+    suffix = content_suffix(path)
+    return next((format for format, suffixes in _SUFFIXES.items() if suffix in suffixes), None)
 
 
 def open_rows(path: Path, settings: ReadSettings) -> Rows:
-    """The rows of a file by its format."""
+    """Open a data file as rows, by its format."""
     format = settings.format or file_format(path)
     if format is None:
         raise InputError(
             f"{path}: cannot tell the format from the name; set --format ({', '.join(TASK_FORMATS)})"
         )
     if format in ("csv", "tsv"):
-        separator = settings.separator or ("\t" if settings.format == "tsv" else None)
         return open_delimited(
             path,
             encoding=settings.encoding,
-            separator=separator,
+            separator=settings.separator or ("\t" if settings.format == "tsv" else None),
             quoted=settings.quoted,
             header=settings.header,
         )
     if format == "conll":
-        return open_conll(
-            path,
-            encoding=settings.encoding,
-            separator=settings.separator,
-            columns=settings.columns,
-            comment=settings.comment,
-        )
+        return open_conll(path, settings)
     if format == "parquet":
         return open_parquet(path)
     opener = open_jsonl if format == "jsonl" else open_json
@@ -114,11 +98,10 @@ def build_task(
     description: str = "",
     licence: str = "",
 ) -> Task:
-    """The task that some tables hold, one a split.
+    """Make a task of one table per split.
 
-    Type, columns and tagging scheme are told from the first rows of ``train`` (else of the first split); the other
-    splits must have the same columns.  The first example of every split is read, so that what cannot be read at
-    all is known at once.
+    Type, columns and tagging scheme are detected from the first rows of ``train`` (else of the first split); the
+    other splits must have the same columns.  The first example of every split is read, so that errors come early.
 
     Raises
     ------
@@ -141,39 +124,39 @@ def build_task(
             cell for cell in cells if isinstance(cell, list) and all(isinstance(t, str) for t in cell)
         ]
         scheme = settings.scheme or detect_scheme(tags)
-    found = {
-        split: RowSplit(table, type, columns, scheme, settings.repair_tags)
-        for split, table in splits.items()
+    examples = {
+        split: RowSplit(rows, type, columns, scheme, settings.repair_tags)
+        for split, rows in splits.items()
     }
-    for split in found.values():
+    for split in examples.values():
         if next(iter(split), None) is None:
             raise InputError(f"{split.rows.origin}: no rows")
     return Task(
         name=name,
         type=type,
-        splits=found,
+        splits=examples,
         description=description,
         licence=licence,
         columns=columns,
-        origin={split: table.origin for split, table in splits.items()},
+        origin={split: rows.origin for split, rows in splits.items()},
         notes=_notes(type, columns, first, scheme),
     )
 
 
 def _notes(type: TaskType, columns: Mapping[str, str], rows: Rows, scheme: str) -> tuple[str, ...]:
-    """What was detected, in words."""
+    """Return what was detected, for the user."""
+    notes = [str(type)]
     if isinstance(rows, ConllSentences):
-        between = {None: "white space", "\t": "tab"}.get(rows.separator, repr(rows.separator))
-        how = f"columns {rows.token_column + 1} (token) and {rows.tag_column + 1} (tag) separated by {between}"
-        return (str(type), how, f"tags {scheme}", *_encoding(rows.encoding))
-    notes = [str(type), ", ".join(f"{role} = {name}" for role, name in columns.items())]
+        separator = {None: "white space", "\t": "tab"}.get(rows.separator, repr(rows.separator))
+        notes.append(
+            f"columns {rows.token_column + 1} (token) and {rows.tag_column + 1} (tag) separated by {separator}"
+        )
+    else:
+        notes.append(", ".join(f"{role} = {name}" for role, name in columns.items()))
     if type is TaskType.TOKEN_CLASSIFICATION:
         notes.append(f"tags {scheme}")
     if isinstance(rows, DelimitedRows):
-        between = {"\t": "tab", ",": "comma"}.get(rows.separator, repr(rows.separator))
-        notes.append(f"separated by {between}, {'quoted' if rows.quoted else 'no quotes'}")
-    return (*notes, *_encoding(getattr(rows, "encoding", "utf-8")))
-
-
-def _encoding(encoding: str) -> tuple[str, ...]:
-    return () if encoding.startswith("utf-8") else (encoding,)
+        separator = {"\t": "tab", ",": "comma"}.get(rows.separator, repr(rows.separator))
+        notes.append(f"separated by {separator}, {'quoted' if rows.quoted else 'no quotes'}")
+    encoding = getattr(rows, "encoding", "utf-8")
+    return (*notes, *([] if encoding.startswith("utf-8") else [encoding]))

@@ -1,0 +1,121 @@
+"""Files as bytes, decompressed where they are compressed, with a limit on what they expand to."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from transfer_meta.errors import InputError, first_line
+
+MAX_RATIO = 200
+"""Largest ratio of decompressed to compressed size; that of text is 3 to 20."""
+FREE_BYTES = 64 * 2**20
+"""Decompressed bytes that are allowed whatever the ratio."""
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """Open a file to read its decompressed bytes; how it is compressed is told by its first bytes.
+
+    Raises
+    ------
+    InputError
+        No such file, no permission, a zip archive, or a suffix that the first bytes contradict.  Reading raises it
+        for compressed data that is damaged, ends early, or expands beyond the limit.
+    """
+    try:
+        if not path.is_file():
+            raise InputError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
+        stream = path.open("rb")
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise InputError(f"{path}: cannot be read: {reason}") from error
+    magic = stream.read(4)
+    opener = next((opener for start, opener in _OPENERS.items() if magic.startswith(start)), None)
+    if opener is not None:
+        stream.close()
+        return cast(BinaryIO, io.BufferedReader(_LimitedStream(opener(path), path), 2**16))
+    if magic == b"PK\x03\x04":
+        stream.close()
+        raise InputError(
+            f"{path}: a zip archive; unpack it first ({', '.join(COMPRESSED_SUFFIXES)} files are read as they are)"
+        )
+    if magic and path.suffix.lower() in COMPRESSED_SUFFIXES:
+        stream.close()
+        raise InputError(
+            f"{path}: named {path.suffix.lower()}, but its first bytes are of another format"
+        )
+    stream.seek(0)
+    return cast(BinaryIO, stream)
+
+
+def content_suffix(path: Path) -> str:
+    """Return the lower-case suffix of a file's content.
+
+    Examples
+    --------
+    >>> content_suffix(Path("a.CSV.gz")), content_suffix(Path("a.parquet")), content_suffix(Path("a.gz"))
+    ('.csv', '.parquet', '')
+    """
+    compressed = path.suffix.lower() in COMPRESSED_SUFFIXES
+    return (path.with_suffix("") if compressed else path).suffix.lower()
+
+
+def _open_zstd(path: Path) -> Any:
+    import pyarrow as pa
+
+    return pa.input_stream(str(path), compression="zstd")
+
+
+COMPRESSED_SUFFIXES = (".gz", ".zst", ".bz2", ".xz")
+_OPENERS: dict[bytes, Callable[[Path], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"\x28\xb5\x2f\xfd": _open_zstd,
+    b"BZh": bz2.open,
+    b"\xfd7zX": lzma.open,
+}
+
+
+class _LimitedStream(io.RawIOBase):
+    """Decompressed bytes of a file; errors name the file."""
+
+    def __init__(self, stream: Any, path: Path) -> None:
+        self._stream = stream
+        self._path = path
+        self._limit = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)
+        self._count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self._stream.read(len(buffer))
+        except EOFError:
+            raise InputError(
+                f"{self._path}: the packed file ends early (a download cut short?)"
+            ) from None
+        except (OSError, zlib.error, lzma.LZMAError, ValueError) as error:
+            early = "Truncated" in str(error)  # Arrow's message for zstd
+            what = "ends early (a download cut short?)" if early else f"is damaged: {first_line(error)}"
+            raise InputError(f"{self._path}: the packed file {what}") from error
+        self._count += len(data)
+        if self._count > self._limit:
+            raise InputError(
+                f"{self._path}: unfolds to over {self._limit // 2**20} MiB, {MAX_RATIO} times its size;"
+                " if it is not a decompression bomb, unpack it first"
+            )
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+        super().close()

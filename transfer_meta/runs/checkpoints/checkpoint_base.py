@@ -1,0 +1,110 @@
+"""Base class of checkpoints: names of files, and which of them may be removed.
+
+Every claim writes into a folder named after its token, so two workers on one run never write the same file, and
+what a killed worker left can be recognised by that name.  A run reads only files that the store has on record,
+and the store records a file after it has been written completely.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+
+from transfer_meta.runs.checkpoints.remote_file import RemoteFile
+from transfer_meta.runs.store.run_store import Claim, Store
+
+CLAIM_FOLDER = re.compile(r"[0-9a-f]{16}-([0-9a-f]{32})")
+RUN_FOLDER = re.compile(r"[0-9a-f]{64}")
+STATE = "state"
+PROBE = ".shared-folder"
+"""File by which the machines of a cluster check that they see the same checkpoints."""
+
+
+class Checkpoints(ABC):
+    """The encoders that runs left for others, and the states of interrupted runs.
+
+    Parameters
+    ----------
+    address : str
+        Path or URL for `open_checkpoints`, the same on every machine.
+    tokens : Path
+        Local folder for tokenised tasks.
+    """
+
+    address: str
+    tokens: Path
+
+    @abstractmethod
+    def file(self, name: str) -> Path | RemoteFile:
+        """Return the file of a name, for a run to read or write."""
+
+    @abstractmethod
+    def size(self, name: str) -> int | None:
+        """Return the size of a file in bytes, or None if there is no such file."""
+
+    @abstractmethod
+    def read(self, name: str) -> str:
+        """Return the content of a small text file, or "" if there is no such file."""
+
+    @abstractmethod
+    def write(self, name: str, text: str) -> None:
+        """Write a small text file."""
+
+    @abstractmethod
+    def is_writable(self) -> bool:
+        """Return whether this machine may write here."""
+
+    @abstractmethod
+    def _folders(self) -> list[str]: ...
+
+    @abstractmethod
+    def _files(self, folder: str) -> list[str]: ...
+
+    @abstractmethod
+    def _remove(self, name: str) -> int:
+        """Remove a file or folder, which another process may be removing too; return the bytes freed."""
+
+    def encoder(self, claim: Claim) -> str:
+        """Return the name of the file in which a claimed run leaves its encoder."""
+        return f"{claim.key[:16]}-{claim.token}/encoder.safetensors"
+
+    def state(self, key: str) -> str:
+        """Return the name of the file that holds the state of an interrupted run."""
+        return f"{key}/{STATE}"
+
+    def remove(self, names: Iterable[str]) -> int:
+        """Remove files together with their folders; return the bytes freed."""
+        return sum(self._remove(name.partition("/")[0]) for name in names)
+
+    def sweep(self, store: Store) -> int:
+        """Remove what killed runs left behind; return the bytes freed.
+
+        The folders are listed before the store is read: what another process writes in between belongs to a
+        running claim or, if that run has ended, is on record.
+        """
+        folders = self._folders()
+        on_record, tokens = store.checkpoint_files()
+        in_use = {name.partition("/")[0] for name in on_record}
+        statuses = store.statuses()
+        freed = 0
+        for folder in folders:
+            if claim := CLAIM_FOLDER.fullmatch(folder):
+                if folder not in in_use and claim[1] not in tokens:
+                    freed += self._remove(folder)
+            elif RUN_FOLDER.fullmatch(folder):
+                status = statuses.get(folder)
+                if status == "pending":
+                    unfinished = [name for name in self._files(folder) if name != STATE]
+                    freed += sum(self._remove(f"{folder}/{name}") for name in unfinished)
+                elif status != "running":
+                    freed += self._remove(folder)
+        return freed
+
+    def mark(self) -> str:
+        """Return the content of the probe file, which is written if there is none."""
+        if not self.read(PROBE):
+            self.write(PROBE, secrets.token_hex(16))
+        return self.read(PROBE)
