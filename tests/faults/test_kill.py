@@ -34,4 +34,4 @@ def test_kills_on_postgresql(postgresql):
 
 def test_kills_of_real_training():
     pytest.importorskip("torch")
-    assert "sqlite, tiny: 2 kills" in run_script("--kills", "2", "--model", "tiny", "--store", "sqlite")
+    assert "sqlite, tiny: 1 kills" in run_script("--kills", "1", "--model", "tiny", "--store", "sqlite")

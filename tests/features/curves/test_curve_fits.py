@@ -39,12 +39,23 @@ def test_power_fit_is_the_least_squares_one(
     rng = np.random.default_rng(seed)
     u = STEPS / STEPS[-1]
     losses = a + b * u**-p + rng.normal(0, noise, len(u))
-    fit = fit_power(STEPS, losses)
     general = least_squares(
         lambda t: t[0] + t[1] * u ** -t[2] - losses,
         [a, b, p],
         bounds=([0, -np.inf, 0.01], [np.inf, np.inf, 5]),
     )
+    try:
+        fit = fit_power(STEPS, losses)
+    except MissingError:
+        # Noise has moved the best exponent to a bound, where the fit is refused: a general solver ends no better.
+        at_bound = [
+            least_squares(
+                lambda t, q=q: t[0] + t[1] * u**-q - losses, [a, b], bounds=([0, -np.inf], np.inf)
+            )
+            for q in (0.01, 5)
+        ]
+        assert min(found.cost for found in at_bound) <= general.cost * 1.001
+        return
     assert fit.rmse <= np.sqrt(2 * general.cost / len(u)) * (1 + 1e-6) + 1e-6 * np.ptp(losses)
     assert fit.a >= 0
     if noise == 0:
