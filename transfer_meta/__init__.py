@@ -17,6 +17,7 @@ _PUBLIC = {
     "OutcomeTable": "transfer_meta.outcomes.tables",
     "RecommendSettings": "transfer_meta.recommender.recommend",
     "ReadSettings": "transfer_meta.tasks",
+    "TableSettings": "transfer_meta.outcomes.table_settings",
     "Task": "transfer_meta.tasks",
     "TaskProfile": "transfer_meta.records",
     "TaskType": "transfer_meta.records",
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from transfer_meta.metadataset import build_metadataset as build_metadataset
     from transfer_meta.model import fit_model as fit_model
     from transfer_meta.model import load_model as load_model
+    from transfer_meta.outcomes.table_settings import TableSettings as TableSettings
     from transfer_meta.outcomes.tables import OutcomeTable as OutcomeTable
     from transfer_meta.outcomes.tables import load_outcomes as load_outcomes
     from transfer_meta.predictors import make_predictor as make_predictor

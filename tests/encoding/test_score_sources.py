@@ -10,6 +10,7 @@ import torch
 from tiny_tasks import ALL_TYPES, EXAMPLES, tiny
 from toys import toy_task
 
+from transfer_meta.encoding import score_sources as score_sources_module
 from transfer_meta.encoding.encoders import load_encoder, save_encoder
 from transfer_meta.encoding.encoding_settings import EncodingSettings
 from transfer_meta.encoding.fewshot import FewShot, class_probabilities, few_shot_loss
@@ -133,7 +134,7 @@ def test_scores_merge_into_outcomes_as_features_of_the_pair() -> None:
     )
     kept = scores[["source", "target", *SCORES]]
     data = build_metadataset(build_table(outcomes.merge(kept, on=["source", "target"])))
-    for name in SCORES:
+    for name in ("leep", "nce"):  # the others are equal for all sources without a checkpoint
         np.testing.assert_array_equal(data.X[f"pair.{name}"], scores[name])
 
 
@@ -188,3 +189,38 @@ def test_bad_input(checkpoint: Path, tmp_path: Path) -> None:
         score(Task.from_iterable("t", target.type, {"train": bare}), sources)
     with pytest.raises(InputError, match="max_examples = 0"):
         ScoreSettings(max_examples=0)
+
+
+def test_two_examples_leave_one_score_empty() -> None:
+    target = Task.from_iterable(
+        "two", "classification", {"train": [Example("a warm room", "x"), Example("a leak", "y")]}
+    )
+    row = score(target, [SOURCES[0]]).iloc[0]
+    assert "the covariance of 2 examples is singular" in row["missing"]
+    finite = row[list(SCORES)].astype(float).notna()
+    assert finite.index[~finite].tolist() == ["h_score_shrunk", "linear_probe"]
+
+
+def test_a_numerical_failure_leaves_its_scores_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise torch.linalg.LinAlgError("the matrix is singular")
+
+    monkeypatch.setattr(score_sources_module, "few_shot_loss", fail)
+    monkeypatch.setattr(score_sources_module, "fit_head", fail)
+    row = score(tiny(TaskType.CLASSIFICATION), [SOURCES[0]]).iloc[0]
+    assert row[["leep", "nce", FEWSHOT]].isna().all()
+    assert row[FEATURE_COLUMNS[:-1]].notna().all()
+    assert "cannot be computed: the matrix is singular" in row["missing"]
+
+
+def test_a_checkpoint_of_nan_has_no_score_but_reasons(tmp_path: Path) -> None:
+    broken = load_encoder(ENCODER)
+    with torch.no_grad():
+        for weight in broken.model.parameters():
+            weight.fill_(float("nan"))
+    path = tmp_path / "encoder.safetensors"
+    save_encoder(broken, path)
+    source = replace(tiny(TaskType.CLASSIFICATION), name="source")
+    frame = score(tiny(TaskType.CLASSIFICATION), [source], checkpoints={"source": path})
+    assert frame[list(SCORES)].isna().all(axis=None)
+    assert frame["missing"][0]

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transfer_meta.errors import InputError
+from transfer_meta.outcomes.table_settings import TableSettings
 from transfer_meta.outcomes.tables import build_table, load_outcomes
 
 
@@ -100,9 +101,8 @@ def test_parquet_and_gzip_are_read(tmp_path: Path) -> None:
         ("sorce,target,gain\na,b,1\n", "missing column 'source'.*did you mean 'sorce'"),
         ("source,target,gian\na,b,1\n", "missing column 'gain' or 'score'"),
         ("source,target,score\na,b,high\n", "score must be a number, got 'high' in row 1"),
-        ("source,target,gain\na,b,0.1\nb,a,\n", "gain is nan in row 2"),
         ("source,target,gain\na,b,inf\n", "gain is inf in row 1"),
-        ("source,target,gain\na,b,0.1\nc,c,0.1\n", "same task 'c' in row 2"),
+        ("source,target,gain\nc,c,0.1\n", "no row of 'outcomes' is a transfer"),
         ("source,target,gain\n,b,0.1\n", "source is empty in row 1"),
         (
             "source,target,baseline,score\na,b,0.5,0.6\na,b,0.4,0.6\n",
@@ -117,6 +117,24 @@ def test_bad_tables_are_one_clear_line(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as error:
         build_table(frame(text))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("source,target,gain\na,b,0.1\nb,a,\n", "gain is nan in row 2"),
+        ("source,target,gain\na,b,0.1\nc,c,0.1\n", "same task 'c' in row 2"),
+        ("source,target,gain\na,b,0.1\nb,a,0.2\nc,,0.1\n", "target is empty in row 3"),
+        (GOOD + "c,a,0.0,0.5\n", "baseline is 0 in row 3"),
+        (GOOD + "c,a,0.5,crashed\n", "score must be a number, got 'crashed' in row 3"),
+        (GOOD + "a,b,0.5,0.6\n", "row 3 repeats an earlier row"),
+        (GOOD + "c,a,0.4,40\n", "percent and a fraction"),
+    ],
+)
+def test_strict_refuses_what_is_left_out_else(text: str, message: str) -> None:
+    assert len(build_table(frame(text)).pairs) in (1, 2)
+    with pytest.raises(InputError, match=message):
+        build_table(frame(text), settings=TableSettings(strict=True))
 
 
 @pytest.mark.parametrize(
@@ -155,13 +173,20 @@ def test_a_task_without_features_is_named() -> None:
     [
         ("task,size\na,1\na,2\nb,1\n", "occurs twice"),
         ("task,kind\na,x\nb,y\n", "no numeric column"),
-        ("task,size\na,inf\nb,1\n", "feature size of task 'a' is infinite"),
         ("task,size\n", "no rows"),
     ],
 )
 def test_bad_task_tables(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         build_table(frame(GOOD), tasks=frame(text))
+
+
+def test_an_infinite_feature_is_missing() -> None:
+    tasks = frame("task,size\na,inf\nb,1\n")
+    table = build_table(frame(GOOD), tasks=tasks)
+    assert table.tasks["size"].isna().tolist() == [True, False]
+    with pytest.raises(InputError, match="feature size of task 'a' is infinite"):
+        build_table(frame(GOOD), tasks=tasks, settings=TableSettings(strict=True))
 
 
 odd = st.one_of(

@@ -9,7 +9,9 @@ import pytest
 from transfer_meta.errors import InputError
 from transfer_meta.readers.data_frame import FrameRows
 from transfer_meta.records import Example, TaskType
-from transfer_meta.tasks import read_frame
+from transfer_meta.tasks import ReadSettings, read_frame
+
+STRICT = ReadSettings(strict=True)
 
 
 def test_one_frame_is_the_train_split() -> None:
@@ -37,10 +39,10 @@ def test_arrays_and_scalars_of_numpy_become_pythons() -> None:
 def test_missing_labels_of_any_kind_name_their_row(missing: object) -> None:
     frame = pd.DataFrame({"text": ["a", "b"], "label": pd.Series(["x", missing], dtype=object)})
     with pytest.raises(InputError, match=r"t\[train\] row 1: there is no label"):
-        list(read_frame("t", frame).examples())
+        list(read_frame("t", frame, STRICT).examples())
     numbers = pd.DataFrame({"text": ["a", "b"], "label": [0.5, None]})
     with pytest.raises(InputError, match=r"t\[train\] row 1: there is no label"):
-        list(read_frame("t", numbers).examples())
+        list(read_frame("t", numbers, STRICT).examples())
 
 
 def test_categories_and_string_types() -> None:

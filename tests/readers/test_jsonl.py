@@ -8,6 +8,7 @@ import pytest
 
 from transfer_meta.errors import InputError
 from transfer_meta.readers.jsonl import kind, mend_surrogates, open_jsonl
+from transfer_meta.tasks.reading_log import ReadingLog
 
 
 def write(folder: Path, text: str) -> Path:
@@ -68,3 +69,15 @@ def test_words_of_json() -> None:
         "bytes",
     ]
     assert [kind(value) for value in values] == words
+
+
+def test_a_broken_line_costs_itself_only(tmp_path: Path) -> None:
+    log = ReadingLog()
+    rows = open_jsonl(write(tmp_path, '{"a": 1\n{"a": 2}\n[3]\n{"a": 4}\n{"a'))
+    assert list(rows.lenient(log)) == [(2, {"a": 2}), (4, {"a": 4})]
+    assert dict(log.left_out) == {"not JSON": 2, "no JSON object": 1}
+
+
+def test_a_file_without_an_object_says_what_its_first_line_is(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.jsonl:1: not JSON"):
+        open_jsonl(write(tmp_path, "text,label\na,x\n"))

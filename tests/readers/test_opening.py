@@ -52,7 +52,8 @@ def test_bytes_of_another_encoding_name_the_line_and_the_option(tmp_path: Path) 
     path = tmp_path / "a.txt"
     path.write_bytes("a\nb\ncafé\n".encode("latin-1"))
     with pytest.raises(
-        InputError, match=r"a\.txt:3: not utf-8 \(byte 0xe9\); set --encoding, for example"
+        InputError,
+        match=r"a\.txt:3: not utf-8 \(byte 0xe9\); set --encoding, for example --encoding cp1252",
     ):
         read(path)
     assert read(path, "latin-1")[2] == "café\n"
@@ -74,3 +75,41 @@ def test_first_lines_stop_at_a_bound(tmp_path: Path, monkeypatch) -> None:
     assert len(first_lines(path, "utf-8", 10)) == 10
     monkeypatch.setattr(opening, "MAX_START", 9)
     assert len(first_lines(path, "utf-8", 10)) == 3
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("text", ["text,label\n", "日本語の文, 長い,x\n" * 40 + "\n", TEXT * 500])
+def test_wide_encodings_without_a_mark(tmp_path: Path, encoding: str, text: str) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(text.encode(encoding))
+    assert find_encoding(path, None) == encoding
+    assert "".join(read(path)) == text
+
+
+@pytest.mark.parametrize("data", [b"\0", b"", b"one \0 zero", b"\0" * 99, b"a\0" * 3 + b"b\0\0c" * 40])
+def test_zero_bytes_of_other_files(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(data)
+    assert find_encoding(path, None) == "utf-8"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_carriage_returns_that_end_lines(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes('a,b\r"c\nd",e\r'.encode(encoding))
+    assert read(path) == ["a,b\r", '"c\nd",e\r']
+    path.write_bytes('a,b\n"c\rd\re",f\rg\n'.encode(encoding))
+    assert read(path) == ["a,b\n", '"c\rd\re",f\rg\n']
+
+
+def test_an_encoding_is_proposed_that_the_whole_file_is_of(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"a\n\x93quoted\x94\n")
+    with pytest.raises(InputError, match="--encoding cp1252$"):
+        read(path)
+    path.write_bytes(b"a\n\x93quoted\x94\n\x81\n")
+    with pytest.raises(InputError, match="--encoding latin-1$"):
+        read(path)
+    path.write_bytes("ä".encode() * 10)
+    with pytest.raises(InputError, match="not ascii .* --encoding utf-8$"):
+        read(path, "ascii")

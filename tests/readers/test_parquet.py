@@ -12,7 +12,7 @@ from transfer_meta.errors import InputError
 from transfer_meta.readers import parquet
 from transfer_meta.readers.parquet import open_parquet
 from transfer_meta.records import Answer, TaskType
-from transfer_meta.tasks import read_task
+from transfer_meta.tasks import ReadSettings, read_task
 
 ROWS = [{"text": f"text {i}", "label": "ab"[i % 2], "tags": [str(i)] * (i % 3)} for i in range(1000)]
 
@@ -65,4 +65,4 @@ def test_a_long_cell_is_refused(tmp_path: Path, monkeypatch) -> None:
 def test_a_label_that_is_missing_names_the_row(tmp_path: Path) -> None:
     path = write(tmp_path, [{"text": "a", "label": "x"}, {"text": "b", "label": None}])
     with pytest.raises(InputError, match=r"a\.parquet row 2: there is no label"):
-        list(read_task(path).examples())
+        list(read_task(path, ReadSettings(strict=True)).examples())

@@ -46,6 +46,32 @@ def names(plan: Plan) -> list[tuple[object, ...]]:
     return [(r.method, r.source, r.target, r.regime, r.seed) for r in plan.runs]
 
 
+# --- what a plan needs ---------------------------------------------------------------------------------
+
+
+def test_a_source_needs_train_alone_and_a_target_test_or_dev(folder):
+    (folder / "tasks" / "b.test.jsonl").unlink()
+    (folder / "tasks" / "c.test.jsonl").rename(folder / "tasks" / "c.dev.jsonl")
+    (folder / "tasks" / "c.test.jsonl").write_text('{"text": "x"}\n{"text": "y"}\n')
+    text = GRID.replace('grid = "all"', 'sources = ["b"]\ntargets = ["a", "c"]')
+    plan = load(folder, text)
+    assert {run.target for run in plan.runs if run.source} == {"a", "c"}
+    assert plan.notes == (
+        "c: test is not used: its 2 rows have no label; dev is scored in its place",
+        "c: no test split with labels; it is scored on its dev split",
+    )
+    assert (plan.tasks["b"].test, plan.tasks["c"].test) == (0, 20)
+    assert plan.tasks["c"].source.load().test_from == "dev"
+    assert "task 'b': it has neither a test nor a dev split with labels" in complaint(folder, GRID)
+
+
+def test_a_task_without_labels_is_neither_source_nor_target(folder):
+    (folder / "tasks" / "b.test.jsonl").unlink()
+    (folder / "tasks" / "b.train.jsonl").write_text('{"text": "x"}\n{"text": "y"}\n' * 20)
+    text = GRID.replace('grid = "all"', 'sources = ["b"]\ntargets = ["a"]')
+    assert "task 'b': it has no labels" in complaint(folder, text)
+
+
 # --- what a plan asks for ------------------------------------------------------------------------------
 
 
@@ -236,7 +262,7 @@ def test_all_problems_come_at_once(folder):
         "no seeds",
         "epochs = 0",
         "weights",
-        "task 'b': it has no test split (it has: train)",
+        "task 'b': it has neither a test nor a dev split with labels (it has: train)",
         "task 'a' has",
         "encoder 'tiny' does not load",
         "the store cannot be reached",
@@ -265,7 +291,9 @@ def test_files_that_cannot_be_read(tmp_path):
 
 
 def test_an_empty_split_and_a_broken_line_are_told_with_the_task(folder):
-    (folder / "tasks" / "a.train.jsonl").write_text('{"text": "x", "label": "yes"}\n{"text": \n')
+    (folder / "tasks" / "a.train.jsonl").write_text(
+        '{"text": "x", "label": "yes"}\n' + 2 * '{"text": \n'
+    )
     (folder / "tasks" / "b.test.jsonl").write_text("")
     found = complaint(folder, GRID)
     assert "task 'a':" in found

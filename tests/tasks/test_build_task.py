@@ -8,7 +8,7 @@ import pytest
 
 from transfer_meta.errors import InputError
 from transfer_meta.records import TaskType
-from transfer_meta.tasks import read_task
+from transfer_meta.tasks import ReadSettings, read_task
 from transfer_meta.tasks.build_task import file_format
 
 
@@ -38,7 +38,7 @@ def test_all_splits_are_read_as_train_is(tmp_path: Path) -> None:
 def test_every_split_is_looked_at_before_the_first_use(tmp_path: Path) -> None:
     good = "text,label\na,x\n"
     with pytest.raises(InputError, match=r"t\.test\.csv:2: there is no 'label'"):
-        read_task(write(tmp_path, train=good, test="text,other\na,x\n"))
+        read_task(write(tmp_path, train=good, test="text,other\na,x\n"), ReadSettings(strict=True))
     with pytest.raises(InputError, match=r"t\.test\.csv: the file is empty"):
         read_task(write(tmp_path, train=good, test=""))
 

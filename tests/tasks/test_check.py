@@ -68,7 +68,7 @@ def test_a_single_label(tmp_path: Path) -> None:
 
 
 def test_what_the_reader_refuses_ends_its_split_alone(tmp_path: Path) -> None:
-    found = report(tmp_path, [row("x"), row("y"), row(None)], [row("z")])
+    found = report(tmp_path, [row("x"), row("y"), row(None)], [row("z")], strict=True)
     assert found.problems == (f"{tmp_path / 't.train.jsonl'}:3: there is no label (label is None)",)
     assert [split.examples for split in found.splits.values()] == [2, 1]
 

@@ -156,7 +156,7 @@ def test_mixed_types_name_their_place() -> None:
             {"tokens": ["x"], "slots": ["O"], "text": "x", "intent": "y"},
             "may be token-classification or classification",
         ),
-        ({"choices": ["x", "y"], "goal": "g", "label": 1}, "cannot tell which column is the context"),
+        ({"choices": ["x", "y"], "hint": "g", "label": 1}, "cannot tell which column is the context"),
         (
             {"premise": "a", "hypothesis": "b", "question1": "c", "question2": "d", "label": "x"},
             r"premise \+ hypothesis and question1 \+ question2 may each be the text",

@@ -11,7 +11,8 @@ import pytest
 from transfer_meta.errors import InputError
 from transfer_meta.records import Answer, Example, TaskType
 from transfer_meta.tasks import ReadSettings, Task, read_task
-from transfer_meta.tasks.examples import as_number, is_missing
+from transfer_meta.tasks.class_names import is_no_label
+from transfer_meta.tasks.examples import as_number
 
 
 @pytest.fixture
@@ -29,9 +30,9 @@ def examples(task: Task) -> list[Example]:
 
 
 def test_classification(task) -> None:
-    assert examples(task({"text": "a", "label": "x"}, {"text": "", "label": "y"})) == [
+    assert examples(task({"text": "a", "label": "x"}, {"text": "b", "label": "y"})) == [
         Example("a", "x"),
-        Example("", "y"),
+        Example("b", "y"),
     ]
     pair = {"premise": "p", "hypothesis": "h", "label": True}
     assert examples(task(pair, {**pair, "label": False})) == [
@@ -88,12 +89,13 @@ CHOICE = {"context": "c", "question": "q", "choices": ["yes", "no", "3"]}
 
 @pytest.mark.parametrize(("label", "index"), [(1, 1), ("1", 1), ("no", 1), ("B", 1), (1.0, 1), (2, 2)])
 def test_choices_named_in_the_ways_in_use(task, label: Any, index: int) -> None:
-    assert examples(task({**CHOICE, "label": label})) == [Example("c", index, "q", ("yes", "no", "3"))]
+    rows = [{**CHOICE, "choices": ["x", "y", "z"], "label": 0}, {**CHOICE, "label": label}]
+    assert examples(task(*rows))[1] == Example("c", index, "q", ("yes", "no", "3"))
 
 
 def test_choices_in_columns_and_with_keys(task) -> None:
     row = {"premise": "p", "question": "cause", "choice1": "x", "choice2": "y", "label": 1}
-    assert examples(task(row)) == [Example("p", 1, "cause", ("x", "y"))]
+    assert examples(task(row, {**row, "label": 0}))[0] == Example("p", 1, "cause", ("x", "y"))
     keyed = {"question": "q", "choices": {"text": ["x", "y"], "label": ["1", "2"]}, "answerKey": "2"}
     assert examples(task(keyed)) == [Example("q", 1, None, ("x", "y"))]
 
@@ -113,8 +115,8 @@ GOOD = {
         ("classification", {"label": None}, "there is no label"),
         ("classification", {"label": ""}, "there is no label"),
         ("classification", {"label": "nan"}, "there is no label"),
-        ("classification", {"label": 3}, "mixed types: label is an integer, above it is a string"),
-        ("classification", {"label": ["x"]}, "mixed types: label is a list, above it is a string"),
+        ("classification", {"label": 3}, "mixed types: label is an integer, elsewhere it is a string"),
+        ("classification", {"label": ["x", "y"]}, "several labels a text are not read"),
         ("classification", {"text": None}, r"text is nothing \(null\), expected a string"),
         ("classification", {"text": 7}, "text is an integer, expected a string"),
         ("regression", {"label": None}, "there is no label"),
@@ -156,7 +158,7 @@ GOOD = {
         ("question-answering", {"answers": {"text": ["Ann"], "answer_start": []}}, "must have a text"),
         (
             "question-answering",
-            {"answers": {"text": ["Ann"], "answer_start": [0.0]}},
+            {"answers": {"text": ["Ann"], "answer_start": [0.5]}},
             "must have a text",
         ),
         ("question-answering", {"answers": {"text": [""], "answer_start": [0]}}, "an empty answer"),
@@ -190,7 +192,7 @@ def test_a_row_that_does_not_fit_names_its_line(
 ) -> None:
     good = GOOD[type]
     with pytest.raises(InputError, match=rf"a\.jsonl:3: .*{message}") as error:
-        examples(task(good, good, {**good, **wrong}, good, type=type))
+        examples(task(good, good, {**good, **wrong}, good, type=type, strict=True))
     assert len(str(error.value).splitlines()) == 1
 
 
@@ -200,7 +202,7 @@ def test_a_row_without_a_column_names_its_line(task, type: str) -> None:
     for column in good:
         short = {name: cell for name, cell in good.items() if name != column}
         with pytest.raises(InputError, match=rf"a\.jsonl:2: there is no '{column}'"):
-            examples(task(good, short, type=type))
+            examples(task(good, short, type=type, strict=True))
 
 
 def test_numbers_and_gaps() -> None:
@@ -212,6 +214,6 @@ def test_numbers_and_gaps() -> None:
         None,
         None,
     ]
-    assert [is_missing(v) for v in (None, "", "nan", "NaN", float("nan"), "none", 0, False)] == [
-        True
-    ] * 5 + [False] * 3
+    missing = (None, "", " ", "nan", "NaN", float("nan"), "None", "N/A", "-", "?")
+    assert all(map(is_no_label, missing))
+    assert not any(map(is_no_label, ("no", 0, False, -1, "-1", "nothing", [])))

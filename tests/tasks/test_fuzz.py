@@ -24,7 +24,8 @@ from transfer_meta.tasks.check import check_task
 MUTATIONS = 10_000
 #: Bytes that mean something to one of the formats.
 PIECES = [b'"', b"\n", b"\t", b",", b"\0", b"[", b'{"a":', b"1e999", b"NaN", b"\xff\xfe", b"\xef\xbb\xbf", b"\r",
-          b"\\ud800", b"null", b"-1", b"I-X", b"true", b'""', b"]", b"}", b"#", b" "]  # fmt: skip
+          b"\\ud800", b"null", b"-1", b"I-X", b"true", b'""', b"]", b"}", b"#", b" ", b"U-X", b"B_X",
+          b"(X*", b"\n# x ", b"\n-DOCSTART-", b"\n\t\n", b"[1]", b"-7"]  # fmt: skip
 
 
 def reads(path: Path) -> str:
@@ -169,7 +170,7 @@ CELLS = st.recursive(
     | st.integers()
     | st.floats()
     | st.text(max_size=5)
-    | st.sampled_from(["O", "B-X", "I-X"]),
+    | st.sampled_from(["O", "B-X", "I-X", "X_B", "(X*", "A", "1"]),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(st.sampled_from(["text", "answer_start", "label"]), inner)
@@ -188,6 +189,9 @@ NAMES = st.sampled_from(
         "answers",
         "answer_start",
         "choices",
+        "choice1",
+        "choice2",
+        "is_impossible",
         "score",
     ]
 )

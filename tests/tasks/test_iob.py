@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transfer_meta.errors import InputError
-from transfer_meta.tasks import ReadSettings, read_task
+from transfer_meta.tasks import ReadSettings, Task, read_task
 from transfer_meta.tasks.iob import (
     SCHEMES,
     detect_scheme,
@@ -19,6 +19,7 @@ from transfer_meta.tasks.iob import (
     repair,
     write_spans,
 )
+from transfer_meta.tasks.reading_log import ReadingLog
 
 LETTERS = sorted({letter for letters in SCHEMES.values() for letter in letters})
 TAGS = st.lists(
@@ -110,7 +111,12 @@ def test_legal_is_what_the_definition_allows(tags: list[str], scheme: str) -> No
         ([], "plain"),
         ([["NOUN", "VERB"]], "plain"),
         ([["B-A", "NOUN"]], "plain"),
-        ([["B", "I"]], "plain"),
+        ([["B", "I"]], "IOB2"),
+        ([["I", "O"]], "IOB1"),
+        ([["B", "E"], ["S", "O"]], "IOBES"),
+        ([["B", "I-A"]], "plain"),
+        ([["S", "O"]], "plain"),
+        ([["B", "B"]], "plain"),
         ([["X-A"]], "plain"),
         ([["B-"]], "plain"),
     ],
@@ -120,6 +126,14 @@ def test_schemes_are_told(sentences: list[list[str]], scheme: str) -> None:
 
 
 BROKEN = "Ann\tB-PER\n\nin\tO\nNew\tI-LOC\nYork\tI-LOC\n"
+
+
+def task_log(task: Task) -> ReadingLog:
+    """What a pass over train left out and mended."""
+    list(task.examples())
+    log = task.splits["train"].log
+    assert log is not None
+    return log
 
 
 @pytest.fixture
@@ -134,14 +148,14 @@ def test_illegal_tags_are_refused_with_their_line(broken: Path) -> None:
         InputError,
         match=r"a\.conll:4: tag 2 .* illegal in IOB2: I-LOC after O; set --repair-tags .* or --scheme plain",
     ):
-        list(read_task(broken).examples())
+        list(read_task(broken, ReadSettings(strict=True)).examples())
 
 
-def test_illegal_tags_are_repaired_only_when_asked(broken: Path) -> None:
-    assert [e.label for e in read_task(broken, ReadSettings(repair_tags=True)).examples()] == [
-        ("B-PER",),
-        ("O", "B-LOC", "I-LOC"),
-    ]
+def test_illegal_tags_are_repaired(broken: Path) -> None:
+    for options in ({}, {"repair_tags": True}, {"repair_tags": True, "strict": True}):
+        task = read_task(broken, ReadSettings(**options))
+        assert [e.label for e in task.examples()] == [("B-PER",), ("O", "B-LOC", "I-LOC")]
+    assert dict(task_log(read_task(broken)).mended) == {"with illegal tags": 1}
     assert [e.label for e in read_task(broken, ReadSettings(scheme="plain")).examples()][1] == (
         "O",
         "I-LOC",
@@ -156,7 +170,7 @@ def test_a_scheme_that_the_user_names_is_held_to(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"a\.conll:1: tag 1 of the sentence is illegal in IOB2: I-LOC at the start"
     ):
-        read_task(path, ReadSettings(scheme="IOB2"))
+        list(read_task(path, ReadSettings(scheme="IOB2", strict=True)).examples())
     with pytest.raises(InputError, match=r"unknown tagging scheme 'iob2' .*did you mean 'IOB2'"):
         read_task(path, ReadSettings(scheme="iob2"))
 

@@ -137,7 +137,7 @@ def test_a_suffix_that_says_nothing_needs_the_format(tmp_path: Path) -> None:
 def test_find_tasks_loads_nothing(folder: Path) -> None:
     (folder / "one.train.csv").write_text("")
     assert len(find_tasks([str(folder), "hf:glue/sst2", "hf:glue/sst2"])) == 4
-    assert list(find_siblings(folder / "one")) == ["train", "test"]
+    assert list(find_siblings(folder / "one").splits) == ["train", "test"]
 
 
 def test_all_real_tasks_in_one_call(shared: Path) -> None:

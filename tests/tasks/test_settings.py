@@ -19,7 +19,7 @@ def test_names_become_what_they_name() -> None:
     [
         ({"type": "classify"}, "unknown task type 'classify'"),
         ({"format": "xlsx"}, "unknown format 'xlsx'"),
-        ({"scheme": "BIO"}, "unknown tagging scheme 'BIO'"),
+        ({"scheme": "BIL"}, "unknown tagging scheme 'BIL'"),
     ],
 )
 def test_unknown_names(option: dict[str, str], message: str) -> None:

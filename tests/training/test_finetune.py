@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -99,15 +100,17 @@ def test_a_baseline_and_its_transfers_see_the_same_examples(tiny: str, tmp_path:
     assert alone.curve.losses[0] != after.curve.losses[0]
 
 
-def test_a_source_without_a_test_split_is_enough_for_multitask(tiny: str) -> None:
+def test_a_source_without_a_test_split_is_enough(tiny: str) -> None:
     source = Task.from_iterable(
         "src", "classification", {"train": toy_examples(TaskType.CLASSIFICATION, 40, 3)}
     )
     tasks = {"toy": toy_task(TaskType.CLASSIFICATION), "src": source}
     base = with_training(stage(tiny), epochs=1)
     assert finetune(stage_of("multitask", base, sources=["src"]), tasks).score > 0
-    with pytest.raises(RunFailed, match="unknown split of task src 'test'"):
-        finetune(dataclasses.replace(base, target="src"), tasks)
+    alone = finetune(dataclasses.replace(base, target="src"), tasks)
+    assert (alone.score > 0, alone.notes["scored_on"]) == (True, "held out of train")
+    nothing = finetune(with_training(dataclasses.replace(base, target="src"), dev_examples=0), tasks)
+    assert (math.isnan(nothing.score), nothing.scores, nothing.notes["scored_on"]) == (True, {}, "")
 
 
 def test_sampling_draws_one_task_a_step_and_weights_train_on_all(tiny: str) -> None:

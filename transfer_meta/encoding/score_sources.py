@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from transfer_meta.encoding.devices import find_devices
 from transfer_meta.encoding.encoder import Encoder
@@ -18,7 +19,7 @@ from transfer_meta.encoding.fewshot import FewShot, class_probabilities, few_sho
 from transfer_meta.encoding.frozen_features import LabelledVectors, labelled_vectors
 from transfer_meta.encoding.taskemb import fit_head
 from transfer_meta.encoding.tokens import checked_examples
-from transfer_meta.errors import InputError, RunFailed, unknown
+from transfer_meta.errors import InputError, RunFailed, first_line, unknown
 from transfer_meta.features.scores.label_transfer import leep, nce
 from transfer_meta.features.scores.transferability_scores import (
     FEATURE_SCORES,
@@ -31,6 +32,8 @@ from transfer_meta.tasks.task import Task
 
 FEWSHOT = "fewshot_neg_loss"
 SCORES = (*FEATURE_SCORES, *LABEL_SCORES, FEWSHOT)
+_NUMERICAL = (ValueError, ArithmeticError, torch.linalg.LinAlgError)
+"""Numerical failures, which leave one score empty."""
 _WITH_CLASSES = (TaskType.CLASSIFICATION, TaskType.TOKEN_CLASSIFICATION)
 
 
@@ -157,14 +160,14 @@ def score_sources(
             of_head, no_head = _label_scores(loaded, source, scored.labelled, settings)
             scores, reasons = scored.scores | of_head, scored.missing | no_head
             missing = {
-                name: reasons.get(name, "it is not a number")
+                name: reasons.get(name, "it is not a finite number")
                 for name in SCORES
-                if np.isnan(scores[name])
+                if not np.isfinite(scores[name])
             }
             rows[source.name] = {
                 "source": source.name,
                 "target": target.name,
-                **{name: scores[name] for name in SCORES},
+                **{name: np.nan if name in missing else scores[name] for name in SCORES},
                 "checkpoint": "" if start is None else str(start),
                 "missing": _by_reason(missing),
             }
@@ -193,6 +196,8 @@ def _score_target(encoder: Encoder, target: Task, settings: ScoreSettings) -> _T
         scores[FEWSHOT] = -few_shot_loss(encoder, few, settings.few_shot, settings.encoding)
     except (InputError, RunFailed) as error:
         scores[FEWSHOT], missing[FEWSHOT] = np.nan, str(error)
+    except _NUMERICAL as error:
+        scores[FEWSHOT], missing[FEWSHOT] = np.nan, f"cannot be computed: {first_line(error)}"
     return _TargetScores(labelled, scores, missing)
 
 
@@ -214,6 +219,8 @@ def _label_scores(
         }, {}
     except (InputError, RunFailed) as error:
         return {}, dict.fromkeys(LABEL_SCORES, str(error))
+    except _NUMERICAL as error:
+        return {}, dict.fromkeys(LABEL_SCORES, f"cannot be computed: {first_line(error)}")
 
 
 def _check_names(

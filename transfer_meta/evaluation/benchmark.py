@@ -64,6 +64,8 @@ class BenchmarkResult:
         Every pair of predictors by `BenchmarkSettings.compared`, see `comparisons.compare`.
     skipped : dict of str to str
         Predictors that do not apply to the table, with the reason.
+    pair_features, notes : tuple of str
+        Columns of the table that are features of the pair, and its notes.
     predictions : dict
         By (predictor, features): out-of-fold `Prediction` with arrays of shape (repeats, n pairs).
     """
@@ -83,6 +85,8 @@ class BenchmarkResult:
     decisions: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     comparisons: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     skipped: dict[str, str] = field(default_factory=dict)
+    pair_features: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     predictions: dict[PredictionKey, Prediction] = field(default_factory=dict, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -101,6 +105,8 @@ class BenchmarkResult:
             "seconds": round(self.seconds, 3),
             **{name: getattr(self, name).to_dict("records") for name in FRAMES},
             "skipped": self.skipped,
+            "pair_features": list(self.pair_features),
+            "notes": list(self.notes),
         }
 
     def table(self, column: str = "value") -> pd.DataFrame:
@@ -171,6 +177,8 @@ def benchmark(
         truth=truth,
         ceiling=noise_ceiling(table, settings.metrics or METRICS, seed=settings.seed),
         skipped=skipped,
+        pair_features=table.pair_features,
+        notes=table.notes,
         predictions=predictions,
         seconds=time.perf_counter() - begin,
         **frames,

@@ -99,7 +99,8 @@ def profile_task(
         )
         if not corpus.train.n_examples:
             raise InputError(f"task {task.name}: the split {train} has no examples")
-        profile = replace(profile_counts(corpus), settings=settings)
+        notes = tuple(task.reading_notes())
+        profile = replace(profile_counts(corpus), settings=settings, notes=notes)
         if cache is not None and key:
             cache.put(key, profile)
     profile = replace(profile, name=task.name, digest=task.digest if key else "")

@@ -5,13 +5,15 @@ The plain format, also used for one's own outcomes, is a CSV, TSV or Parquet tab
 =================  ==============================================================================================
 ``source``         name of the task trained on first, or beside the target; required
 ``target``         name of the task of interest; required
-``score``          the target's score with the source, 0-1, higher is better; required, or ``gain``
+``score``          the target's score with the source, 0-1; required, or ``gain``
 ``baseline``       the target's score without it, 0-1, same seed and setting; without it sources can only be ranked
 ``gain``           (score − baseline) / baseline, a fraction; not needed where both are there
+``metric``         name of the score's metric; where it says loss, perplexity, WER, … lower is better
 ``seed``           distinguishes repeated runs of a pair, whose spread weights and bounds all figures
 ``model``, …       ``model``, ``encoder``, ``adaptation``, ``method``, ``regime``, ``settings``: rows that differ in
                    one of these are different settings, ranked separately and learned from together
-any other number   a feature of the pair, such as a distance; the mean over the pair's rows in a setting
+any other number   a feature of the pair, such as a distance; the mean over the pair's rows in a setting; running
+                   numbers and what was computed from or measured with the outcome are refused
 =================  ==============================================================================================
 
 Pairs may be missing, and sources need not be targets.  Task features are a second table, one row per task,

@@ -2,35 +2,48 @@
 
 Any CSV, TSV or Parquet table works.  Required columns are ``source``, ``target`` and one of ``gain``, ``score``
 with ``baseline``, or ``score`` alone (sources can then be ranked, but gains stay unknown).  The columns
-`table_checks.SETTING_COLUMNS` distinguish settings, ``seed`` repeated runs; every other numeric column is a pair
-feature.
+`table_checks.SETTING_COLUMNS` distinguish settings, ``seed`` repeated runs; ``metric`` says whether a lower score
+is better.  Of the other numeric columns those are pair features that `feature_columns` does not refuse.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 
+from transfer_meta.errors import InputError, list_names
 from transfer_meta.files import digest
+from transfer_meta.outcomes.feature_columns import choose_pair_features, choose_task_features
+from transfer_meta.outcomes.metric_units import check_units, find_direction
 from transfer_meta.outcomes.shipped import find_shipped
 from transfer_meta.outcomes.table_checks import (
     ANNOTATION_COLUMNS,
     MEASURED_COLUMNS,
+    METRIC_COLUMN,
     NON_FEATURE_COLUMNS,
+    REPORTED_COLUMN,
+    SETTING_COLUMNS,
     add_gain,
     check_baselines,
     check_tasks,
+    clean_keys,
+    complete_rows,
+    drop_repeated,
+    match_case,
     parse_numbers,
-    parse_task_names,
     rename_columns,
     require_columns,
     setting_names,
-    task_table,
+    take_baselines,
 )
-from transfer_meta.readers.whole_table import read_table
+from transfer_meta.outcomes.table_log import TableLog
+from transfer_meta.outcomes.table_settings import TableSettings
+from transfer_meta.outcomes.task_features import task_table
+from transfer_meta.readers.number_text import parse_number_columns
+from transfer_meta.readers.whole_table import NAME_COLUMNS, TableFormat, read_table, read_table_file
 
 
 @dataclass(frozen=True)
@@ -53,6 +66,8 @@ class OutcomeTable:
         Columns of `pairs` that are features of the pair.
     feature_sets : mapping of str to tuple of str
         Named sets of task features that ship with the table.
+    notes : tuple of str
+        What was left out, mended, refused or taken, a line each.
     """
 
     name: str
@@ -61,6 +76,7 @@ class OutcomeTable:
     tasks: pd.DataFrame
     pair_features: tuple[str, ...] = ()
     feature_sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def has_gain(self) -> bool:
@@ -78,6 +94,7 @@ def load_outcomes(
     *,
     tasks: str | Path | None = None,
     columns: Mapping[str, str] | None = None,
+    settings: TableSettings | None = None,
 ) -> OutcomeTable:
     """Load a shipped table by name, or any table by path.
 
@@ -89,7 +106,10 @@ def load_outcomes(
     tasks : str or path, optional
         File of task features, one row per task, named by the column ``task`` or else the first one.
     columns : mapping of str to str, optional
-        The file's column names by ours, for example ``{"source": "aux", "target": "main"}``.
+        The file's column names by ours, for example ``{"source": "aux", "target": "main"}``; added to those of the
+        settings.
+    settings : TableSettings, optional
+        How the table is read and what is done with rows that cannot be used.
 
     Raises
     ------
@@ -102,9 +122,12 @@ def load_outcomes(
     >>> len(table.pairs), table.has_gain
     (90, True)
     """
+    settings = _with_columns(settings, columns)
     path = Path(name)
+    notes: tuple[str, ...] = ()
     if path.suffix or path.exists() or len(path.parts) > 1:
-        frame, name, feature_sets = read_table(path), path.name, None
+        name, feature_sets = path.name, None
+        frame, notes = _read(path, settings)
     else:
         shipped = find_shipped(str(name))
         frame, name, feature_sets = read_table(shipped.outcomes), shipped.name, shipped.feature_sets
@@ -112,13 +135,19 @@ def load_outcomes(
         if shipped.pairs is not None:
             pairs = read_table(shipped.pairs)
             frame = frame.merge(pairs, on=["source", "target"], how="left", validate="many_to_one")
-    return build_table(
+    features = None
+    if tasks is not None:
+        features, more = _read(Path(tasks), settings)
+        notes = (*notes, *(f"tasks: {note}" for note in more))
+    table = build_table(
         frame,
-        tasks=None if tasks is None else read_table(Path(tasks)),
+        tasks=features,
         name=name,
-        columns=columns,
+        settings=settings,
         feature_sets=feature_sets,
+        trusted=feature_sets is not None,
     )
+    return replace(table, notes=(*notes, *table.notes))
 
 
 def build_table(
@@ -128,20 +157,80 @@ def build_table(
     name: str = "outcomes",
     columns: Mapping[str, str] | None = None,
     feature_sets: Mapping[str, tuple[str, ...]] | None = None,
+    settings: TableSettings | None = None,
+    trusted: bool = False,
 ) -> OutcomeTable:
-    """Validate a frame of outcomes and average its repeated runs (see `load_outcomes`)."""
-    runs = rename_columns(frame, columns or {})
+    """Validate a frame of outcomes and average its repeated runs (see `load_outcomes`).
+
+    Parameters
+    ----------
+    frame, tasks : DataFrame
+        Outcomes, and perhaps features of the tasks, as read.
+    name : str
+        Name in tables and errors.
+    columns, settings
+        See `load_outcomes`.
+    feature_sets : mapping of str to tuple of str, optional
+        Named sets of task features.
+    trusted : bool
+        Whether all numeric columns are features, without a look at their content.
+    """
+    settings = _with_columns(settings, columns)
+    log = TableLog(name, strict=settings.strict, verbose=settings.verbose)
+    runs = match_case(rename_columns(frame, settings.columns).reset_index(drop=True))
     require_columns(runs)
-    runs = parse_task_names(runs)
-    runs["setting"] = setting_names(runs)
-    runs = add_gain(parse_numbers(runs))
-    check_baselines(runs)
-    pair_features = tuple(
-        str(c) for c in runs if c not in NON_FEATURE_COLUMNS and pd.api.types.is_numeric_dtype(runs[c])
+    total = len(runs)
+    runs, notes = parse_number_columns(
+        runs, text=set(_text_columns(runs)), decimal=settings.form.decimal
     )
-    features = pd.DataFrame() if tasks is None else task_table(tasks)
+    log.notes += notes
+    runs = clean_keys(runs, log)
+    runs["setting"] = setting_names(runs)
+    lower = find_direction(
+        runs,
+        told=settings.lower_is_better,
+        score_name=settings.columns.get("score", "score"),
+        log=log,
+    )
+    runs = parse_numbers(runs, log)
+    before = len(runs)
+    runs = take_baselines(runs, log)
+    total -= before - len(runs)
+    runs = check_units(complete_rows(runs, log), lower, log)
+    runs = add_gain(runs, lower[runs.index], log)
+    features = pd.DataFrame()
     if tasks is not None:
-        check_tasks(runs, features)
+        features = task_table(tasks, log)
+        if len(runs):
+            runs = check_tasks(runs, features, log)
+    log.check(total)
+    if runs.empty:
+        raise InputError(f"no row of '{name}' is a transfer from one task to another")
+    runs["setting"] = setting_names(runs)
+    runs = drop_repeated(runs, log).reset_index(drop=True)
+    check_baselines(runs)
+    for column in MEASURED_COLUMNS:
+        if column in runs:
+            # Stored column by column: means of columns that lie together differ in the last digit, and so digests.
+            runs[column] = runs[column].to_numpy(dtype=float, copy=True)
+    if trusted:
+        pair_features = tuple(
+            str(c)
+            for c in runs
+            if c not in NON_FEATURE_COLUMNS and pd.api.types.is_numeric_dtype(runs[c])
+        )
+    else:
+        pairs_chosen = choose_pair_features(runs, settings)
+        pair_features = pairs_chosen.taken
+        log.notes += pairs_chosen.notes
+        if tasks is not None:
+            tasks_chosen = choose_task_features(features, settings)
+            features = features[list(tasks_chosen.taken)]
+            log.notes += tasks_chosen.notes
+            if not len(features.columns):
+                raise InputError(
+                    f"the table of tasks has no feature (it has: {list_names(tasks)}); {tasks_chosen.notes[0]}"
+                )
     return OutcomeTable(
         name=name,
         runs=runs,
@@ -149,11 +238,56 @@ def build_table(
         tasks=features,
         pair_features=pair_features,
         feature_sets=dict(feature_sets or {}),
+        notes=tuple(log.notes),
     )
 
 
+def read_pairs(
+    path: Path, form: TableFormat, *, columns: Mapping[str, str], log: TableLog
+) -> pd.DataFrame:
+    """Read pairs without outcomes: names cleaned, numbers parsed; rows without a source or target are left out."""
+    read = read_table_file(path, form, names=_name_columns(columns))
+    log.notes += read.notes
+    frame = match_case(rename_columns(read.frame, columns))
+    if not {"source", "target"} <= set(frame):
+        return frame
+    kept = clean_keys(frame, log)
+    log.check(len(frame))
+    return kept.reset_index(drop=True)
+
+
+def read_task_features(path: Path, form: TableFormat, *, log: TableLog) -> pd.DataFrame:
+    """Read a table of task features, all numeric columns of it."""
+    read = read_table_file(path, form)
+    log.notes += [f"tasks: {note}" for note in read.notes]
+    return task_table(read.frame, log)
+
+
+def _with_columns(settings: TableSettings | None, columns: Mapping[str, str] | None) -> TableSettings:
+    settings = settings or TableSettings()
+    return replace(settings, columns={**settings.columns, **columns}) if columns else settings
+
+
+def _read(path: Path, settings: TableSettings) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    theirs = settings.columns
+    names = _name_columns(theirs)
+    text = (*SETTING_COLUMNS, METRIC_COLUMN, *(theirs[c] for c in SETTING_COLUMNS if c in theirs))
+    read = read_table_file(path, settings.form, names=names, text=text)
+    if read.ragged and settings.strict:
+        raise InputError(f"{path}:{read.ragged[0]}: more fields than the header has columns")
+    return read.frame, read.notes
+
+
+def _name_columns(columns: Mapping[str, str]) -> tuple[str, ...]:
+    return (*NAME_COLUMNS, *(columns[c] for c in ("source", "target") if c in columns))
+
+
+def _text_columns(frame: pd.DataFrame) -> list[str]:
+    return [c for c in (*NAME_COLUMNS, METRIC_COLUMN, *SETTING_COLUMNS) if c in frame]
+
+
 def _average(runs: pd.DataFrame, pair_features: tuple[str, ...]) -> pd.DataFrame:
-    measured = [c for c in MEASURED_COLUMNS if c in runs]
+    measured = [c for c in (*MEASURED_COLUMNS, REPORTED_COLUMN) if c in runs]
     marks = [c for c in ANNOTATION_COLUMNS if c in runs]
     key = ["setting", "source", "target"]
     groups = runs.groupby(key, sort=False)

@@ -11,7 +11,7 @@ from typing import Any
 
 from transfer_meta.errors import InputError
 from transfer_meta.readers.opening import find_encoding, text_lines
-from transfer_meta.readers.rows import FileRows, Row
+from transfer_meta.readers.rows import BadRow, FileRows, NoLog, Row, RowLog, log_damage
 
 
 @dataclass(frozen=True)
@@ -22,29 +22,47 @@ class JsonLines(FileRows):
     encoding: str
 
     def __iter__(self) -> Iterator[tuple[int, Row]]:
-        for number, line in enumerate(text_lines(self.path, self.encoding), 1):
+        return self._rows(None)
+
+    def lenient(self, log: RowLog) -> Iterator[tuple[int, Row]]:
+        """Yield the objects; log the lines that hold none."""
+        return self._rows(log)
+
+    def _rows(self, log: RowLog | None) -> Iterator[tuple[int, Row]]:
+        on_damage = None if log is None else log_damage(log, self.place)
+        for number, line in enumerate(text_lines(self.path, self.encoding, on_damage), 1):
             if line.isspace():
                 continue
             try:
                 row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise InputError(
-                    f"{self.path}:{number}: not JSON: {error.msg} at character {error.pos + 1}"
-                ) from None
-            except (ValueError, RecursionError) as error:
-                raise InputError(f"{self.path}:{number}: not usable JSON: {error}") from None
-            if not isinstance(row, dict):
-                raise InputError(f"{self.path}:{number}: expected a JSON object, got {kind(row)}")
+                if not isinstance(row, dict):
+                    raise BadRow("no JSON object", f"expected a JSON object, got {kind(row)}")
+            except (ValueError, RecursionError, BadRow) as error:
+                bad = _bad_line(error)
+                if log is None:
+                    raise InputError(f"{self.path}:{number}: {bad}") from None
+                log.leave_out(bad.reason, f"{self.path}:{number}")
+                continue
             # Half a surrogate pair comes from an escape only and cannot be written in any encoding.
             yield number, mend_surrogates(row) if "\\u" in line else row
 
 
 def open_jsonl(path: Path, *, encoding: str | None = None) -> JsonLines:
-    """Open a JSON Lines file; an empty one is an InputError."""
+    """Open a JSON Lines file; an empty one, or one without an object among its first lines, is an InputError."""
     rows = JsonLines(path, find_encoding(path, encoding))
-    if next(iter(rows), None) is None:
+    if next(rows.lenient(NoLog()), None) is None:
+        next(iter(rows), None)  # raises the error of the first line
         raise InputError(f"{path}: the file is empty")
     return rows
+
+
+def _bad_line(error: Exception) -> BadRow:
+    """Return why a line holds no object."""
+    if isinstance(error, BadRow):
+        return error
+    if isinstance(error, json.JSONDecodeError):
+        return BadRow("not JSON", f"not JSON: {error.msg} at character {error.pos + 1}")
+    return BadRow("not usable JSON", f"not usable JSON: {error}")
 
 
 def mend_surrogates(value: Any) -> Any:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import MISSING, fields
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,6 +36,62 @@ class Rows(Protocol):
     def __iter__(self) -> Iterator[tuple[int, Row]]: ...
 
 
+class BadRow(Exception):  # noqa: N818
+    """A row that cannot be used.
+
+    Parameters
+    ----------
+    reason : str
+        For counts, without anything of the row; completes "2 rows left out: …": ``without label``.
+    message : str
+        For the error in strict mode, without the place.
+    token : int
+        Index of the token that is wrong, where a row has a line per token.
+    """
+
+    def __init__(self, reason: str, message: str, token: int = 0) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.token = token
+
+
+class RowLog(Protocol):
+    """Takes down rows that are left out or mended, each with the reason and the place (``a.csv:7``)."""
+
+    def leave_out(self, reason: str, place: str) -> None:
+        """Count a row that cannot be used."""
+        ...
+
+    def mend(self, reason: str, place: str) -> None:
+        """Count a row that is used in another form than it stands in the file."""
+        ...
+
+
+def lenient_rows(rows: Rows, log: RowLog) -> Iterable[tuple[int, Row]]:
+    """Return the rows of a table without those that it can leave out, which are logged.
+
+    A reader that can leave rows out has a method ``lenient(log)`` beside ``__iter__``, which raises an InputError
+    at the first such row.
+    """
+    lenient = getattr(rows, "lenient", None)
+    return rows if lenient is None else lenient(log)
+
+
+class NoLog:
+    """A `RowLog` that forgets everything."""
+
+    def leave_out(self, reason: str, place: str) -> None:
+        """Ignore the row."""
+
+    def mend(self, reason: str, place: str) -> None:
+        """Ignore the row."""
+
+
+def log_damage(log: RowLog, place: str) -> Callable[[int], None]:
+    """Return a function that logs a line of damaged UTF-8; see `opening.text_lines`."""
+    return lambda line: log.mend("with bytes that are no UTF-8, read as \ufffd", f"{place}{line}")
+
+
 class FileRows:
     """Base class of the readers of files, which are frozen dataclasses."""
 
@@ -54,27 +110,66 @@ class FileRows:
     def fingerprint(self) -> str:
         """Return the digest of the file's bytes and of how they are read.
 
-        The names of class and fields are part of it, and of keys in stores and caches.
+        The names of class and fields are part of it, and of keys in stores and caches.  A field with a default is
+        part of it only where it has another value, one without ``compare`` never.
         """
         try:
             with self.path.open("rb") as stream:
                 content = hashlib.file_digest(stream, "sha256").hexdigest()
         except OSError as error:
             raise InputError(f"{self.path}: cannot be read: {error.strerror or error}") from error
-        how = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.name != "path"]  # type: ignore[arg-type]
+        how = []
+        for f in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, f.name)
+            # Stored keys remain valid when a reader gets another field.
+            if f.name != "path" and f.compare and (f.default is MISSING or value != f.default):
+                how.append(f"{f.name}={value!r}")
         return digest(type(self).__name__, content, *how)
+
+
+class WrappedRows:
+    """Base class of tables that change the rows of another one; subclasses are frozen dataclasses."""
+
+    inner: Rows
+
+    @property
+    def origin(self) -> str:
+        """Name of the wrapped table."""
+        return self.inner.origin
+
+    @property
+    def place(self) -> str:
+        """Text before a row's number."""
+        return self.inner.place
+
+    def __iter__(self) -> Iterator[tuple[int, Row]]:
+        return self._changed(self.inner)
+
+    def lenient(self, log: RowLog) -> Iterator[tuple[int, Row]]:
+        """Yield the rows without those that the reader can leave out."""
+        return self._changed(lenient_rows(self.inner, log))
+
+    def fingerprint(self) -> str | None:
+        """Return the digest of the content and of how it is read; None where there is no file."""
+        content = getattr(self.inner, "fingerprint", lambda: None)()
+        how = [repr(getattr(self, f.name)) for f in fields(self) if f.name != "inner" and f.compare]  # type: ignore[arg-type]
+        return None if content is None else digest(type(self).__name__, content, *how)
+
+    def _changed(self, rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
+        raise NotImplementedError
 
 
 def sample_rows(rows: Rows) -> list[tuple[int, Row]]:
     """Return the first rows with their numbers; a table without rows is an InputError."""
     found: list[tuple[int, Row]] = []
     size = 0
-    for number, row in islice(rows, SAMPLE_ROWS):
+    for number, row in islice(lenient_rows(rows, NoLog()), SAMPLE_ROWS):
         found.append((number, row))
         size += sum(map(_size, row.values()))
         if size > SAMPLE_CHARACTERS:
             break
     if not found:
+        next(iter(rows), None)  # raises the error of the first row
         raise InputError(f"{rows.origin}: no rows")
     return found
 

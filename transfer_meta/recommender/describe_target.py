@@ -109,13 +109,20 @@ def describe_target(
     vectors: dict[str, NDArray[np.floating]] = {
         "tfidf": hashed_text_vector(example_text(e) for e in examples)
     }
-    notes, baseline = [], None
+    notes, baseline = list(task.reading_notes()), None
+    if not task.is_labelled:
+        notes.append(
+            f"the task has no labels: it is taken for {task.type}, and statistics of labels are missing"
+        )
     if n_examples < MIN_EXAMPLES:
         notes.append(f"{n_examples} training examples are few: the statistics of the task are rough")
     if mode != "text":
         found, missing = _embed(subset, library, mode, tell)
         vectors |= found
         notes += [f"no {kind}: {reason}" for kind, reason in missing.items() if kind != "descemb"]
+    if mode == "measured" and not task.is_labelled:
+        notes.append("no training run: the task has no labels")
+        mode = "encoder"
     if mode == "measured":
         tell(f"training on {task.name} alone, for its learning curve")
         tested, test_split = with_test(task)

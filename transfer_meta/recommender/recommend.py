@@ -110,14 +110,22 @@ def recommend(
     known, own_tasks = _split_sources(sources, library, settings.read)
     mode = settings.mode or best_mode(library, measure=settings.measure)
     described = describe_target(task, library, mode, tell=tell)
+    if settings.read.verbose:
+        for line in task.reading_notes(verbose=True):
+            tell(f"{task.name}: {line}")
     # Never train on the user's sources here: avoiding that cost is the purpose.
     own_mode = "encoder" if described.mode == "measured" else described.mode
+    own = []
+    for source in own_tasks:
+        own.append(describe_target(source, library, own_mode, tell=tell))
+        for line in source.reading_notes(verbose=settings.read.verbose):
+            tell(f"{source.name}: {line}")
     return recommend_described(
         described,
         library,
         shipped_recommender(library, described.mode),
         known=known,
-        own=[describe_target(t, library, own_mode, tell=tell) for t in own_tasks],
+        own=own,
         top=settings.top,
     )
 

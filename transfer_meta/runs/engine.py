@@ -41,7 +41,7 @@ class TaskSource:
     digest: str = ""
 
     def load(self) -> Task:
-        """Read the task.
+        """Read the task; its dev split is its test split if it has no other.
 
         Raises
         ------
@@ -52,7 +52,7 @@ class TaskSource:
         """
         from transfer_meta.tasks import read_task
 
-        task = read_task(self.address, name=self.name)
+        task = read_task(self.address, name=self.name).with_test()
         if self.digest and task.digest != self.digest:
             raise RunFailed(f"task '{self.name}' has changed since the plan was read: {self.address}")
         return task

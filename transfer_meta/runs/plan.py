@@ -48,7 +48,7 @@ class TaskFacts:
     source : TaskSource
         Address and digest.
     train, test : int
-        Number of examples in each split.
+        Number of examples in each split; test is 0 for a task that is no target.
     characters : float
         Mean length of a training example, in characters.
     """
@@ -77,6 +77,8 @@ class Plan:
         Stage of every run, by key.
     tasks : mapping of str to TaskFacts
     encoder : EncoderFacts
+    notes : tuple of str
+        How the tasks were read: rows left out, targets without a test split.
     """
 
     file: PlanFile
@@ -84,6 +86,7 @@ class Plan:
     stages: Mapping[str, Stage]
     tasks: Mapping[str, TaskFacts]
     encoder: EncoderFacts
+    notes: tuple[str, ...] = ()
 
     @property
     def task_sources(self) -> dict[str, TaskSource]:
@@ -150,7 +153,8 @@ def make_plan(
         for name in file.tasks
         if not name or RESERVED_IN_NAMES.search(name)
     ]
-    tasks = _read_tasks(file, found)
+    notes: list[str] = []
+    tasks = _read_tasks(file, found, notes)
     encoder = None
     try:
         encoder = (encoder_facts or read_encoder_facts)(file.encoder)
@@ -159,7 +163,7 @@ def make_plan(
     found += _too_few(file, tasks)
     plan = None
     if encoder is not None and not found:
-        plan = compile_plan(file, tasks, encoder)
+        plan = replace(compile_plan(file, tasks, encoder), notes=tuple(notes))
         methods = {run.method for run in plan.runs}
         if set(file.methods) != {"single"} and methods <= {"single"}:
             found.append("no pair of different tasks is left for the methods of the plan")
@@ -202,24 +206,31 @@ def _gathered(lines: list[str]) -> InputError:
     return GatheredInputError(lines, consequence="nothing was started")
 
 
-def _read_tasks(file: PlanFile, problems: list[str]) -> dict[str, TaskFacts]:
-    """Read every task of the plan completely, for its size and its digest."""
+def _read_tasks(file: PlanFile, problems: list[str], notes: list[str]) -> dict[str, TaskFacts]:
+    """Read every task of the plan completely, for its size and its digest.
+
+    A source needs a train split alone, a target a test or dev split beside it.
+    """
     used = [*file.targets, *(name for group in file.sources for name in group)]
     found = {}
     for name in dict.fromkeys(used):
         source = TaskSource(name, file.tasks[name])
         try:
             task = source.load()
-            for split in ("train", "test"):
+            is_target = name in file.targets
+            if not task.is_labelled:
+                raise InputError("it has no labels")
+            for split in ("train", "test")[: 1 + is_target]:
                 if split not in task.splits:
                     splits = ", ".join(task.splits) or "none"
-                    raise InputError(f"it has no {split} split (it has: {splits})")
+                    lacking = "neither a test nor a dev split" if split == "test" else "no train split"
+                    raise InputError(f"it has {lacking} with labels (it has: {splits})")
             train = characters = 0
             for example in task.examples("train"):
                 train += 1
                 characters += _length(example)
-            test = sum(1 for _ in task.examples("test"))
-            if not train or not test:
+            test = sum(1 for _ in task.examples("test")) if is_target else 0
+            if not train or (is_target and not test):
                 raise InputError(f"its {'test' if train else 'train'} split is empty")
             metric = file.metrics.get(name)
             if metric is not None and metric not in TASK_METRICS[task.type]:
@@ -227,6 +238,11 @@ def _read_tasks(file: PlanFile, problems: list[str]) -> dict[str, TaskFacts]:
         except InputError as error:
             problems.append(f"task '{name}': {error}")
             continue
+        notes += [f"{name}: {note}" for note in task.reading_notes()]
+        if is_target and task.test_from != "test":
+            notes.append(
+                f"{name}: no test split with labels; it is scored on its {task.test_from} split"
+            )
         source = replace(source, digest=task.digest)
         found[name] = TaskFacts(source, train, test, characters / train)
     for name in file.metrics:

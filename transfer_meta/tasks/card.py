@@ -15,7 +15,8 @@
     text = "body"
     label = "stars"
 
-    [read]                   # encoding, separator, quoted, header, format, scheme, repair_tags, comment
+    [read]                   # encoding, separator, quoted, escape, header, format, scheme, repair_tags, comment,
+                             # choices_from
     encoding = "latin-1"
 """
 
@@ -32,6 +33,7 @@ from transfer_meta.errors import InputError, first_line, nearest
 from transfer_meta.readers.compressed import open_bytes
 from transfer_meta.readers.opening import shown
 from transfer_meta.tasks.settings import ReadSettings
+from transfer_meta.tasks.siblings import SPLIT_WORDS
 
 _MAX_CARD = 2**20
 _TEXTS = ("name", "type", "description", "licence", "hub", "revision")
@@ -41,10 +43,12 @@ _READ: dict[str, type] = {
     "encoding": str,
     "separator": str,
     "quoted": bool,
+    "escape": str,
     "header": bool,
     "scheme": str,
     "repair_tags": bool,
     "comment": str,
+    "choices_from": str,
 }
 
 
@@ -108,14 +112,17 @@ def read_card(path: Path, settings: ReadSettings) -> Card:
             f"{path}:1: a card needs [files] (split = file) or hub = 'NAME', one of the two"
         )
     files = {}
-    for split, name in values.get("files", {}).items():
+    for given, name in values.get("files", {}).items():
+        split = SPLIT_WORDS.get(given.lower(), given)
+        if split in files:
+            raise refuse(given, f"two files for the split '{split}'")
         files[split] = path.parent / name
         try:
             inside = files[split].resolve().is_relative_to(path.parent.resolve())
         except (OSError, ValueError, RuntimeError) as error:
-            raise refuse(split, f"'{name}' is no path: {error}") from None
+            raise refuse(given, f"'{name}' is no path: {error}") from None
         if not inside and not settings.outside:
-            raise refuse(split, f"'{name}' lies outside the card's folder; set --outside to allow it")
+            raise refuse(given, f"'{name}' lies outside the card's folder; set --outside to allow it")
     try:
         own = ReadSettings(
             type=values.get("type"),

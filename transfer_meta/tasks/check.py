@@ -10,6 +10,8 @@ from transfer_meta.errors import InputError
 from transfer_meta.readers.opening import shown
 from transfer_meta.records import Example, Label, TaskType
 from transfer_meta.tasks.build_task import RowSplit
+from transfer_meta.tasks.class_names import same_looks, strip_name, written
+from transfer_meta.tasks.reading_log import HEADER_AGAIN, ReadingLog
 from transfer_meta.tasks.task import Task
 
 MAX_CLASSES = 100_000
@@ -20,36 +22,71 @@ MAX_LISTED = 10
 
 @dataclass(frozen=True)
 class SplitReport:
-    """Number of examples of a split, counts of its labels (none in regression and QA), its file."""
+    """A split that was read to its end.
+
+    Parameters
+    ----------
+    examples : int
+        Number of examples.
+    labels : mapping of str to int
+        Number of examples or tags by label; empty in regression and question answering.
+    origin : str
+        The file.
+    left_out, mended : mapping of str to int
+        Number of rows by reason.
+    """
 
     examples: int
     labels: Mapping[str, int]
     origin: str
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    mended: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class TaskReport:
-    """What was detected, the first examples, and the problems, one line each with file and line."""
+    """Report on how a task is read.
+
+    Parameters
+    ----------
+    name, type : str
+    notes : tuple of str
+        What was detected.
+    unused : tuple of str
+        Columns that are not read.
+    splits : mapping of str to SplitReport
+    reading : tuple of str
+        What was left out and mended, one line per split.
+    examples : tuple of Example
+        The first examples.
+    problems : tuple of str
+        One line each, with file and line.
+    """
 
     name: str
     type: str = ""
     notes: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
     splits: Mapping[str, SplitReport] = field(default_factory=dict)
+    reading: tuple[str, ...] = ()
     examples: tuple[Example, ...] = ()
     problems: tuple[str, ...] = ()
 
 
-def check_task(task: Task, *, examples: int = 3) -> TaskReport:
+def check_task(task: Task, *, examples: int = 3, verbose: bool = False) -> TaskReport:
     """Read all splits of a task, one example in memory at a time.
 
-    Problems are errors of reading (the split is then read no further), a train split with a single label, and
-    labels of other splits that train does not have, each with the place of its first example.
+    Problems are errors of reading (the split is then read no further), a train split with a single label, labels
+    of other splits that train does not have, each with the place of its first example, labels that look alike, and
+    rows that repeat the header.
 
     Parameters
     ----------
     task : Task
     examples : int
         Number of examples in the report.
+    verbose : bool
+        Whether to list the rows that were left out or mended.
     """
     problems: list[str] = []
     reports: dict[str, SplitReport] = {}
@@ -81,11 +118,25 @@ def check_task(task: Task, *, examples: int = 3) -> TaskReport:
         except InputError as error:
             problems.append(str(error))
             broken = True
-        reports[name] = report = SplitReport(read, dict(counts), task.origin.get(name, ""))
+        log = getattr(task.splits[name], "log", None) if not broken else None
+        reports[name] = report = SplitReport(
+            read,
+            dict(counts),
+            task.origin.get(name, ""),
+            dict(log.left_out) if log else {},
+            dict(log.mended) if log else {},
+        )
+        if log is not None:
+            problems += _look_alike(counts, log, report.origin)
+            if again := log.left_out[HEADER_AGAIN]:
+                first = log.first_place(HEADER_AGAIN)
+                problems.append(
+                    f"{first}: {again:,} row{'s' * (again > 1)} equal to the header, left out"
+                )
         if name == "train":
             # The labels of a split that was not read to its end are unknown.
             train = None if broken else report
-            if not broken and len(values) == 1:
+            if not broken and len(values) == 1 and task.is_labelled:
                 (value,) = values
                 problems.append(
                     f"{report.origin or task.name}: one label only: {shown(repr(value))} in all {read:,} examples"
@@ -104,10 +155,32 @@ def check_task(task: Task, *, examples: int = 3) -> TaskReport:
         name=task.name,
         type=str(task.type),
         notes=task.notes[1:],
+        unused=task.unused,
+        reading=tuple(task.reading_notes(verbose=verbose)),
         splits={name: reports[name] for name in task.splits},
         examples=tuple(first_examples),
         problems=tuple(problems),
     )
+
+
+def _look_alike(counts: Mapping[str, int], log: ReadingLog, origin: str) -> list[str]:
+    """Return a line for every group of labels that differ only in what can hardly be seen."""
+    written_as: dict[str, dict[str, int]] = {name: {name: count} for name, count in counts.items()}
+    for form, count in log.forms.items():
+        forms = written_as.setdefault(strip_name(form), {})
+        forms[form] = count
+        forms[strip_name(form)] = forms.get(strip_name(form), 0) - count
+    lines = []
+    for names in same_looks(written_as):
+        forms = {form: n for name in names for form, n in written_as[name].items() if n > 0}
+        if len(forms) > 1:
+            listed = ", ".join(f"{written(form)} {n:,}" for form, n in sorted(forms.items()))
+            read = "; read as one" if len(names) == 1 else f"; read as {len(names)}"
+            lines.append(
+                f"{origin}: labels that differ only in white space, invisible characters, case or the form of a"
+                f" number: {listed}{read}"
+            )
+    return lines
 
 
 def _classes_of(example: Example, type: TaskType) -> tuple[str, ...]:

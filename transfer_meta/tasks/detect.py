@@ -11,7 +11,17 @@ from transfer_meta.errors import InputError, list_names, unknown
 from transfer_meta.readers.opening import shown
 from transfer_meta.readers.rows import Row, Rows, sample_rows
 from transfer_meta.records import TaskType
-from transfer_meta.tasks.examples import as_number, is_missing
+from transfer_meta.tasks.choice_columns import (
+    CHOICE_LISTS,
+    find_choice_columns,
+    is_text_list,
+    labels_fit,
+    same_choice,
+)
+from transfer_meta.tasks.class_names import is_no_label
+from transfer_meta.tasks.column_hints import column_options
+from transfer_meta.tasks.examples import as_number
+from transfer_meta.tasks.label_lists import check_label_lists, check_span_columns
 
 ROLES: dict[TaskType, tuple[str, ...]] = {
     TaskType.CLASSIFICATION: ("text", "text_pair?", "label"),
@@ -54,11 +64,19 @@ _TAGS = ("tags", "label", "labels", "ner_tags", "pos_tags", "chunk_tags", "ner",
 _CONTEXT = ("context", "passage", "article", "paragraph", "premise", "ctx", "text", "sentence")
 _QUESTION = ("question", "query")
 _ANSWERS = ("answers", "answer")
-_CHOICES = ("choices", "options", "endings", "candidates")
-_RIGHT = ("label", "answer", "answer_idx", "answerkey", "correct", "gold")
-_NUMBERED_CHOICE = re.compile(r"(choice|option|ending|answer|solution|sol)_?([0-9])")
+_CHOICE_CONTEXT = (*_CONTEXT, "dialogue", "story", "sent1", "obs1")
+_CHOICE_QUESTION = (*_QUESTION, "goal", "question_stem", "stem", "sent2", "obs2", "prompt", "problem")
+_RIGHT = (
+    "label", "answer", "answer_idx", "answerkey", "answer_key", "answer_index", "answer_id", "answer_letter",
+    "correct", "correct_answer", "correct_option", "correct_choice", "correct_ending", "correct_answer_id",
+    "correct_answer_idx", "correct_index", "correct_idx", "right_answer", "gold", "gold_label", "cop",
+)  # fmt: skip
+_NUMBERING = re.compile(r"(unnamed: ?\d+|column \d+|index|idx|id|guid|uid|nr|no|#|row|.+_id|id_.+|)")
+"""Columns that number the examples."""
 _SCALES = frozenset({"score", "similarity", "similarity_score", "relatedness_score", "rating", "stars"})
 """Columns whose whole numbers may be a scale or classes."""
+MAX_ODD_SHARE = 0.05
+"""Largest share of names among numbers, or of numbers among names, that does not matter for the type."""
 _MAX_NUMBERED_CLASSES = 20
 """Largest number of distinct whole numbers that are taken to be classes; more may be counts."""
 
@@ -85,27 +103,42 @@ def detect(
     if type is None:
         type = _find_type(seen)
     found = _find_columns(type, seen)
+    if type in (TaskType.CLASSIFICATION, TaskType.REGRESSION) and "label" in found:
+        check_label_lists(seen.cells(found["label"]), found["label"])
     missing = [role for role in _required(type) if role not in found]
     if type is TaskType.MULTIPLE_CHOICE and not {"context", "question"} & found.keys():
         missing.append("context")
-    if missing:
+    has_texts = type in (TaskType.CLASSIFICATION, TaskType.REGRESSION) and _are_texts_alone(
+        seen, found, missing
+    )
+    if missing and not has_texts:
         raise _cannot_tell(seen, missing)
     return type, found
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """A table's first rows, their places, the columns that are not empty, and the columns that the user set."""
+    """A table's first rows, their places, its columns that are not empty, and those that the user set.
+
+    `headless`: whether the names of the columns look like data.
+    """
 
     origin: str
     rows: Sequence[Row]
     places: Sequence[str]
     names: Sequence[str]
     given: Mapping[str, str]
+    headless: bool = False
 
     def free(self) -> list[str]:
         """Return the columns that the user gave no role."""
         return [name for name in self.names if name not in self.given.values()]
+
+    def cells(self, name: str) -> list[tuple[Any, str]]:
+        """Return the cells of a column with their places."""
+        return [
+            (row[name], place) for row, place in zip(self.rows, self.places, strict=True) if name in row
+        ]
 
     def holds(self, name: str, *types: Any) -> bool:
         """Return whether the first cell of a column that is not missing has one of the types."""
@@ -126,7 +159,8 @@ def _sample(table: Rows, given: Mapping[str, str]) -> _Seen:
             if name not in everywhere:
                 raise unknown(f"column of {table.origin}", name, list(map(shown, everywhere)))
     names = [name for name in everywhere if any(row.get(name) is not None for row in rows)]
-    return _Seen(table.origin, rows, [f"{table.place}{number}" for number in numbers], names, given)
+    places = [f"{table.place}{number}" for number in numbers]
+    return _Seen(table.origin, rows, places, names, given, getattr(table, "headless", False))
 
 
 def _find_type(seen: _Seen) -> TaskType:
@@ -142,6 +176,8 @@ def _find_type(seen: _Seen) -> TaskType:
     # Where the columns of another type are complete, several candidates for the text are no error.
     columns = _find_columns(TaskType.CLASSIFICATION, seen, strict=not complete)
     missing = [role for role in _required(TaskType.CLASSIFICATION) if role not in columns]
+    if not complete and _are_texts_alone(seen, columns, missing):
+        return TaskType.CLASSIFICATION
     if not complete and missing:
         raise _cannot_tell(seen, missing)
     if not complete:
@@ -157,24 +193,40 @@ def _find_type(seen: _Seen) -> TaskType:
         and not seen.holds(columns["label"], list)
     ):
         complete.append(TaskType.CLASSIFICATION)
+    if {TaskType.QUESTION_ANSWERING, TaskType.MULTIPLE_CHOICE} <= set(complete):
+        # Choices may be named answers, as well.
+        column = _find_columns(TaskType.QUESTION_ANSWERING, seen)["answers"]
+        if is_text_list([row.get(column) for row in seen.rows]):
+            complete.remove(TaskType.QUESTION_ANSWERING)
     if len(complete) > 1:
         raise InputError(f"{seen.origin}: may be {' or '.join(complete)}; set --type")
     return complete[0]
 
 
+def _are_texts_alone(seen: _Seen, columns: Mapping[str, str], missing: Sequence[str]) -> bool:
+    """Return whether a table has texts, perhaps numbered, and nothing that may be a label."""
+    others = [name for name in seen.names if name not in columns.values()]
+    return list(missing) == ["label"] and all(_NUMBERING.fullmatch(name.lower()) for name in others)
+
+
 def _find_label_type(seen: _Seen, name: str) -> TaskType:
     """Return classification or regression, by the values of the labels."""
+    check_label_lists(seen.cells(name), name)
     labels = [
-        (row[name], place) for row, place in zip(seen.rows, seen.places, strict=True) if name in row
+        (value[0] if isinstance(value, list) and value else value, place)
+        for value, place in seen.cells(name)
+        if value != [] and not is_no_label(value)
     ]
-    labels = [(value, place) for value, place in labels if not is_missing(value)]
     if any(isinstance(value, bool | list | dict) for value, _ in labels):
         return TaskType.CLASSIFICATION
     numbers = [as_number(value) for value, _ in labels]
     known = [number for number in numbers if number is not None]
     if not known:
         return TaskType.CLASSIFICATION
-    if len(known) < len(numbers):
+    few = MAX_ODD_SHARE * len(numbers)
+    if len(known) <= few:
+        return TaskType.CLASSIFICATION
+    if len(numbers) - len(known) > few:
         odd = next(i for i, number in enumerate(numbers) if (number is None) != (numbers[0] is None))
         value, place = labels[odd]
         raise InputError(
@@ -184,7 +236,7 @@ def _find_label_type(seen: _Seen, name: str) -> TaskType:
     if any(number % 1 for number in known):
         return TaskType.REGRESSION
     distinct = set(known)
-    written_whole = not any(isinstance(value, float) or "." in str(value) for value, _ in labels)
+    written_whole = sum(isinstance(value, float) or "." in str(value) for value, _ in labels) <= few
     dense = min(distinct) in (-1, 0, 1) and len(distinct) > (max(distinct) - min(distinct)) / 2
     classes = dense and len(distinct) <= _MAX_NUMBERED_CLASSES and name.lower() not in _SCALES
     if written_whole and classes:
@@ -233,10 +285,14 @@ def _find_columns(type: TaskType, seen: _Seen, *, strict: bool = True) -> dict[s
             found |= _find_choices(seen)
         if "choices" in found:
             taken = found["choices"].split(",")
-            find("label", _RIGHT, [name for name in free if name not in taken])
+            rest = [name for name in free if name not in taken]
+            rights = [name for name in rest if name.lower() in _RIGHT]
+            if "label" not in found and len(rights) > 1 and same_choice(seen.rows, taken, rights):
+                found["label"] = rights[0]
+            find("label", _RIGHT, rest)
             texts = [name for name in seen.free_of(str) if name not in taken]
-            find("context", _CONTEXT, texts)
-            find("question", _QUESTION, texts)
+            find("context", _CHOICE_CONTEXT, texts)
+            find("question", _CHOICE_QUESTION, texts)
     return found
 
 
@@ -256,20 +312,26 @@ def _find_texts(seen: _Seen, strict: bool) -> dict[str, str]:
 
 
 def _find_choices(seen: _Seen) -> dict[str, str]:
-    """Return a column of lists, or numbered columns of texts."""
-    for name in seen.free_of(list, dict):
-        if name.lower() in _CHOICES:
+    """Return a column of lists, or lettered or numbered columns of texts."""
+    lists = [name for name in seen.free_of(list, dict) if name.lower() in CHOICE_LISTS]
+    for name in lists:
+        if name.lower() != "answers" or is_text_list([row.get(name) for row in seen.rows]):
             return {"choices": name}
-    numbered: dict[str, list[str]] = {}
-    for name in seen.free():
-        if match := _NUMBERED_CHOICE.fullmatch(name.lower()):
-            numbered.setdefault(match[1], []).append(name)
-    several = [sorted(group) for group in numbered.values() if len(group) > 1]
+    groups = find_choice_columns(seen.free_of(str))
+    rights = [name for name in seen.free() if name.lower() in _RIGHT]
+    questions = [name for name in seen.names if name.lower() in (*_CHOICE_CONTEXT, *_CHOICE_QUESTION)]
+    several = [
+        group
+        for group in groups
+        # Columns that are single letters may hold anything.
+        if len(group[0]) > 1
+        or any(labels_fit(seen.rows, group, right) and questions for right in rights)
+    ]
     return {"choices": ",".join(several[0])} if len(several) == 1 else {}
 
 
 def _same_choices(seen: _Seen) -> bool:
-    column = next((name for name in seen.names if name.lower() in _CHOICES), None)
+    column = next((name for name in seen.names if name.lower() in CHOICE_LISTS), None)
     if column is None or len(seen.rows) < 2:
         return False
     return all(row.get(column) == seen.rows[0].get(column) for row in seen.rows)
@@ -280,8 +342,9 @@ def _required(type: TaskType) -> list[str]:
 
 
 def _cannot_tell(seen: _Seen, missing: Sequence[str]) -> InputError:
+    check_span_columns(seen.rows, seen.names, seen.places)
     names = list_names(map(shown, seen.names))
-    options = " and ".join(f"--column {role}=NAME" for role in missing)
+    options = column_options(seen.rows, seen.free(), missing, headless=seen.headless)
     which = " and the ".join(missing)
     return InputError(
         f"{seen.origin}: cannot tell which column is the {which} (columns: {names}); set {options}"

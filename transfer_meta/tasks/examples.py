@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from transfer_meta.errors import InputError
 from transfer_meta.readers.jsonl import kind
 from transfer_meta.readers.opening import shown
-from transfer_meta.readers.rows import Row, Rows
+from transfer_meta.readers.rows import BadRow, Row, Rows, lenient_rows
 from transfer_meta.records import Answer, Example, TaskType
+from transfer_meta.tasks.answer_places import move_answer, read_answers
+from transfer_meta.tasks.choice_labels import FROM_0, FROM_1, as_index, find_choice, read_choices
+from transfer_meta.tasks.class_names import ClassNames, LabelRule, is_missing, is_no_label
 from transfer_meta.tasks.conll import ConllSentences
-from transfer_meta.tasks.iob import PLAIN, find_illegal, repair
+from transfer_meta.tasks.iob import PLAIN, find_illegal, is_span_tag, repair
+from transfer_meta.tasks.label_lists import only_label
+from transfer_meta.tasks.reading_log import HEADER_AGAIN, WITHOUT_LABEL, Mending, ReadingLog
+from transfer_meta.tasks.tag_notation import PLAIN_TAGS, Tagging
 
 Columns = Mapping[str, str]
+_DECIMAL_COMMA = re.compile(r"[+-]?(?!\d{1,3}(,\d{3})+$)\d+,\d+|[+-]?0,\d+")
+"""Numbers whose comma does not separate thousands."""
 Convert = Callable[[Row], Example]
-
-_NO_LABEL = frozenset({"", "nan", "NaN"})
-"""Strings that stand for a missing label."""
-
-
-class _RowError(Exception):
-    """A row that cannot be converted; `token` is the index of the token that is wrong."""
-
-    def __init__(self, reason: str, token: int = 0) -> None:
-        super().__init__(reason)
-        self.token = token
 
 
 def read_examples(
-    rows: Rows, type: TaskType, columns: Columns, *, scheme: str = PLAIN, repair_tags: bool = False
+    rows: Rows,
+    type: TaskType,
+    columns: Columns,
+    *,
+    tagging: Tagging = PLAIN_TAGS,
+    digits: str = FROM_0,
+    labels: LabelRule | None = None,
+    log: ReadingLog | None = None,
 ) -> Iterator[tuple[int, Example]]:
     """Yield the examples of a table, each with the number of its row.
 
@@ -40,91 +45,162 @@ def read_examples(
     type : TaskType
     columns : mapping of role to column
         See `transfer_meta.tasks.detect`.
-    scheme : str
-        ``IOB1``, ``IOB2``, ``IOBES`` or ``plain``, for token classification.
-    repair_tags : bool
-        Repair illegal tag sequences instead of refusing them.
+    tagging : Tagging
+        How the tags of token classification are written.
+    digits : str
+        What labels of multiple choice in digits are, one of `CHOICES_FROM`.
+    labels : LabelRule, optional
+        Which labels mean "no label"; without one, cells that hold nothing.
+    log : ReadingLog, optional
+        Takes down the rows that are left out and mended, and, at the end, the number of examples.
 
     Raises
     ------
     InputError
-        At the first row that does not fit, with its place.
+        Without a log: at the first row that does not fit, with its place.
     """
+    mending = Mending(log)
     if type is TaskType.TOKEN_CLASSIFICATION:
-        convert = _tagged(columns, scheme, repair_tags)
+        names = ClassNames(columns["label"], mending, labels)
+        convert = _tagged(columns, tagging, mending, names)
+    elif type in (TaskType.CLASSIFICATION, TaskType.REGRESSION) and "label" not in columns:
+        convert = _texts_alone(columns, mending)
+    elif type is TaskType.CLASSIFICATION:
+        convert = _classification(columns, ClassNames(columns["label"], mending, labels))
+    elif type is TaskType.MULTIPLE_CHOICE:
+        convert = _multiple_choice(columns, digits)
     else:
-        convert = _CONVERTERS[type](columns)
-    for number, row in rows:
+        convert = _CONVERTERS[type](columns, mending)
+    read = 0
+    mended = mending.reasons
+    for number, row in rows if log is None else lenient_rows(rows, log):
         try:
             example = convert(row)
-        except KeyError as error:
-            raise InputError(f"{rows.place}{number}: there is no {error}") from None
-        except _RowError as error:
+        except (KeyError, BadRow) as error:
+            bad = _missing_column(error, columns) if isinstance(error, KeyError) else error
             # A CoNLL file has one token per line.
-            line = number + error.token if isinstance(rows, ConllSentences) else number
-            raise InputError(f"{rows.place}{line}: {error}") from None
+            line = number + bad.token if isinstance(rows, ConllSentences) else number
+            if log is None:
+                raise InputError(f"{rows.place}{line}: {bad}") from None
+            mended.clear()
+            log.leave_out(bad.reason, f"{rows.place}{line}")
+            continue
+        if mended:
+            for reason in mended:
+                if log is not None:
+                    log.mend(reason, f"{rows.place}{number}")
+            mended.clear()
+        read += 1
         yield number, example
+    if log is not None:
+        log.read = read
 
 
-def _classification(columns: Columns) -> Convert:
-    label = columns["label"]
-    before: Any = None
+def _missing_column(error: KeyError, columns: Columns) -> BadRow:
+    """Return the error of a row that lacks a column."""
+    (column,) = error.args
+    role = next((role for role, name in columns.items() if name == column), str(column))
+    return BadRow(WITHOUT_LABEL if role == "label" else f"without {role}", f"there is no {error}")
+
+
+def _classification(columns: Columns, names: ClassNames) -> Convert:
+    text, label = columns["text"], columns["label"]
+    strict = names.mending.strict
 
     def convert(row: Row) -> Example:
-        nonlocal before
-        first, second = _texts(row, columns)
+        first, second = _texts(row, columns, strict)
         raw = row[label]
-        if type(raw) is not type(before):
-            if before is not None and raw is not None:
-                raise _RowError(f"mixed types: {label} is {kind(raw)}, above it is {kind(before)}")
-            before = raw
-        return Example(first, _class_name(label, raw), second)
+        if type(raw) is list:
+            raw = only_label(raw)
+        if raw == label and first == text:
+            raise BadRow(HEADER_AGAIN, "the row repeats the names of the columns")
+        return Example(first, names(raw), second)
 
     return convert
 
 
-def _regression(columns: Columns) -> Convert:
-    label = columns["label"]
+def _texts_alone(columns: Columns, mending: Mending) -> Convert:
+    strict = mending.strict
 
     def convert(row: Row) -> Example:
-        first, second = _texts(row, columns)
+        first, second = _texts(row, columns, strict)
+        return Example(first, None, second)
+
+    return convert
+
+
+def _regression(columns: Columns, mending: Mending) -> Convert:
+    label = columns["label"]
+    strict = mending.strict
+
+    def convert(row: Row) -> Example:
+        first, second = _texts(row, columns, strict)
         raw = row[label]
+        if type(raw) is list:
+            raw = only_label(raw)
         value = as_number(raw)
-        if is_missing(raw):
-            raise _RowError("there is no label")
         if value is None or not math.isfinite(value):
-            raise _RowError(f"{label} is {_short(raw)}, expected a number")
+            if is_no_label(raw):
+                raise BadRow(WITHOUT_LABEL, "there is no label")
+            if raw == label and first == columns["text"]:
+                raise BadRow(HEADER_AGAIN, "the row repeats the names of the columns")
+            what = f"{label} is {_short(raw)}, expected a number"
+            if not isinstance(raw, str) or not _DECIMAL_COMMA.fullmatch(raw.strip()):
+                raise BadRow("with a label that is no number", what)
+            mending.mend("labels with a decimal comma", what)
+            value = float(raw.replace(",", "."))
         return Example(first, value, second)
 
     return convert
 
 
-def _tagged(columns: Columns, scheme: str, repair_tags: bool) -> Convert:
+def _tagged(columns: Columns, tagging: Tagging, mending: Mending, names: ClassNames) -> Convert:
+    scheme, notation = tagging.scheme, tagging.notation
+
     def convert(row: Row) -> Example:
         tokens, raw = row[columns["tokens"]], row[columns["label"]]
         for name in (columns["tokens"], columns["label"]):
             if not isinstance(row[name], list):
-                raise _RowError(f"{name} is {kind(row[name])}, expected a list")
-        if len(tokens) != len(raw):
-            raise _RowError(f"{len(tokens)} tokens, but {len(raw)} tags")
-        if not all(type(token) is str for token in tokens):
-            raise _RowError(f"{columns['tokens']} holds what is no string")
-        tags = tuple(_class_name(columns["label"], tag) for tag in raw)
-        if scheme != PLAIN and (illegal := find_illegal(tags, scheme)) is not None:
-            if not repair_tags:
-                index, what = illegal
-                raise _RowError(
-                    f"tag {index + 1} of the sentence is illegal in {scheme}: {what};"
-                    " set --repair-tags to repair such tags, or --scheme plain to take them as they are",
-                    token=index,
+                raise BadRow(
+                    "with tokens or tags that are no list",
+                    f"{name} is {kind(row[name])}, expected a list",
                 )
+        if len(tokens) != len(raw):
+            raise BadRow(
+                "with unequally many tokens and tags", f"{len(tokens)} tokens, but {len(raw)} tags"
+            )
+        if not all(type(token) is str for token in tokens):
+            raise BadRow(
+                "with tokens that are no strings", f"{columns['tokens']} holds what is no string"
+            )
+        names.check_tags(raw)
+        tags = tuple(map(names.of_tag, raw))
+        if notation is not None:
+            spelled = notation.sentence(tags)
+            if isinstance(spelled, int):
+                raise BadRow(
+                    "with a tag of another scheme",
+                    f"tag {spelled + 1} of the sentence, '{shown(tags[spelled])}', is none of the scheme of the"
+                    " others; set --scheme plain to take the tags as they are",
+                    token=spelled,
+                )
+            tags = spelled
+        if scheme != PLAIN and (illegal := find_illegal(tags, scheme)) is not None:
+            index, what = illegal
+            message = (
+                f"tag {index + 1} of the sentence is illegal in {scheme}: {what};"
+                " set --repair-tags to repair such tags, or --scheme plain to take them as they are"
+            )
+            if not all(map(is_span_tag, tags)):
+                raise BadRow("with a tag of another scheme", message, token=index)
+            mending.mend("with illegal tags", None if tagging.repair else message, token=index)
             tags = repair(tags, scheme)
         return Example(" ".join(tokens), tags, None, (), tuple(tokens))
 
     return convert
 
 
-def _question(columns: Columns) -> Convert:
+def _question(columns: Columns, mending: Mending) -> Convert:
     column, start_column = columns["answers"], columns.get("answer_start")
 
     def convert(row: Row) -> Example:
@@ -132,107 +208,93 @@ def _question(columns: Columns) -> Convert:
         raw = row[column]
         if start_column:
             raw = {"text": raw, "answer_start": row[start_column]}
-        answers = _answers(column, raw)
+        if row.get("is_impossible") is True:
+            return Example(question, (), context)
+        if raw is None:
+            raise BadRow(WITHOUT_LABEL, f"{column} is {kind(raw)}, expected answers")
+        answers = read_answers(column, raw)
         for text, start in answers:
-            if not text:
-                raise _RowError("an empty answer; a question without answer has none")
-            if start < 0 or not context.startswith(text, start):
-                at = context.find(text)
-                where = f"it is at {at}" if at >= 0 else "it is nowhere in it"
-                raise _RowError(
-                    f"the answer {_short(text)} is not at character {start} of its context ({where})"
-                )
+            if not text or start < 0 or not context.startswith(text, start):
+                answers = _mend_answers(answers, context, mending)
+                break
         return Example(question, answers, context)
 
     return convert
 
 
-def _answers(column: str, raw: Any) -> tuple[Answer, ...]:
-    """Return the answers of a question, given as a list of objects or as an object of lists or of values."""
-    if isinstance(raw, list) and all(isinstance(answer, dict) for answer in raw):
-        texts = [answer.get("text") for answer in raw]
-        starts = [answer.get("answer_start") for answer in raw]
-    elif isinstance(raw, dict):
-        texts, starts = (
-            cell if isinstance(cell, list) else [] if cell is None or cell == "" else [cell]
-            for cell in (raw.get("text"), raw.get("answer_start"))
-        )
-        # Flat tables write "no answer" as an offset such as -1 without a text.
-        starts = starts if texts else []
-    else:
-        raise _RowError(f"{column} is {kind(raw)}, expected answers with text and answer_start")
-    starts = [int(start) if _is_index(start) else start for start in starts]
-    if (
-        len(texts) != len(starts)
-        or not all(type(text) is str for text in texts)
-        or not all(type(start) is int for start in starts)
-    ):
-        raise _RowError(
-            f"{column} must have a text (a string) and an answer_start (an integer) for each answer"
-        )
-    return tuple(map(Answer, texts, starts))
+def _mend_answers(answers: tuple[Answer, ...], context: str, mending: Mending) -> tuple[Answer, ...]:
+    """Return answers that stand in the context: each as it is, moved, or left out beside others."""
+    kept: list[Answer] = []
+    lost = ""
+    for answer in answers:
+        text, start = answer
+        if text and start >= 0 and context.startswith(text, start):
+            kept.append(answer)
+            continue
+        if not text:
+            lost, message = (
+                "with an empty answer",
+                "an empty answer; a question without answer has none",
+            )
+        else:
+            at = context.find(text)
+            where = f"it is at {at}" if at >= 0 else "it is nowhere in it"
+            lost = "with an answer not in its context"
+            message = f"the answer {_short(text)} is not at character {start} of its context ({where})"
+        moved = None if mending.strict else move_answer(answer, context)
+        if moved is not None:
+            kept.append(moved[0])
+            mending.mend(moved[1], message)
+        elif mending.strict or len(answers) == 1:
+            raise BadRow(lost, message)
+    if not kept:
+        raise BadRow(lost, "none of the answers is in its context")
+    if len(kept) < len(answers):
+        mending.mend(f"{lost}, dropped beside others")
+    return tuple(kept)
 
 
-def _multiple_choice(columns: Columns) -> Convert:
+def _multiple_choice(columns: Columns, digits: str) -> Convert:
     label = columns["label"]
     names = columns["choices"].split(",")
+    only = names[0] if len(names) == 1 else None
 
     def convert(row: Row) -> Example:
         first, *rest = (_text(row, columns[r]) for r in ("context", "question") if r in columns)
-        choices = row[names[0]] if len(names) == 1 else [row[name] for name in names]
         raw = row[label]
-        keys: Any = []
-        if isinstance(choices, dict):
-            keys, choices = choices.get("label"), choices.get("text")
-        if not isinstance(choices, list) or not all(type(choice) is str for choice in choices):
-            raise _RowError(f"{columns['choices']} must be a list of strings")
-        keyed = isinstance(keys, list) and raw in keys
-        index = keys.index(raw) if keyed else _choice(label, raw, choices)
-        if not 0 <= index < len(choices):
-            valid = f"0 to {len(choices) - 1}" if choices else "there are none"
-            raise _RowError(
-                f"choice index {index} is out of range: {len(choices)} choices, counted from 0 ({valid})"
+        texts: Any = row[only] if only is not None else None
+        usual = type(texts) is list and type(raw) is int and digits == FROM_0 and 0 <= raw < len(texts)
+        if usual and all(type(text) is str for text in texts):
+            return Example(first, raw, rest[0] if rest else None, tuple(texts))
+        choices = read_choices(row, names)
+        index = find_choice(raw, choices, digits)
+        count = len(choices.texts)
+        if index is None:
+            missing = is_no_label(raw)
+            what = "there is no label" if missing else f"{label} is {_short(raw)}"
+            raise BadRow(
+                WITHOUT_LABEL if missing else "with a label that is no choice",
+                f"{what}, expected the index of the right choice, from 0",
             )
-        return Example(first, index, rest[0] if rest else None, tuple(choices))
+        if not 0 <= index < count:
+            number, start = as_index(raw), int(digits == FROM_1)
+            valid = f"{start} to {count - 1 + start}" if count else "there are none"
+            raise BadRow(
+                WITHOUT_LABEL
+                if number is not None and number < 0
+                else "with a label that is no choice",
+                f"choice index {index if number is None else number} is out of range: {count} choices,"
+                f" counted from {start} ({valid})",
+            )
+        return Example(first, index, rest[0] if rest else None, tuple(choices.texts))
 
     return convert
 
 
-def _choice(label: str, raw: Any, choices: list[str]) -> int:
-    """Return the index of the right choice, given as an index, a letter, or the choice itself."""
-    if type(raw) is int:
-        return raw
-    if isinstance(raw, float) and raw.is_integer():
-        return int(raw)
-    if isinstance(raw, str) and raw:
-        written_out = [i for i, choice in enumerate(choices) if choice == raw]
-        if _is_index(raw):
-            if written_out not in ([], [int(raw)]):
-                raise _RowError(
-                    f"{label} {_short(raw)} may be an index or a choice's text; write the index as a number"
-                )
-            return int(raw)
-        if len(written_out) == 1:
-            return written_out[0]
-        if len(raw) == 1 and "A" <= raw <= "Z":
-            return ord(raw) - ord("A")
-    what = "there is no label" if is_missing(raw) else f"{label} is {_short(raw)}"
-    raise _RowError(f"{what}, expected the index of the right choice, from 0")
-
-
-_CONVERTERS: dict[TaskType, Callable[[Columns], Convert]] = {
-    TaskType.CLASSIFICATION: _classification,
+_CONVERTERS: dict[TaskType, Callable[[Columns, Mending], Convert]] = {
     TaskType.REGRESSION: _regression,
     TaskType.QUESTION_ANSWERING: _question,
-    TaskType.MULTIPLE_CHOICE: _multiple_choice,
 }
-
-
-def is_missing(value: Any) -> bool:
-    """Return whether a cell stands for a missing label: null, empty, NaN."""
-    if isinstance(value, str):
-        return value in _NO_LABEL
-    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def as_number(value: Any) -> float | None:
@@ -253,35 +315,22 @@ def as_number(value: Any) -> float | None:
         return None
 
 
-def _is_index(value: Any) -> bool:
-    """Return whether a string is an index in decimal digits."""
-    return isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10
-
-
 def _text(row: Row, column: str) -> str:
     value = row[column]
     if type(value) is not str:
-        raise _RowError(f"{column} is {kind(value)}, expected a string")
+        raise BadRow(
+            "without text" if is_missing(value) else "with a text that is no string",
+            f"{column} is {kind(value)}, expected a string",
+        )
     return value
 
 
-def _texts(row: Row, columns: Columns) -> tuple[str, str | None]:
+def _texts(row: Row, columns: Columns, strict: bool) -> tuple[str, str | None]:
     pair = columns.get("text_pair")
-    return _text(row, columns["text"]), _text(row, pair) if pair else None
-
-
-def _class_name(label: str, raw: Any) -> str:
-    if isinstance(raw, str) and raw not in _NO_LABEL:
-        return raw
-    if isinstance(raw, bool):
-        return "true" if raw else "false"
-    if isinstance(raw, int) and abs(raw) < 2**63:
-        return str(raw)
-    if isinstance(raw, float) and math.isfinite(raw):
-        return str(int(raw)) if raw.is_integer() and abs(raw) < 2**53 else repr(raw)
-    if is_missing(raw):
-        raise _RowError(f"there is no label ({label} is {_short(raw)})")
-    raise _RowError(f"{label} is {kind(raw)}, expected a class")
+    first, second = _text(row, columns["text"]), _text(row, pair) if pair else None
+    if not strict and (not first or first.isspace()) and not (second and not second.isspace()):
+        raise BadRow("without text", "the text is empty")
+    return first, second
 
 
 def _short(value: Any) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from transfer_meta.errors import InputError, first_line, unknown
+from transfer_meta.readers.class_labels import name_class
 from transfer_meta.readers.rows import Row
 from transfer_meta.records import TaskType
 from transfer_meta.tasks.build_task import build_task
@@ -20,13 +21,11 @@ HUB_PREFIX = "hf:"
 _NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*){0,2}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SPLITS = {"train": "train", "validation": "dev", "dev": "dev", "test": "test"}
-_NO_LABEL = -1
-"""Class of rows whose label is secret or on which annotators did not agree."""
 
 
 @dataclass(frozen=True)
 class HubRows:
-    """Rows of one split, numbered from 0, with names of classes for their indices; rows of class -1 are skipped."""
+    """Rows of one split, numbered from 0, with names of classes for their indices, None for index -1."""
 
     dataset: Any
     origin: str
@@ -44,10 +43,8 @@ class HubRows:
             for cells in zip(*(batch[name] for name in names), strict=True):
                 number += 1
                 row = dict(zip(names, cells, strict=True))
-                if any(row[column] == _NO_LABEL for column in self.classes):
-                    continue
                 for column, classes in self.classes.items():
-                    row[column] = _class_names(row[column], classes)
+                    row[column] = name_class(row[column], classes)
                 yield number, row
 
 
@@ -110,17 +107,18 @@ def read_hub(
         ours: HubRows(data[theirs], f"{where}[{theirs}]", _classes(data[theirs]))
         for ours, theirs in splits.items()
     }
-    if "test" in rows and "dev" in rows and next(iter(rows["test"]), None) is None:
-        rows["test"] = rows.pop("dev")
     first = rows.get("train") or next(iter(rows.values()))
     type, columns = detect(first, type=settings.type, columns=settings.columns)
     if type is TaskType.MULTIPLE_CHOICE:
         # The class of a choice is its index, whatever the classes are called.
+        if settings.choices_from is None and columns["label"] in first.classes:
+            settings = replace(settings, choices_from="0")
         rows = {split: replace(table, classes={}) for split, table in rows.items()}
     settings = replace(settings, type=type, columns=columns)
-    return build_task(
+    task = build_task(
         name or path.replace("/", "_"), rows, settings, description=description, licence=licence
     )
+    return task.with_test() if "test" in rows else task
 
 
 def _load(path: str, where: str, revision: str | None) -> Mapping[str, Any]:
@@ -177,9 +175,3 @@ def _classes(dataset: Any) -> dict[str, Sequence[str]]:
         if names:
             found[column] = list(names)
     return found
-
-
-def _class_names(value: Any, classes: Sequence[str]) -> Any:
-    if isinstance(value, list):
-        return [_class_names(item, classes) for item in value]
-    return classes[value] if isinstance(value, int) and 0 <= value < len(classes) else value

@@ -24,7 +24,8 @@ Span = tuple[int, int, str]
 def detect_scheme(sentences: Iterable[Sequence[str]]) -> str:
     """Return the scheme of tagged sentences, ``plain`` if the tags are no span tags.
 
-    Tags that are illegal in both IOB1 and IOB2 are taken for IOB2.
+    Tags that are illegal in both IOB1 and IOB2 are taken for IOB2.  Tags without types (``B``, ``I``, ``O``) are
+    span tags if all are without, and there is a B or they are I and O.
 
     Examples
     --------
@@ -34,20 +35,30 @@ def detect_scheme(sentences: Iterable[Sequence[str]]) -> str:
     ('IOBES', 'plain')
     """
     letters: set[str] = set()
+    typed: set[bool] = set()
     legal = {"IOB1": True, "IOB2": True}
     for tags in sentences:
         for tag in tags:
             letter, dash, kind = tag.partition("-")
-            if tag != "O" and not (dash and kind and letter in {"B", "I", "E", "S"}):
-                return PLAIN
+            if tag != "O":
+                if letter not in {"B", "I", "E", "S"} or bool(dash) != bool(kind):
+                    return PLAIN
+                typed.add(bool(kind))
             letters.add(letter)
         for scheme in legal:
             legal[scheme] = legal[scheme] and find_illegal(tags, scheme) is None
-    if letters <= {"O"}:
+    if letters <= {"O"} or len(typed) > 1:
+        return PLAIN
+    if typed == {False} and letters != {"I", "O"} and ("B" not in letters or len(letters) == 1):
         return PLAIN
     if letters & {"E", "S"}:
         return "IOBES"
     return "IOB1" if legal["IOB1"] and not legal["IOB2"] else "IOB2"
+
+
+def is_span_tag(tag: str) -> bool:
+    """Return whether a tag is O or has a letter of some scheme."""
+    return tag == "O" or tag.partition("-")[0] in {"B", "I", "E", "S"}
 
 
 def find_illegal(tags: Sequence[str], scheme: str) -> tuple[int, str] | None:

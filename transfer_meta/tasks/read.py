@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from transfer_meta.errors import InputError
 from transfer_meta.readers.data_frame import FrameRows
-from transfer_meta.tasks.build_task import build_task, open_rows
+from transfer_meta.tasks.build_task import build_task, open_splits
 from transfer_meta.tasks.card import read_card
 from transfer_meta.tasks.hub import is_hub_address, read_hub
 from transfer_meta.tasks.settings import ReadSettings
-from transfer_meta.tasks.siblings import find_siblings, split_name
+from transfer_meta.tasks.siblings import SPLIT_WORDS, find_siblings, split_name
 from transfer_meta.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -45,19 +45,22 @@ def read_task(
         What cannot be read, with file and line; what is ambiguous, with the option to set.
     """
     settings = settings or ReadSettings()
+    notes: list[str] = []
     if isinstance(source, Mapping):
-        files = {split: Path(file) for split, file in source.items()}
+        files = {SPLIT_WORDS.get(split.lower(), split): [Path(file)] for split, file in source.items()}
         if not files:
             raise InputError("no files: expected one a split, for example {'train': 'a.csv'}")
+        name = name or split_name(next(iter(files.values()))[0]).name
     elif is_hub_address(str(source)):
         return read_hub(str(source), settings, name=name, description=description)
     elif Path(source).suffix == ".toml":
         return _read_carded(Path(source), settings, name, description)
     else:
-        files = find_siblings(Path(source))
-    rows = {split: open_rows(file, settings) for split, file in files.items()}
-    name = name or split_name(next(iter(files.values())))[0]
-    return build_task(name, rows, settings, description=description)
+        found = find_siblings(Path(source))
+        files, name = found.splits, name or found.name
+        notes = [f"not used: {', '.join(path.name for path in found.unused)}"] if found.unused else []
+    rows = open_splits(files, settings, notes)
+    return build_task(name, rows, settings, description=description, notes=notes)
 
 
 def read_frame(
@@ -93,5 +96,8 @@ def _read_carded(path: Path, settings: ReadSettings, name: str | None, descripti
             description=description,
             licence=card.licence,
         )
-    rows = {split: open_rows(file, card.settings) for split, file in card.files.items()}
-    return build_task(name, rows, card.settings, description=description, licence=card.licence)
+    notes: list[str] = []
+    rows = open_splits({split: [file] for split, file in card.files.items()}, card.settings, notes)
+    return build_task(
+        name, rows, card.settings, description=description, licence=card.licence, notes=notes
+    )

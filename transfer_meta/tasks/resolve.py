@@ -8,12 +8,11 @@ from pathlib import Path
 
 from transfer_meta.errors import InputError
 from transfer_meta.records import Tell
-from transfer_meta.tasks.build_task import file_format
 from transfer_meta.tasks.card import is_card, read_card
 from transfer_meta.tasks.hub import is_hub_address
 from transfer_meta.tasks.read import read_task
 from transfer_meta.tasks.settings import ReadSettings
-from transfer_meta.tasks.siblings import find_siblings, list_files
+from transfer_meta.tasks.siblings import TaskFiles, find_in_folder, find_siblings, list_files
 from transfer_meta.tasks.task import Task
 
 
@@ -59,24 +58,45 @@ def find_tasks(names: Iterable[str]) -> list[str]:
             found.setdefault((name,), name)
             continue
         path = Path(name)
-        for member in _tasks_in(path) if os.path.isdir(path) else [path]:
-            key: tuple[str, ...] = (str(member),)
-            if member.suffix != ".toml":
-                key = tuple(sorted(str(file) for file in find_siblings(member).values()))
+        if os.path.isdir(path):
+            cards, tasks = _tasks_in(path)
+            members = [
+                *((card, [card]) for card in cards),
+                *((task.first, task.files) for task in tasks),
+            ]
+            members.sort(key=lambda member: member[0])
+        elif path.suffix == ".toml":
+            members = [(path, [path])]
+        else:
+            members = [(path, find_siblings(path).files)]
+        for member, files in members:
+            key = tuple(sorted(str(file.absolute()) for file in files))
             found.setdefault(key, str(member))
     return list(found.values())
 
 
-def _tasks_in(folder: Path) -> list[Path]:
-    """Return a folder's cards and the data files that no card names; an InputError where there are none."""
+def is_same_task(first: str, second: str) -> bool:
+    """Return whether two addresses, as `find_tasks` returns them, lead to the same files."""
+    if first == second:
+        return True
+    paths = [Path(first), Path(second)]
+    if is_hub_address(first) or is_hub_address(second) or any(path.suffix == ".toml" for path in paths):
+        return False
+    return {f.resolve() for f in find_siblings(paths[0]).files} == {
+        f.resolve() for f in find_siblings(paths[1]).files
+    }
+
+
+def _tasks_in(folder: Path) -> tuple[list[Path], list[TaskFiles]]:
+    """Return a folder's cards and the tasks of files that no card names; an InputError where there are none."""
     files = list_files(folder)
     cards = [file for file in files if file.suffix == ".toml" and is_card(file)]
     settings = ReadSettings(outside=True)
     named = {file.resolve() for card in cards for file in read_card(card, settings).files.values()}
-    data = [file for file in files if file_format(file) is not None and file.resolve() not in named]
+    data = find_in_folder(folder, apart=named)
     if not cards and not data:
         raise InputError(f"{folder}: the folder holds no task card and no data file")
-    return sorted(cards + data)
+    return cards, data
 
 
 def _where(task: Task) -> str:

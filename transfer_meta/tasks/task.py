@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from transfer_meta.errors import unknown
 from transfer_meta.files import digest
@@ -35,6 +35,14 @@ class Task:
         File or data set of each split; empty for examples in memory.
     notes : tuple of str
         What was detected, for the user.
+    split_notes : tuple of str
+        Splits that are not used, with the reason.
+    unused : tuple of str
+        Columns that are not read.
+    is_labelled : bool
+        Whether its examples have labels; without, only its texts can be described.
+    test_from : str
+        Name of the split that ``test`` is: ``dev`` where there is no other with labels.
     """
 
     name: str
@@ -45,6 +53,10 @@ class Task:
     columns: Mapping[str, str] = field(default_factory=dict)
     origin: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    split_notes: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    is_labelled: bool = True
+    test_from: str = "test"
 
     def split(self, name: str) -> Iterable[Example]:
         """Return the examples of a split; an unknown one is an InputError."""
@@ -74,6 +86,36 @@ class Task:
                 if isinstance(example.label, tuple):
                     found.update(str(tag) for tag in example.label)
         return tuple(sorted(found))
+
+    def reading_notes(self, *, verbose: bool = False) -> list[str]:
+        """Return the splits that are not used, and what was left out and mended in those read to their end.
+
+        Parameters
+        ----------
+        verbose : bool
+            List the places.
+        """
+        lines = list(self.split_notes)
+        for name, split in self.splits.items():
+            log, labels = getattr(split, "log", None), getattr(split, "labels", None)
+            if labels is not None:
+                lines += [note for note in labels.notes if note not in lines]
+            if log is not None:
+                lines += [f"{name}: {line}" for line in log.summary()]
+                lines += log.listing() if verbose else ()
+        return lines
+
+    def with_test(self) -> Task:
+        """Return the task with its dev split as test split if it has no other."""
+        if "test" in self.splits or "dev" not in self.splits:
+            return self
+        names = {"dev": "test"}
+        return replace(
+            self,
+            splits={names.get(name, name): split for name, split in self.splits.items()},
+            origin={names.get(name, name): file for name, file in self.origin.items()},
+            test_from="dev",
+        )
 
     @functools.cached_property
     def digest(self) -> str:

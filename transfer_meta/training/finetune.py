@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import platform
 import resource
 import shutil
@@ -29,7 +30,7 @@ from transfer_meta.training.run_result import RunResult
 from transfer_meta.training.seen_embedding import compact, restore
 from transfer_meta.training.stage import Mixing, Stage
 from transfer_meta.training.task_data import TaskData, select
-from transfer_meta.training.task_metrics import main_metric, on_unit_scale
+from transfer_meta.training.task_metrics import TASK_METRICS, main_metric, on_unit_scale
 
 
 def finetune(
@@ -115,9 +116,13 @@ def finetune(
         loop.run(should_stop=should_stop, on_progress=on_progress, resume=resume, name=name)
 
         target = data[0]
-        assert target.test is not None
-        _, scores = loop.measure(target, target.test)
-        metric = main_metric(target.type, scores)
+        scored = target.test or target.dev
+        scores: dict[str, Any] = {}
+        metric, score = TASK_METRICS[target.type][0], math.nan
+        if scored is not None:
+            _, scores = loop.measure(target, scored)
+            metric = main_metric(target.type, scores)
+            score = on_unit_scale(metric, scores[metric])
         if training.lora_rank:
             merge_lora(trained)
         if table:
@@ -127,7 +132,7 @@ def finetune(
         if resume:
             resume.unlink(missing_ok=True)
         return RunResult(
-            score=on_unit_scale(metric, scores[metric]),
+            score=score,
             scores=scores,
             main_metric=metric,
             curve=loop.curve(),
@@ -142,9 +147,15 @@ def finetune(
                 "best_step": loop.best_step or loop.step,
                 "examples": {s.name: len(s.train) for s in selections},
                 "subsets": {s.name: s.digest for s in selections},
+                "scored_on": _scored_on(tasks[stage.target], target),
             },
             source_curves={task.name: loop.curve(i) for i, task in enumerate(data) if i},
         )
+
+
+def _scored_on(task: Task, data: TaskData) -> str:
+    """Return the split that a run is scored on; empty if there is none."""
+    return task.test_from if data.test else "held out of train" if data.dev else ""
 
 
 @contextlib.contextmanager

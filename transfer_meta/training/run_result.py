@@ -16,9 +16,10 @@ class RunResult:
     Parameters
     ----------
     score : float
-        The main metric on the target's test split, 0-1.
+        The main metric on the target's test split, 0-1; on the part held out of train for a source without one; NaN
+        if nothing is held out.
     scores : mapping of str to float
-        All metrics on the test split; correlations are on -1 to 1.
+        All metrics on the same split; correlations are on -1 to 1.
     main_metric : str
         Name of the main metric.
     curve : LearningCurve
@@ -35,7 +36,8 @@ class RunResult:
         Versions of Python and of the libraries that affect the result.
     notes : mapping of str to Any
         ``steps``, ``best_step``, ``micro_batches``: parts that each batch was split into, ``examples``:
-        training examples by task, ``subsets``: digest of the training examples by task.
+        training examples by task, ``subsets``: digest of the training examples by task, ``scored_on``: the split
+        that the scores are of.
     source_curves : mapping of str to LearningCurve
         Multi-task training: training loss of each source at the steps that trained on it.
     """

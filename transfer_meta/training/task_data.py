@@ -68,8 +68,9 @@ def select(
     RunFailed
         A label that cannot be learned from; the message names task, split and example.
     InputError
-        A file that cannot be read, a missing split, or fewer examples than requested.
+        A file that cannot be read, no train split, or fewer examples than requested.
     """
+    with_test = with_test and "test" in task.splits
     size = sum(1 for _ in task.examples("train"))
     train, dev = choose(task.name, size, examples, seed=seed, dev_examples=dev_examples)
     selection = Selection(

@@ -150,7 +150,7 @@ def test_two_workers_embed_as_one(
 def test_a_mistake_in_a_worker_is_told_as_one_in_this_process(
     tasks: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Path(tasks[1]).write_text("text,label\na,b\nlonely\n")
+    Path(tasks[1]).write_text("text,label\na,b\nlonely\nlonely\n")
     code, out, err = run(capsys, *tasks, "--workers", "2")
     assert (code, out, err) == run(capsys, *tasks)
     assert code == 2

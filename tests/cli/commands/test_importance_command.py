@@ -12,7 +12,7 @@ NAME = "bingel-soegaard-2017"
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["importance", NAME, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert list(answer) == ["dataset", "predictor", "method", "rows"]
+    assert list(answer) == ["dataset", "predictor", "method", "rows", "notes"]
     assert (answer["dataset"], answer["predictor"], answer["method"]) == (
         NAME,
         "logistic",

@@ -152,7 +152,7 @@ def test_errors(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 def test_one_bad_task_leaves_the_others(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "broken.train.jsonl").write_text('{"text": "a", "label": "y"}\n{"text": \n')
-    assert main(["profile", str(folder), "--json"]) == 2
+    assert main(["profile", str(folder), "--json", "--strict"]) == 2
     shown = capsys.readouterr()
     assert [p["name"] for p in json.loads(shown.out)] == ["films", "rain"]
     assert "broken.train.jsonl:2: not JSON" in shown.err
@@ -173,7 +173,7 @@ def test_two_jobs_profile_as_one(
     (folder / "broken.train.jsonl").write_text('{"text": "a", "label": "y"}\n{"text": \n')
     shown = []
     for jobs in ("1", "2", "2"):
-        assert main(["profile", str(folder), "--json", "--workers", jobs, *options]) == 2
+        assert main(["profile", str(folder), "--json", "--workers", jobs, "--strict", *options]) == 2
         shown.append(capsys.readouterr())
         if jobs == "1" and not options:
             assert len(list(cache.rglob("*.profile"))) == 2

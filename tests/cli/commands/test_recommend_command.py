@@ -64,6 +64,38 @@ def test_own_file(target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert (only["source"], only["n_outcomes"]) == ("mine", 0)
 
 
+def test_own_shards_are_no_sources(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    for shard, seed in (
+        ("train-00000-of-00002", 1),
+        ("train-00001-of-00002", 2),
+        ("test-00000-of-00001", 3),
+    ):
+        write_csv(tmp_path / f"{shard}.csv", make_task("t", FILM, seed=seed))
+    write_csv(tmp_path / "mine.csv", make_task("mine", FILM, seed=51))
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run(
+        capsys, "train-00000-of-00002.csv", "--mode", "text", "--json", "--sources", str(tmp_path)
+    )
+    assert code == 0
+    assert [s["source"] for s in json.loads(out)["sources"]] == ["mine"]
+
+
+def test_hidden_labels_and_none_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_csv(tmp_path / "a.train.csv", make_task("a", FILM, seed=50))
+    texts = [example.text for example in make_task("a", FILM, seed=52).examples()]
+    (tmp_path / "a.test.csv").write_text("text,label\n" + "".join(f"{text},-1\n" for text in texts))
+    code, out, _ = run(capsys, str(path), "--mode", "text", "--json")
+    assert code == 0
+    assert any("test is not used" in note for note in json.loads(out)["notes"])
+    alone = tmp_path / "b.jsonl"
+    alone.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    code, out, _ = run(capsys, str(alone), "--mode", "text", "--json")
+    assert code == 0
+    assert any("has no labels" in note for note in json.loads(out)["notes"])
+
+
 def test_html(target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "answer.html"
     code, out, err = run(capsys, target, "--mode", "text", "--html", str(page))
@@ -84,7 +116,7 @@ def test_odd_column_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     code, _, err = run(capsys, str(path), "--mode", "text")
     assert code == 2
     assert err.count("\n") == 1
-    assert "--column text=NAME" in err
+    assert '--column "text=Was gesagt wurde ☃" and --column "label=klasse/2"' in err
     columns = ["--column", "text=Was gesagt wurde ☃", "--column", "label=klasse/2"]
     code, out, _ = run(capsys, str(path), "--mode", "text", *columns)
     assert code == 0

@@ -40,7 +40,13 @@ def test_json(tmp_path: Path, capsys) -> None:
     (report,) = json.loads(capsys.readouterr().out)
     assert (report["name"], report["type"], report["problems"]) == ("t", "classification", [])
     assert report["splits"] == {
-        "train": {"examples": 2, "labels": {"pos": 1, "neg": 1}, "origin": path}
+        "train": {
+            "examples": 2,
+            "labels": {"pos": 1, "neg": 1},
+            "origin": path,
+            "left_out": {},
+            "mended": {},
+        }
     }
     assert len(report["examples"]) == 1
 
@@ -93,8 +99,9 @@ BAD: dict[str, tuple[str, str | bytes, str]] = {
     ),
     "choice out of range": (
         "t.jsonl",
-        '{"context": "c", "choices": ["a", "b"], "label": 2}\n',
-        ":1: choice index 2 is out of range: 2 choices",
+        '{"context": "c", "choices": ["a", "b"], "label": 0}\n'
+        '{"context": "c", "choices": ["a", "b"], "label": 5}\n',
+        ":2: choice index 5 is out of range: 2 choices",
     ),
     "mixed types": (
         "t.csv",
@@ -116,7 +123,7 @@ def test_bad_input_is_one_line_and_exit_code_two(tmp_path: Path, capsys, case: s
     path = write(tmp_path, text, name)
     if ".test." in name:
         write(tmp_path, GOOD)
-    assert main(["tasks", "check", path]) == 2
+    assert main(["tasks", "check", path, "--strict"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {path}{message}")
 
@@ -164,3 +171,52 @@ def test_all_real_tasks(shared: Path, capsys) -> None:
     # Three tasks have labels in test that train lacks; nothing else is wrong.
     assert {r["name"] for r in reports if r["problems"]} == {"atis_intent", "atis_slots", "ewt_deprel"}
     assert "14 problems in 3 of 26 tasks" in err
+
+
+def test_labels_that_look_alike_are_a_problem(tmp_path: Path, capsys) -> None:
+    rows = ["wet", "wet ", "dry", "dry\u200b", "Dry", "1", "1.0", "wet"]
+    text = "text,label\n" + "".join(f"cloud {i},{label}\n" for i, label in enumerate(rows))
+    path = write(tmp_path, text)
+    assert main(["tasks", "check", path, "--type", "classification"]) == 2
+    out, err = capsys.readouterr()
+    problems = [line for line in out.splitlines() if line.startswith("  problem")]
+    assert [line.partition("number: ")[2] for line in problems] == [
+        "'wet' 2, 'wet ' 1; read as one",
+        "'Dry' 1, 'dry' 1, 'dry\\u200b' 1; read as 2",
+        "'1' 1, '1.0' 1; read as 2",
+    ]
+    assert "3 problems in 1 of 1 tasks" in err
+
+
+def test_a_row_that_repeats_the_header_is_a_problem(tmp_path: Path, capsys) -> None:
+    path = write(tmp_path, GOOD + GOOD)
+    assert main(["tasks", "check", path]) == 2
+    assert f"{path}:4: 1 row equal to the header, left out" in capsys.readouterr().err
+
+
+def test_what_was_left_out_is_shown_by_split(tmp_path: Path, capsys) -> None:
+    path = write(tmp_path, GOOD + "a,\nb,pos \n,neg\n" + GOOD.partition("\n")[2])
+    write(tmp_path, "text,label\na,?\nb,?\n", "t.test.csv")
+    assert main(["tasks", "check", path, "--json"]) == 2  # 'pos ' beside 'pos'
+    (report,) = json.loads(capsys.readouterr().out)
+    assert report["splits"]["train"]["left_out"] == {"without label": 1, "without text": 1}
+    assert sum(report["splits"]["train"]["mended"].values()) == 1
+    assert list(report["splits"]) == ["train"]
+    assert [line.partition(":")[0] for line in report["reading"]] == [
+        "test is not used", "train", "train",
+    ]  # fmt: skip
+    main(["tasks", "check", path, "--verbose"])
+    assert f"  reading  {path}:4: left out: without label" in capsys.readouterr().out
+
+
+def test_a_folder_of_shards_is_one_task(tmp_path: Path, capsys) -> None:
+    folder = tmp_path / "sea"
+    (folder / "data").mkdir(parents=True)
+    for name in ("train-00000-of-00002", "train-00001-of-00002", "test-00000-of-00001"):
+        write(folder / "data", GOOD, f"{name}.csv")
+    assert main(["tasks", "check", str(folder), "--json"]) == 0
+    (report,) = json.loads(capsys.readouterr().out)
+    assert report["name"] == "sea"
+    assert {name: split["examples"] for name, split in report["splits"].items()} == {
+        "train": 4, "test": 2,
+    }  # fmt: skip

@@ -27,7 +27,7 @@ from transfer_meta.cli.shared.options import (
     with_options,
 )
 from transfer_meta.cli.shared.run_options import refuse_password, require
-from transfer_meta.cli.shared.task_options import ReadOptions, TaskNames
+from transfer_meta.cli.shared.task_options import ReadOptions, TaskNames, tell_reading
 from transfer_meta.errors import InputError, unknown
 from transfer_meta.runs.parallel import Parallelism, each
 
@@ -156,12 +156,14 @@ def embed_command(
         seed=encoding.seed,
     )
     vectors: dict[str, dict[str, FloatArray]] = {}
-    rows = []
+    rows, read = [], []
     with progress("tasks") as on_progress:
         done = each(work, tasks, parallelism, on_progress=on_progress)
-        for task, (of_task, shown) in zip(tasks, done, strict=True):
+        for of_task, shown, task in done:
             vectors[task.name] = of_task
             rows += shown
+            read.append(task)
+    tell_reading(read, verbose=reading.verbose)
     if not any(vectors.values()):
         raise InputError(f"no vectors: {rows[0]['missing']}")
     if out is not None:

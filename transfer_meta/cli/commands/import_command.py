@@ -1,34 +1,62 @@
-"""``transfer-meta import``: convert the user's copy of a public corpus of outcomes to a table."""
+"""``transfer-meta import``: convert a public corpus or a matrix of outcomes to a table."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option
+from typer import Argument, Context, Option
+
+from transfer_meta.cli.shared.console import tell
+from transfer_meta.cli.shared.options import refuse_ignored
+from transfer_meta.cli.shared.table_options import DecimalSign, TableEncoding, TableSeparator
+
+MATRIX = "matrix"
 
 
 def import_command(
-    corpus: Annotated[str, Argument(help="Name of the corpus: taskweb.")],
+    context: Context,
+    corpus: Annotated[str, Argument(help="taskweb, or matrix: sources by targets with scores.")],
     path: Annotated[
-        Path, Argument(metavar="DIR|FILE", help="Your copy: a table of runs, or the folder.")
+        Path,
+        Argument(metavar="DIR|FILE", help="Your copy: a table of runs, the folder, or the matrix."),
     ],
     out: Annotated[Path, Option(help="CSV file to write.")],
+    rows: Annotated[
+        str | None, Option(help="Rows of a matrix: sources or targets; default: told from its names.")
+    ] = None,
+    separator: TableSeparator = None,
+    encoding: TableEncoding = None,
+    decimal: DecimalSign = None,
 ) -> None:
-    """Convert a public corpus of outcomes to a table.
+    """Convert a public corpus of outcomes, or a matrix of scores, to a table.
+
+    A matrix has the names of tasks in its first row and column; the diagonal, or a row or column named baseline,
+    holds the scores of the targets alone.
 
     Example: transfer-meta import taskweb TaskWeb/data/taskweb --out taskweb.csv
+
+    Example: transfer-meta import matrix scores.csv --out outcomes.csv
     """
     from transfer_meta.files import atomic_file
     from transfer_meta.outcomes.importers import import_corpus
     from transfer_meta.outcomes.tables import build_table
+    from transfer_meta.outcomes.wide_matrix import MatrixSettings, import_matrix
+    from transfer_meta.readers.whole_table import TableFormat
 
-    imported = import_corpus(corpus, path)
+    if corpus == MATRIX:
+        form = TableFormat(separator, encoding, decimal)
+        imported = import_matrix(path, MatrixSettings(rows=rows, form=form))  # type: ignore[arg-type]
+    else:
+        refuse_ignored(context, ("rows", "separator", "encoding", "decimal"), "except with matrix")
+        imported = import_corpus(corpus, path)
     table = build_table(imported.table, name=corpus)
     with atomic_file(out) as temporary:
         imported.table.to_csv(temporary, index=False)
     for note in imported.notes:
-        print(f"left out: {note}")
+        print(f"{path.name}: {note}" if corpus == MATRIX else f"left out: {note}")
+    for note in table.notes:
+        tell(f"{out.name}: {note}")
     kind = "gains" if table.has_gain else "scores without baselines"
     print(
         f"{out}: {len(imported.table)} runs, {len(table.pairs)} pairs with {kind}, "

@@ -59,7 +59,7 @@ def importance_command(*, options: ImportanceOptions, as_json: AsJson = False) -
     shown = rows.head(options.top or (len(rows) if as_json else 20)).to_dict("records")
     if as_json:
         heading = {"dataset": table.name, "predictor": predictor, "method": options.method}
-        print_json({**heading, "rows": shown})
+        print_json({**heading, "rows": shown, "notes": list(table.notes)})
         return
     title = f"{table.name}, {predictor}, {options.method}: {len(shown)} of {len(rows)}"
     print_records(shown, title=title)

@@ -8,9 +8,17 @@ from typing import Annotated
 
 from typer import Argument, Context, Option
 
-from transfer_meta.cli.shared.console import print_json, print_records, print_table, progress
+from transfer_meta.cli.shared.console import print_json, print_records, print_table, progress, tell
 from transfer_meta.cli.shared.options import AsJson, Seed, refuse_ignored, with_options
-from transfer_meta.cli.shared.table_options import ColumnsOption, TableOptions, TasksFile, parse_columns
+from transfer_meta.cli.shared.table_options import (
+    ColumnsOption,
+    DecimalSign,
+    TableEncoding,
+    TableOptions,
+    TableSeparator,
+    TasksFile,
+    parse_columns,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +48,10 @@ def fit_command(context: Context, *, options: FitOptions) -> None:
     Example: transfer-meta fit my_runs.csv --tasks my_tasks.csv --predictor lightgbm --out model/
     """
     if options.recommender:
-        ignored = ("predictor", "features", "tasks", "columns", "seed")
+        ignored = (
+            *("predictor", "features", "tasks", "columns", "seed", "separator", "encoding", "decimal"),
+            *("lower_is_better", "strict", "verbose"),
+        )
         refuse_ignored(context, ignored, "with --recommender")
         _fit_recommender(options.dataset, options.out)
         return
@@ -63,6 +74,9 @@ def predict_command(
     ],
     tasks: TasksFile = None,
     columns: ColumnsOption = None,
+    separator: TableSeparator = None,
+    encoding: TableEncoding = None,
+    decimal: DecimalSign = None,
     as_json: AsJson = False,
 ) -> None:
     """Predict the gains of pairs of tasks.
@@ -73,15 +87,22 @@ def predict_command(
     Example: transfer-meta predict model/ pairs.csv --json
     """
     from transfer_meta.model import load_model
-    from transfer_meta.outcomes.table_checks import rename_columns, task_table
-    from transfer_meta.readers.whole_table import read_table
+    from transfer_meta.outcomes.table_log import TableLog
+    from transfer_meta.outcomes.tables import read_pairs, read_task_features
+    from transfer_meta.readers.whole_table import TableFormat
 
     model = load_model(folder)
-    frame = rename_columns(read_table(pairs), parse_columns(columns))
-    result = model.predict(frame, tasks=None if tasks is None else task_table(read_table(tasks)))
+    form = TableFormat(separator, encoding, decimal)
+    log = TableLog(pairs.name)
+    frame = read_pairs(pairs, form, columns=parse_columns(columns), log=log)
+    features = None if tasks is None else read_task_features(tasks, form, log=log)
+    for note in log.notes:
+        tell(f"{pairs.name}: {note}")
+    result = model.predict(frame, tasks=features)
     rows = result.to_dict("records")
     if as_json:
-        print_json({"model": str(folder), "predictor": model.card["predictor"], "rows": rows})
+        heading = {"model": str(folder), "predictor": model.card["predictor"]}
+        print_json({**heading, "rows": rows, "notes": log.notes})
     else:
         print_records(rows)
 

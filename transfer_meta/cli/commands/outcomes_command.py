@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from typer import Argument, Typer
+from typer import Typer
 
 from transfer_meta.cli.shared.console import print_json, print_records
-from transfer_meta.cli.shared.options import AsJson
+from transfer_meta.cli.shared.options import AsJson, with_options
+from transfer_meta.cli.shared.table_options import TableOptions
 
 outcomes_app = Typer(no_args_is_help=True, help="Show the outcome tables that ship.")
 
@@ -41,27 +40,24 @@ def list_tables_command(as_json: AsJson = False) -> None:
 
 
 @outcomes_app.command("show")
-def show_table_command(
-    name: Annotated[
-        str, Argument(metavar="NAME|FILE", help="Name of a shipped table, or a CSV or Parquet file.")
-    ],
-    as_json: AsJson = False,
-) -> None:
+@with_options
+def show_table_command(*, options: TableOptions, as_json: AsJson = False) -> None:
     """Show the outcomes of a table, largest gains first.
 
     Example: transfer-meta outcomes show bingel-soegaard-2017
     """
-    from transfer_meta.outcomes.tables import load_outcomes
-
-    table = load_outcomes(name)
+    table = options.load()
     column = "gain" if table.has_gain else "score"
     pairs = table.pairs.sort_values(["setting", "target", column], ascending=[True, True, False])
+    if "reported_score" in pairs:
+        pairs = pairs.assign(score=pairs["reported_score"])
     columns = ("source", "target", "baseline", "score", "gain", "n_seeds")
     shown = [name for name in columns if name in pairs]
     if pairs["setting"].astype(bool).any():
         shown.insert(0, "setting")
     records = pairs[shown].to_dict("records")
     if as_json:
-        print_json({"name": table.name, "digest": table.digest, "pairs": records})
+        found = {"name": table.name, "digest": table.digest, "pairs": records}
+        print_json({**found, "notes": list(table.notes)})
     else:
         print_records(records, title=f"{table.name}: gains are fractions")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -100,6 +100,8 @@ def search_command(
         seed=options.seed,
         encoder=options.encoder,
     )
+    for note in plan.notes:
+        tell(note)
     lengths = sorted({max(1, round(epochs / 2**k)) for k in range(RUNGS)})
     rungs = [Rung(n / epochs, n / epochs, f"{n} epoch{'s' * (n > 1)}") for n in lengths]
     store = Store(options.store, create=True)
@@ -121,7 +123,13 @@ def search_command(
     if found is None:
         tell("stopped before training on the target alone was done; to continue, repeat the command")
     else:
-        _print(found, runner, [rung.name for rung in rungs], options.budget, as_json)
+        _print(
+            found,
+            runner,
+            [rung.name for rung in rungs],
+            options.budget,
+            plan.notes if as_json else None,
+        )
     return 0 if runner.signal is None else 128 + runner.signal
 
 
@@ -209,7 +217,10 @@ def _read_prior(path: Path, names: list[str]) -> dict[str, float]:
     return found
 
 
-def _print(found: Search, runner: RungRunner, rungs: list[str], budget: str, as_json: bool) -> None:
+def _print(
+    found: Search, runner: RungRunner, rungs: list[str], budget: str, notes: Sequence[str] | None
+) -> None:
+    """Print the result; as JSON, with notes, if there are `notes`."""
     from transfer_meta.records import relative_gain
 
     best = found.best
@@ -230,10 +241,11 @@ def _print(found: Search, runner: RungRunner, rungs: list[str], budget: str, as_
             }
         )
     helps = best.expected > 0
-    if as_json:
+    if notes is not None:
         print_json(
             {
                 "target": runner.target,
+                "notes": list(notes),
                 "best": best.source,
                 "helps": helps,
                 "budget": budget,

@@ -33,9 +33,10 @@ def check_command(
     as_json: AsJson = False,
     reading: ReadOptions,
 ) -> None:
-    """Show how tasks are read, and problems in them.
+    """Show how tasks are read, what is left out, mended and unused, and problems.
 
-    Exit code 2 if there is a problem: an unreadable file, a single label in train, labels that train lacks.
+    Exit code 2 if there is a problem: an unreadable file, a single label in train, labels that train lacks, labels
+    that look alike.
 
     Example: transfer-meta tasks check reviews.train.csv --column label=stars --type regression
     """
@@ -47,7 +48,7 @@ def check_command(
     settings = reading.to_settings()
     for name in find_tasks(names):
         try:
-            report = check_task(read_task(name, settings), examples=examples)
+            report = check_task(read_task(name, settings), examples=examples, verbose=settings.verbose)
         except InputError as error:
             report = TaskReport(name=name, problems=(str(error),))
         reports.append(report)
@@ -74,6 +75,8 @@ def _print_report(report: TaskReport) -> None:
         shown = ", ".join(f"{_short(label, 24)} {split.labels[label]:,}" for label in common[:6])
         labels = f", {len(common)} labels: {shown}{', …' if len(common) > 6 else ''}" if common else ""
         print(f"  {name:<7}  {split.examples:,} examples{labels}")
+    for line in report.reading:
+        print(f"  reading  {line}")
     for example in report.examples:
         print(f"  example  {_show(example)}")
     for problem in report.problems:

@@ -18,6 +18,7 @@ from transfer_meta.cli.shared.task_options import (
     SourceTasks,
     TargetTask,
     find_target_and_sources,
+    tell_reading,
 )
 from transfer_meta.errors import InputError
 
@@ -90,6 +91,8 @@ def transferability_command(
     checkpoints = parse_pairs("--checkpoint", options.checkpoint or (), form="SOURCE=FILE")
     names = find_target_and_sources(target, [*sources, *(more_sources or [])])
     goal, *candidates = resolve_tasks([names[0], *names[1]], reading.to_settings())
+    if not goal.is_labelled:
+        raise InputError(f"target '{goal.name}' has no labels, which every score needs")
     with progress("sources") as on_progress:
         frame = score_sources(
             target=goal,
@@ -100,6 +103,7 @@ def transferability_command(
             device=encoding.device,
             on_progress=on_progress,
         )
+    tell_reading([goal, *candidates], verbose=reading.verbose)
     if frame[list(SCORES)].isna().all(axis=None):
         raise InputError(f"no score: {frame['missing'].iloc[0]}")
     note = PRETRAINED_NOTE if (frame["checkpoint"] == "").any() else ""

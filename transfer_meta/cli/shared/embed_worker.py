@@ -78,8 +78,8 @@ def embed_task(
     revision: str,
     examples: int,
     seed: int,
-) -> tuple[dict[str, FloatArray], list[dict[str, Any]]]:
-    """Return the vectors of one task, and one row to show per kind.
+) -> tuple[dict[str, FloatArray], list[dict[str, Any]], Task]:
+    """Return the vectors of one task, one row to show per kind, and the task, which knows what was left out.
 
     `revision` is that of the encoder in the calling process; an encoder that differs in a worker is an InputError.
     """
@@ -116,4 +116,4 @@ def embed_task(
                 "missing": missing.get(kind),
             }
         )
-    return vectors, rows
+    return vectors, rows, task

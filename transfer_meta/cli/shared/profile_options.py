@@ -50,16 +50,41 @@ class ProfileOptions:
             " column 'task' may hold many. Repeatable.",
         ),
     ] = None
+    step: Annotated[
+        str | None,
+        Option(
+            metavar="NAME", help="Column of the step in the --curve files; default: told by its name."
+        ),
+    ] = None
+    train_loss: Annotated[
+        str | None,
+        Option(
+            metavar="NAME",
+            help="Column of the training loss in the --curve files; default: told by its name.",
+        ),
+    ] = None
+    dev_loss: Annotated[
+        str | None,
+        Option(
+            metavar="NAME",
+            help="Column of the dev loss in the --curve files; default: that of the dev score's evaluation set.",
+        ),
+    ] = None
     dev_score: Annotated[
-        str | None, Option(metavar="NAME", help="Column of the dev score in the --curve files.")
+        str | None,
+        Option(
+            metavar="NAME",
+            help="Column of the dev score in the --curve files; default: told by its name if there is one.",
+        ),
     ] = None
     no_cache: Annotated[bool, Option("--no-cache", help="Neither read nor write cached profiles.")] = (
         False
     )
 
     def __post_init__(self) -> None:
-        if self.dev_score is not None and not self.curve:
-            raise InputError("--dev-score has no effect without --curve")
+        for name in ("step", "train_loss", "dev_loss", "dev_score"):
+            if getattr(self, name) is not None and not self.curve:
+                raise InputError(f"--{name.replace('_', '-')} has no effect without --curve")
 
 
 def profile_all(
@@ -78,7 +103,7 @@ def profile_all(
         except InputError as error:  # the words can be read without the tokenizers library
             tell(f"warning: no subword_fertility: {error}")
     found = find_tasks(names)
-    logs = _read_curves(options.curve or (), options.dev_score)
+    logs = _read_curves(options)
     if "" in logs and len(found) > 1:
         raise InputError("--curve: which task's learning curve is it? Expected TASK=FILE")
     profile = _Profiler(
@@ -140,7 +165,8 @@ class _Profiler:
             if task.notes:
                 report(f"{task.name}: {'; '.join(task.notes)}")
             cache = None
-            if self.cache:
+            # The places of rows are not in the cache.
+            if self.cache and not self.settings.verbose:
                 cache = ProfileCache(self.cache, tell=lambda line: report(f"warning: {line}"))
             profile = profile_task(
                 task,
@@ -151,6 +177,9 @@ class _Profiler:
                 cache=cache,
                 on_examples=_counter(task.name),
             )
+            if self.settings.verbose:
+                for line in task.reading_notes(verbose=True)[len(task.reading_notes()) :]:
+                    report(f"{task.name}: {line}")
         except InputError as error:
             return lines, error
         return lines, profile
@@ -177,17 +206,24 @@ def _counter(name: str) -> Callable[[int], None]:
     return on_examples
 
 
-def _read_curves(curves: Sequence[str], dev_score: str | None) -> dict[str, CurveLog]:
+def _read_curves(options: ProfileOptions) -> dict[str, CurveLog]:
     """Return the training logs by task; that of a file which names no task under ""."""
+    from transfer_meta.features.curves.curve_columns import CurveColumns
     from transfer_meta.features.curves.curve_files import read_curves
 
+    columns = CurveColumns(
+        step=options.step,
+        train_loss=options.train_loss,
+        dev_loss=options.dev_loss,
+        dev_score=options.dev_score,
+    )
     logs: dict[str, CurveLog] = {}
-    for given in curves:
+    for given in options.curve or ():
         # A path may contain an equals sign.
         name, equals, file = given.partition("=")
         if not equals or Path(given).exists():
             name, file = "", given
-        found = read_curves(file, dev_score=dev_score)
+        found = read_curves(file, columns=columns, tell=tell)
         if name:
             if len(found) > 1 and name not in found:
                 raise InputError(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
+from transfer_meta.cli.shared.console import tell
 from transfer_meta.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,13 +59,16 @@ def open_both(plan: Path, store: str, *, create: bool) -> tuple[Plan, Store | No
     except InputError as error:
         problems.append(str(error))
     try:
-        return load_plan(plan, problems=problems), opened
+        loaded = load_plan(plan, problems=problems)
     except InputError:
         if opened is not None:
             opened.close()
         if made:
             Path(str(url.database)).unlink(missing_ok=True)
         raise
+    for note in loaded.notes:
+        tell(note)
+    return loaded, opened
 
 
 def refuse_password(store: str, remedy: str) -> None:

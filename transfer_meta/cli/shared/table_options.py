@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from transfer_meta.cli.shared.console import tell
 from transfer_meta.cli.shared.options import parse_pairs, split_list
 
 if TYPE_CHECKING:
@@ -16,6 +17,16 @@ if TYPE_CHECKING:
 TasksFile = Annotated[Path | None, Option("--tasks", help="Table of task features, one row per task.")]
 ColumnsOption = Annotated[
     str | None, Option("--columns", help="Rename columns, ours=theirs: source=aux,target=main.")
+]
+TableSeparator = Annotated[
+    str | None,
+    Option("--separator", help="Character between columns, or 'tab'; default: told from the rows."),
+]
+TableEncoding = Annotated[
+    str | None, Option("--encoding", help="Encoding of the tables; default: by its mark, else utf-8.")
+]
+DecimalSign = Annotated[
+    str | None, Option("--decimal", help="Decimal sign: '.' or ','; default: told from the numbers.")
 ]
 
 
@@ -29,12 +40,41 @@ class TableOptions:
     ]
     tasks: TasksFile = None
     columns: ColumnsOption = None
+    separator: TableSeparator = None
+    encoding: TableEncoding = None
+    decimal: DecimalSign = None
+    lower_is_better: Annotated[
+        bool | None,
+        Option(
+            "--lower-is-better/--higher-is-better",
+            help="Direction of the score; default: by the metric's name, row by row.",
+        ),
+    ] = None
+    strict: Annotated[
+        bool, Option("--strict", help="Refuse the table at the first row that cannot be used.")
+    ] = False
+    verbose: Annotated[
+        bool, Option("--verbose", help="List the rows that notes on the table count.")
+    ] = False
 
     def load(self) -> OutcomeTable:
-        """Load the table."""
+        """Load the table and print its notes on stderr."""
+        from transfer_meta.outcomes.table_settings import TableSettings
         from transfer_meta.outcomes.tables import load_outcomes
+        from transfer_meta.readers.whole_table import TableFormat
 
-        return load_outcomes(self.dataset, tasks=self.tasks, columns=parse_columns(self.columns))
+        settings = TableSettings(
+            columns=parse_columns(self.columns),
+            features=getattr(self, "features", None),
+            lower_is_better=self.lower_is_better,
+            form=TableFormat(self.separator, self.encoding, self.decimal),
+            strict=self.strict,
+            verbose=self.verbose,
+        )
+        table = load_outcomes(self.dataset, tasks=self.tasks, settings=settings)
+        for note in table.notes:
+            tell(f"{table.name}: {note}")
+        return table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +101,13 @@ class VectorTableOptions(TableOptions):
 def load_task_space(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the vectors and the types of tasks from a file written by ``embed``."""
     from transfer_meta.features.vectors.vector_files import load_vectors
+    from transfer_meta.readers.clean_names import clean_name
 
     vectors, settings = load_vectors(path)
-    return vectors, settings.get("types", {})
+    types = settings.get("types", {})
+    return {clean_name(task): found for task, found in vectors.items()}, {
+        clean_name(task): kind for task, kind in types.items()
+    }
 
 
 def parse_columns(text: str | None) -> dict[str, str]:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from transfer_meta.cli.shared.console import tell
 from transfer_meta.cli.shared.options import parse_pairs
 from transfer_meta.errors import InputError
 
 if TYPE_CHECKING:
+    from transfer_meta.tasks import Task
     from transfer_meta.tasks.settings import ReadSettings
 
 TaskNames = Annotated[
@@ -53,15 +55,26 @@ class ReadOptions:
         str | None,
         Option(help="csv, tsv, jsonl, json, parquet or conll; default: by the file's suffix."),
     ] = None
-    encoding: Annotated[str | None, Option(help="For example latin-1; default: UTF-8.")] = None
+    encoding: Annotated[
+        str | None, Option(help="For example cp1252; default: UTF-8, or UTF-16 where it is.")
+    ] = None
     separator: Annotated[str | None, Option(help="Separator of fields: one character, or tab.")] = None
     quoted: Annotated[
         bool | None, Option("--quotes/--no-quotes", help="Whether cells of CSV and TSV may be quoted.")
     ] = None
+    escape: Annotated[
+        str | None,
+        Option(
+            help="Character before a quote inside a quoted cell of CSV and TSV: backslash, for example; none for"
+            " doubled quotes only."
+        ),
+    ] = None
     header: Annotated[
         bool, Option("--header/--no-header", help="Whether CSV and TSV begin with a row of names.")
     ] = True
-    scheme: Annotated[str | None, Option(help="Tagging scheme: IOB1, IOB2, IOBES or plain.")] = None
+    scheme: Annotated[
+        str | None, Option(help="Tagging scheme: IOB1, IOB2, IOBES, BILOU, BMES, IO or plain.")
+    ] = None
     repair_tags: Annotated[bool, Option("--repair-tags", help="Repair illegal tag sequences.")] = False
     comment: Annotated[str | None, Option(help="Prefix of comment lines in CoNLL files.")] = None
     revision: Annotated[str | None, Option(help="Commit, tag or branch of a data set on the Hub.")] = (
@@ -69,6 +82,20 @@ class ReadOptions:
     )
     outside: Annotated[
         bool, Option("--outside", help="Allow task cards to name files outside their folder.")
+    ] = False
+    choices_from: Annotated[
+        str | None,
+        Option(
+            "--choices-from",
+            help="Labels of multiple choice in digits: 0 or 1 (where the index starts) or text (of the choice).",
+        ),
+    ] = None
+    strict: Annotated[
+        bool,
+        Option("--strict", help="Stop at the first row that cannot be used; default: leave it out."),
+    ] = False
+    verbose: Annotated[
+        bool, Option("--verbose", help="List the rows that were left out or mended.")
     ] = False
 
     def to_settings(self) -> ReadSettings:
@@ -81,6 +108,13 @@ class ReadOptions:
         return ReadSettings(**values)
 
 
+def tell_reading(tasks: Iterable[Task], *, verbose: bool) -> None:
+    """Write a line on stderr for every split of which rows were left out or mended; with `verbose` their places."""
+    for task in tasks:
+        for line in task.reading_notes(verbose=verbose):
+            tell(f"{task.name}: {line}")
+
+
 def find_target_and_sources(target: str, sources: Iterable[str]) -> tuple[str, list[str]]:
     """Return the address of the target and those of the sources without it.
 
@@ -89,9 +123,9 @@ def find_target_and_sources(target: str, sources: Iterable[str]) -> tuple[str, l
     InputError
         The target is not exactly one task.
     """
-    from transfer_meta.tasks.resolve import find_tasks
+    from transfer_meta.tasks.resolve import find_tasks, is_same_task
 
     found = find_tasks([target])
     if len(found) != 1:
         raise InputError(f"--target: expected one task, got {len(found)} in '{target}'")
-    return found[0], [source for source in find_tasks(sources) if source != found[0]]
+    return found[0], [source for source in find_tasks(sources) if not is_same_task(source, found[0])]

@@ -150,17 +150,23 @@ def _project(
 
     mean = float(y.mean())
 
+    @np.errstate(all="ignore")
     def solve(theta: float) -> tuple[float, float, float]:
         g = basis(theta)
-        dot, square, total = float(g @ y), float(g @ g), float(g.sum())
+        dot, square, total = np.float64(g @ y), np.float64(g @ g), np.float64(g.sum())
         b = (dot - mean * total) / (square - total**2 / len(y))
         a = mean - b * total / len(y)
         if positive and a < 0:
-            a, b = 0.0, dot / square
+            a, b = np.float64(0.0), dot / square
         residuals = y - a - b * g
-        return a, b, float(residuals @ residuals)
+        return float(a), float(b), float(residuals @ residuals)
 
-    best = int(np.nanargmin([solve(theta)[2] for theta in grid]))
+    errors = np.array([solve(theta)[2] for theta in grid])
+    if not np.isfinite(errors).any():
+        raise MissingError(
+            "the fit cannot be computed: the losses are too large, or the steps too close"
+        )
+    best = int(np.nanargmin(errors))
     if best in (0, len(grid) - 1):
         raise MissingError(f"the fit did not converge: the best {name} lies at its bound")
     theta = minimize_scalar(

@@ -75,8 +75,10 @@ def linear_probe(
     Raises
     ------
     InputError
-        Shapes do not match, values are NaN, fewer than two classes of two examples each, or a constant target.
+        Shapes do not match, values are NaN, fewer than two classes of two examples each, a constant target, or
+        fewer than three numbers.
     """
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression, RidgeCV
     from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
@@ -84,6 +86,8 @@ def linear_probe(
 
     features, labels = check_features(features, labels, regression=regression)
     if regression:
+        if len(labels) < 3:
+            raise InputError("a linear probe of a regression needs three examples")
         splitter = KFold(min(folds, len(labels)), shuffle=True, random_state=seed)
         model = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 4, 7)))
         return _r_squared(labels, cross_val_predict(model, features, labels, cv=splitter))
@@ -95,6 +99,8 @@ def linear_probe(
     with warnings.catch_warnings():
         # Classes smaller than the number of folds are accepted: the two largest are in every fold.
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+        # The accuracy of what was found is a score all the same.
+        warnings.simplefilter("ignore", ConvergenceWarning)
         predicted = cross_val_predict(model, features, labels, cv=splitter)
     return float(np.mean(predicted == labels))
 

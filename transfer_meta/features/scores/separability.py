@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from transfer_meta.errors import unknown
-from transfer_meta.features.scores.score_checks import check_features, one_hot
+from transfer_meta.errors import InputError, unknown
+from transfer_meta.features.scores.score_checks import centre, check_features, one_hot
 from transfer_meta.records import FloatArray
 
 # Features are usually float32: smaller singular values, relative to the largest, are rounding.
 _PRECISION = float(np.finfo(np.float32).eps)
+_LEAST_SHRINKAGE = 1e-10
+"""Shrinkage, or share of the largest variance, that leaves a covariance of lower rank singular."""
 _COVARIANCES = ("spherical", "diagonal")
 
 
@@ -39,7 +41,7 @@ def h_score(features: ArrayLike, labels: ArrayLike) -> float:
     Bao et al. 2019, "An information-theoretic approach to transferability in task transfer learning".
     """
     features, labels = check_features(features, labels)
-    left, singular, _ = np.linalg.svd(features - features.mean(axis=0), full_matrices=False)
+    left, singular, _ = np.linalg.svd(centre(features), full_matrices=False)
     kept = left[:, singular > max(features.shape) * _PRECISION * singular[0]]
     members = one_hot(labels)
     return float((np.square(kept.T @ members) / members.sum(axis=0)).sum())
@@ -58,7 +60,8 @@ def h_score_shrunk(features: ArrayLike, labels: ArrayLike) -> float:
     Raises
     ------
     InputError
-        Shapes do not match, values are NaN, or there are fewer than two classes.
+        Shapes do not match, values are NaN, there are fewer than two classes, or the covariance is singular: two
+        examples have no shrinkage.
 
     References
     ----------
@@ -68,10 +71,16 @@ def h_score_shrunk(features: ArrayLike, labels: ArrayLike) -> float:
     from sklearn.covariance import ledoit_wolf
 
     features, labels = check_features(features, labels)
-    centred = features - features.mean(axis=0)
+    centred = centre(features)
     if not centred.any():
         return 0.0
     covariance, shrinkage = ledoit_wolf(centred, assume_centered=True)
+    if shrinkage < _LEAST_SHRINKAGE:
+        variances = np.linalg.eigvalsh(covariance)
+        if variances[0] <= _LEAST_SHRINKAGE * variances[-1]:
+            raise InputError(
+                f"the covariance of {len(labels)} examples is singular, and no shrinkage is estimated"
+            )
     members = one_hot(labels)
     counts = members.sum(axis=0)
     means = centred.T @ (members / counts)
@@ -104,7 +113,7 @@ def transrate(features: ArrayLike, labels: ArrayLike, *, epsilon: float = 1e-4) 
     their formula by n_c / n; this is the formula.
     """
     features, labels = check_features(features, labels)
-    centred = features - features.mean(axis=0)
+    centred = centre(features)
     size = np.sqrt(np.mean(np.sum(centred**2, axis=1)))
     if size == 0:
         return 0.0
@@ -153,7 +162,7 @@ def gbc(
     if covariance not in _COVARIANCES:
         raise unknown("covariance", covariance, _COVARIANCES)
     features, labels = check_features(features, labels)
-    centred = features - features.mean(axis=0)
+    centred = centre(features)
     if not centred.any():
         # The classes coincide: every pair has a coefficient of 1.
         classes = labels.max() + 1

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from transfer_meta.errors import InputError
+from transfer_meta.errors import InputError, first_line
 from transfer_meta.features.scores.label_transfer import leep, nce
 from transfer_meta.features.scores.logme import logme
 from transfer_meta.features.scores.probes import knn_score, linear_probe
@@ -55,7 +55,7 @@ def transferability_scores(
     scores : dict of str to float
         All names of `FEATURE_SCORES` and `LABEL_SCORES`; NaN where a score could not be computed.
     missing : dict of str to str
-        The reason for each NaN.
+        The reason for each NaN; a numerical failure of one score is one.
 
     Examples
     --------
@@ -80,4 +80,8 @@ def transferability_scores(
                 scores[name] = nce(np.argmax(source_probabilities, axis=1), labels)
         except InputError as error:
             scores[name], missing[name] = float("nan"), str(error)
+        except (ValueError, ArithmeticError) as error:  # LinAlgError is a ValueError
+            scores[name], missing[name] = float("nan"), f"cannot be computed: {first_line(error)}"
+        if name not in missing and not np.isfinite(scores[name]):
+            scores[name], missing[name] = float("nan"), "it is not a finite number"
     return scores, missing
