@@ -196,17 +196,22 @@ class ClassNames:
         Is told of names that are mended.
     rule : LabelRule, optional
         Without one, only cells that hold nothing and ``nan`` mean "no label".
+
+    Attributes
+    ----------
+    known : dict of str to str
+        Names of the labels that were met and need no mending.
     """
 
     def __init__(self, column: str, mending: Mending, rule: LabelRule | None = None) -> None:
         self.column, self.mending, self.rule = column, mending, rule
-        self._known: dict[str, str] = {}
+        self.known: dict[str, str] = {}
         self._missing: set[str] = set()
 
     def __call__(self, raw: Any) -> str:
         """Return the name of the class that a cell holds."""
         if type(raw) is str:
-            known = self._known.get(raw)
+            known = self.known.get(raw)
             if known is not None:
                 return known
         return self._name(raw)
@@ -227,7 +232,7 @@ class ClassNames:
     def of_tag(self, raw: Any) -> str:
         """Return the name of a tag; spellings of "no label" are tags beside others."""
         if type(raw) is str:
-            known = self._known.get(raw)
+            known = self.known.get(raw)
             if known is not None:
                 return known
         return self._name(raw, tag=True)
@@ -257,8 +262,8 @@ class ClassNames:
         if clean != name:
             self.mending.mend(_MENDED)
             self.mending.keep_form(name)
-        elif type(raw) is str and len(self._known) < MAX_NAMES and self._is_usual(raw):
-            self._known[raw] = raw
+        elif type(raw) is str and len(self.known) < MAX_NAMES and self._is_usual(raw):
+            self.known[raw] = raw
         return clean
 
     def _no_label(self, raw: Any) -> BadRow:

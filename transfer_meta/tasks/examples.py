@@ -107,7 +107,16 @@ def _classification(columns: Columns, names: ClassNames) -> Convert:
     text, label = columns["text"], columns["label"]
     strict = names.mending.strict
 
+    alone = "text_pair" not in columns
+
     def convert(row: Row) -> Example:
+        # Most rows are a text and a label that was met before: the rest is for the others.
+        if alone:
+            first, raw = row[text], row[label]
+            if type(first) is str and type(raw) is str and raw != label:
+                name = names.known.get(raw)
+                if name is not None and first and not first.isspace():
+                    return Example(first, name)
         first, second = _texts(row, columns, strict)
         raw = row[label]
         if type(raw) is list:
