@@ -154,3 +154,13 @@ def test_the_examples_of_the_page_on_tables_run() -> None:
             Path(words[-1]).write_text(words[1].replace("\\n", "\n"), encoding="utf-8")
         else:
             assert main(words[1:]) == 0
+
+
+def test_import_writes_what_the_suffix_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    matrix = tmp_path / "m.csv"
+    matrix.write_text(",ant,bee\nant,0.6,0.5\nbee,0.7,0.4\n")
+    out = tmp_path / "o.parquet"
+    assert main(["import", "matrix", str(matrix), "--out", str(out)]) == 0
+    assert len(pd.read_parquet(out)) == 2
+    assert main(["import", "matrix", str(matrix), "--out", str(tmp_path / "o.txt")]) == 2
+    assert "expected a file named .csv, .parquet or .json" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from typer import Argument, Context, Option
 
 from transfer_meta.cli.shared.console import tell
 from transfer_meta.cli.shared.options import refuse_ignored
+from transfer_meta.cli.shared.output_files import check_out, write_table
 from transfer_meta.cli.shared.table_options import DecimalSign, TableEncoding, TableSeparator
 
 MATRIX = "matrix"
@@ -21,7 +22,7 @@ def import_command(
         Path,
         Argument(metavar="DIR|FILE", help="Your copy: a table of runs, the folder, or the matrix."),
     ],
-    out: Annotated[Path, Option(help="CSV file to write.")],
+    out: Annotated[Path, Option(help="File to write: .csv, .parquet or .json.")],
     rows: Annotated[
         str | None, Option(help="Rows of a matrix: sources or targets; default: told from its names.")
     ] = None,
@@ -38,12 +39,12 @@ def import_command(
 
     Example: transfer-meta import matrix scores.csv --out outcomes.csv
     """
-    from transfer_meta.files import atomic_file
     from transfer_meta.outcomes.importers import import_corpus
     from transfer_meta.outcomes.tables import build_table
     from transfer_meta.outcomes.wide_matrix import MatrixSettings, import_matrix
     from transfer_meta.readers.whole_table import TableFormat
 
+    check_out(out)
     if corpus == MATRIX:
         form = TableFormat(separator, encoding, decimal)
         imported = import_matrix(path, MatrixSettings(rows=rows, form=form))  # type: ignore[arg-type]
@@ -51,8 +52,7 @@ def import_command(
         refuse_ignored(context, ("rows", "separator", "encoding", "decimal"), "except with matrix")
         imported = import_corpus(corpus, path)
     table = build_table(imported.table, name=corpus)
-    with atomic_file(out) as temporary:
-        imported.table.to_csv(temporary, index=False)
+    write_table(imported.table, out)
     for note in imported.notes:
         print(f"{path.name}: {note}" if corpus == MATRIX else f"left out: {note}")
     for note in table.notes:
