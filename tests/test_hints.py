@@ -362,6 +362,26 @@ HINTS: list[Hint] = [
         "set --outside to allow it",
         ("--outside",),
     ),
+    Hint(
+        "kinds-of-vectors-without-an-encoder",
+        {"a.train.csv": "text,label\nsun and rain,dry\nrain and wind,wet\nsun alone,dry\nwind,wet\n"},
+        ("embed", "a.train.csv", "--kinds", "textemb"),
+        "needs an encoder (--encoder",
+        ("--encoder", "random:1x32"),
+    ),
+    Hint(
+        "importance-without-features",
+        {
+            "runs.csv": "source,target,gain\n"
+            + "".join(
+                f"{s},{t},{0.1 if s < t else -0.1}\n" for s in "abcde" for t in "abcde" if s != t
+            ),
+            "tasks.csv": "task,size\na,9\nb,4\nc,7\nd,2\ne,5\n",
+        },
+        ("importance", "runs.csv", "--predictor", "logistic", "--repeats", "1"),
+        "give a tasks file with --tasks",
+        ("--tasks", "tasks.csv"),
+    ),
 ]
 
 
