@@ -23,7 +23,7 @@ _PUBLIC = {
     "TaskType": "transfer_meta.records",
     "benchmark": "transfer_meta.evaluation.benchmark",
     "build_metadataset": "transfer_meta.metadataset",
-    "feature_importance": "transfer_meta.importance",
+    "feature_importance": "transfer_meta.feature_importance",
     "fit_model": "transfer_meta.model",
     "load_model": "transfer_meta.model",
     "load_outcomes": "transfer_meta.outcomes.tables",
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from transfer_meta.errors import InputError as InputError
     from transfer_meta.evaluation.benchmark import BenchmarkSettings as BenchmarkSettings
     from transfer_meta.evaluation.benchmark import benchmark as benchmark
-    from transfer_meta.importance import feature_importance as feature_importance
+    from transfer_meta.feature_importance import feature_importance as feature_importance
     from transfer_meta.metadataset import build_metadataset as build_metadataset
     from transfer_meta.model import fit_model as fit_model
     from transfer_meta.model import load_model as load_model

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
+Processed = TypeVar("Processed")
 
 MAP_ENGINES = ("local", "ray")
 RESTARTS = 3
@@ -73,12 +73,12 @@ class Parallelism:
 
 
 def each(
-    function: Callable[[Item], Result],
+    function: Callable[[Item], Processed],
     items: Sequence[Item],
     parallelism: Parallelism,
     *,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Iterator[Result]:
+) -> Iterator[Processed]:
     """Yield the results of a function, in the order of the items.
 
     Parameters
@@ -109,7 +109,7 @@ def each(
     >>> list(each(abs, [-1, 2, -3], Parallelism()))
     [1, 2, 3]
     """
-    results: AbstractContextManager[Iterator[Result]]
+    results: AbstractContextManager[Iterator[Processed]]
     if parallelism.stay_here(len(items)):
         results = contextlib.nullcontext(map(function, items))
     elif parallelism.engine == "local":
@@ -124,8 +124,8 @@ def each(
 
 @contextlib.contextmanager
 def _local(
-    function: Callable[[Item], Result], items: Sequence[Item], workers: int
-) -> Iterator[Iterator[Result]]:
+    function: Callable[[Item], Processed], items: Sequence[Item], workers: int
+) -> Iterator[Iterator[Processed]]:
     from joblib import Parallel, delayed
     from joblib.externals.loky import get_reusable_executor
 
@@ -143,8 +143,8 @@ def _local(
 
 @contextlib.contextmanager
 def _ray(
-    function: Callable[[Item], Result], items: Sequence[Item], workers: int | None, address: str
-) -> Iterator[Iterator[Result]]:
+    function: Callable[[Item], Processed], items: Sequence[Item], workers: int | None, address: str
+) -> Iterator[Iterator[Processed]]:
     # joblib's Ray backend cannot yield results as they arrive.
     import ray
     from ray.util import ActorPool
@@ -177,8 +177,8 @@ class _Worker:
     """Worker process on a node."""
 
     def work(
-        self, function: Callable[[Item], Result], index: int, item: Item
-    ) -> tuple[int, Result | InputError]:
+        self, function: Callable[[Item], Processed], index: int, item: Item
+    ) -> tuple[int, Processed | InputError]:
         # Ray would wrap the error in one of its own, with a traceback as its message.
         try:
             return index, function(item)

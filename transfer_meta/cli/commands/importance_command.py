@@ -38,7 +38,7 @@ def importance_command(*, options: ImportanceOptions, as_json: AsJson = False) -
 
     Example: transfer-meta importance bingel-soegaard-2017 --method permutation --by role
     """
-    from transfer_meta.importance import feature_importance
+    from transfer_meta.feature_importance import feature_importance
     from transfer_meta.metadataset import build_metadataset
     from transfer_meta.predictors import make_predictor
 

@@ -33,7 +33,7 @@ def quickstart_command(
     from transfer_meta.evaluation.benchmark import BenchmarkSettings, benchmark
     from transfer_meta.files import atomic_file
     from transfer_meta.outcomes.tables import load_outcomes
-    from transfer_meta.report import build_report, write_report
+    from transfer_meta.pages import build_report, write_report
 
     path = out / "report.html"
     # Opened first: a folder that cannot be written to is reported before the work is done.

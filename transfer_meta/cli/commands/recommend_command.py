@@ -95,7 +95,7 @@ def recommend_command(
         tell=tell,
     )
     if html is not None:
-        from transfer_meta.report.recommendation_page import write_recommendation
+        from transfer_meta.pages.recommendation_page import write_recommendation
 
         write_recommendation(recommendation, html)
         tell(f"wrote {html}")

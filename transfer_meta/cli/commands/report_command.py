@@ -42,7 +42,7 @@ def report_command(*, options: ReportOptions) -> None:
     Example: transfer-meta report bingel-soegaard-2017 --out report.html
     """
     from transfer_meta.files import atomic_file
-    from transfer_meta.report import build_report, write_report
+    from transfer_meta.pages import build_report, write_report
 
     out = options.out
     if out.is_dir():
@@ -82,9 +82,9 @@ def task_space(dataset: str, given: Path | None) -> tuple[dict[str, Any], dict[s
 
 def logged_curves(dataset: str, given: Path | None) -> pd.DataFrame | None:
     """Return the curves of single-task runs, from the file given or the one beside the table, if any."""
+    from transfer_meta.figures.learning_curves import single_task_curves
     from transfer_meta.outcomes.shipped import shipped_tables
     from transfer_meta.readers.whole_table import read_table
-    from transfer_meta.report.figures.learning_curves import single_task_curves
 
     shipped = shipped_tables().get(dataset)
     table = Path(dataset) if shipped is None else shipped.outcomes

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option, Typer
 
-from transfer_meta.cli.shared.console import format_value, print_json, print_records, print_table, tell
+from transfer_meta.cli.shared.console import print_json, print_records, print_table, tell
 from transfer_meta.cli.shared.options import AsJson
 from transfer_meta.cli.shared.output_files import write_table
 from transfer_meta.cli.shared.run_options import (
@@ -23,6 +23,7 @@ from transfer_meta.cli.shared.run_options import (
     require,
 )
 from transfer_meta.errors import InputError
+from transfer_meta.results import format_value
 
 if TYPE_CHECKING:
     from transfer_meta.runs.store.run_store import Store

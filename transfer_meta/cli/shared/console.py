@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from transfer_meta.results import TEXT_WIDTH, plain_values, table_as_text
 
 if TYPE_CHECKING:
     from transfer_meta.records import OnProgress
@@ -24,47 +26,21 @@ def tell(line: str) -> None:
 
 def print_json(value: Any) -> None:
     """Write a value as JSON, with NaN and infinities as null."""
-    json.dump(_plain(value), sys.stdout, indent=2, allow_nan=False, ensure_ascii=False)
+    json.dump(plain_values(value), sys.stdout, indent=2, allow_nan=False, ensure_ascii=False)
     sys.stdout.write("\n")
 
 
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None
 ) -> None:
-    """Write a table; cells are formatted by `format_value`."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    # Without a terminal, whose width would be assumed as 80.
-    console = Console(width=None if sys.stdout.isatty() else 240, soft_wrap=False)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for index, column in enumerate(columns):
-        numeric = any(isinstance(row[index], int | float) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        # Text, not str: square brackets in names are not markup.
-        table.add_row(*(Text(format_value(value)) for value in row))
-    if title:
-        print(title)
-    with console.capture() as rendered:
-        console.print(table)
-    print("\n".join(line.rstrip() for line in rendered.get().strip("\n").splitlines()))
+    """Write a table; cells are formatted by `results.format_value`."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else TEXT_WIDTH
+    print(table_as_text(columns, rows, title=title, width=width))
 
 
 def print_records(records: Sequence[Mapping[Any, Any]], *, title: str | None = None) -> None:
     """Write a table of records that have the same keys."""
     print_table([str(c) for c in records[0]], [list(r.values()) for r in records], title=title)
-
-
-def format_value(value: Any) -> str:
-    """Return the text of a cell: floats with three decimals, NaN and None as a dash."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.3f}" if abs(value) < 1000 else f"{value:,.0f}"
-    return str(value)
 
 
 @contextlib.contextmanager
@@ -101,16 +77,3 @@ def _lines(description: str) -> OnProgress:
             tell(f"{description}: {done}/{total}")
 
     return on_progress
-
-
-def _plain(value: Any) -> Any:
-    """Convert NumPy scalars, arrays and tuples to the types of JSON."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

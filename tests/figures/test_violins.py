@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from transfer_meta.evaluation.benchmark import BenchmarkResult, BenchmarkSettings, benchmark
+from transfer_meta.figures.violins import TargetScores, score_violins, target_scores
 from transfer_meta.outcomes.tables import OutcomeTable, build_table
-from transfer_meta.report.figures.violins import TargetScores, score_violins, target_scores
 
 
 def result_of(table: OutcomeTable) -> BenchmarkResult:

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from transfer_meta.errors import InputError
-from transfer_meta.recommender.recommendation import RankedSource, Reason, Recommendation, verdict_of
-from transfer_meta.report.recommendation_page import (
+from transfer_meta.pages.recommendation_page import (
     interval_plot,
     render_recommendation,
     write_recommendation,
 )
+from transfer_meta.recommender.recommendation import RankedSource, Reason, Recommendation, verdict_of
 
 FIGURES = {
     "spearman": 0.5, "regret@1": 0.01, "regret@3": 0.0, "coverage": 0.91, "coverage_promised": 0.9,

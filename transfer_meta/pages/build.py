@@ -14,13 +14,13 @@ from transfer_meta.evaluation.benchmark import BenchmarkResult, benchmark
 from transfer_meta.evaluation.benchmark_settings import N_SHUFFLES, BenchmarkSettings
 from transfer_meta.evaluation.calibration import reliability
 from transfer_meta.evaluation.splits import PROTOCOLS, Protocol
+from transfer_meta.feature_importance import feature_importance
 from transfer_meta.features.vectors.similarities import Vectors
-from transfer_meta.importance import feature_importance
 from transfer_meta.metadataset import MetaDataset, build_metadataset
 from transfer_meta.outcomes.tables import OutcomeTable
+from transfer_meta.pages.published_figures import PUBLISHED
 from transfer_meta.predictors import BY_TARGET, UNTUNED, make_predictor
 from transfer_meta.records import OnProgress
-from transfer_meta.report.published_figures import PUBLISHED
 
 EXPLANATIONS = {
     ("coefficients", "feature"): "logistic",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from transfer_meta.evaluation.benchmark import BenchmarkResult
+from transfer_meta.figures.svg import FAINT, INK, SERIES, drawing, plain, to_svg
 from transfer_meta.outcomes.tables import OutcomeTable
 from transfer_meta.records import FloatArray
-from transfer_meta.report.figures.svg import FAINT, INK, SERIES, drawing, plain, to_svg
+
+if TYPE_CHECKING:
+    from transfer_meta.evaluation.benchmark import BenchmarkResult
 
 PICKING_PREDICTORS = ("source-popularity", "textemb", "taskemb", "default")
 """Predictors whose picks are starred, if they were run."""

@@ -10,7 +10,7 @@ import pandas as pd
 from transfer_meta.errors import InputError, nearest
 from transfer_meta.features.curves.curve_fits import fit_log
 from transfer_meta.features.missing import MissingError
-from transfer_meta.report.figures.svg import FAINT, GAIN, INK, drawing, plain, to_svg
+from transfer_meta.figures.svg import FAINT, GAIN, INK, drawing, plain, to_svg
 
 RUN_CURVE_COLUMNS = ("task", "method", "seed", "split", "step", "loss")
 PANELS_PER_ROW = 4

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from transfer_meta._version import __version__
+from transfer_meta.figures.svg import FAINT, GAIN, INK, LOSS, drawing, label_rows, to_svg
+from transfer_meta.pages.templates import render_template, write_page
 from transfer_meta.recommender.recommendation import RankedSource, Recommendation, percent
-from transfer_meta.report.figures.svg import FAINT, GAIN, INK, LOSS, drawing, label_rows, to_svg
-from transfer_meta.report.templates import render_template, write_page
 
 
 def write_recommendation(recommendation: Recommendation, path: Path | str) -> Path:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from transfer_meta.features.vectors.similarities import Vectors, similarity_features
+from transfer_meta.figures.svg import FAINT, INK, MARKERS, SERIES, drawing, plain, to_svg
 from transfer_meta.records import FloatArray
-from transfer_meta.report.figures.svg import FAINT, INK, MARKERS, SERIES, drawing, plain, to_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,12 +10,12 @@ from transfer_meta.evaluation.benchmark import BenchmarkResult
 from transfer_meta.evaluation.ceiling import SPLIT_HALF
 from transfer_meta.evaluation.comparisons import NOT_SEPARABLE
 from transfer_meta.evaluation.metrics import METRICS
+from transfer_meta.figures import charts
+from transfer_meta.figures.comparison_charts import ceiling_chart, comparison_matrix
+from transfer_meta.pages.build import REPORT_METRICS, figure_of
+from transfer_meta.pages.published_figures import Published
+from transfer_meta.pages.templates import number
 from transfer_meta.predictors import make_predictor
-from transfer_meta.report.build import REPORT_METRICS, figure_of
-from transfer_meta.report.figures import charts
-from transfer_meta.report.figures.comparison_charts import ceiling_chart, comparison_matrix
-from transfer_meta.report.published_figures import Published
-from transfer_meta.report.templates import number
 
 Results = dict[str, BenchmarkResult]
 
@@ -111,7 +111,8 @@ def matrix_section(result: BenchmarkResult) -> dict[str, Any] | None:
     metric = result.settings.compared
     if metric is None or result.comparisons.empty:
         return None
-    figure = comparison_matrix(result.comparisons, metric=metric)
+    better = METRICS[metric].higher_is_better
+    figure = comparison_matrix(result.comparisons, metric=metric, higher_is_better=better)
     return figure and {  # type: ignore[return-value]
         "figure": figure,
         "metric": METRICS[metric].title,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from transfer_meta.report.figures.svg import (
+from transfer_meta.figures.svg import (
     BACKGROUND,
     FAINT,
     GAIN,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from transfer_meta.report.figures.task_map import layout, similarity_matrix, task_map
+from transfer_meta.figures.task_map import layout, similarity_matrix, task_map
 
 
 def two_groups() -> dict[str, dict[str, np.ndarray]]:

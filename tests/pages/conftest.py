@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from transfer_meta.outcomes.tables import OutcomeTable, build_table
-from transfer_meta.report import Report, build_report
+from transfer_meta.pages import Report, build_report
 
 NASTY = ["<script>alert(1)</script>", "a&b", "$x_1$", 'task "4"', "ta'sk"]
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from transfer_meta.evaluation.ceiling import SPLIT_HALF
-from transfer_meta.evaluation.comparisons import NOT_SEPARABLE
-from transfer_meta.evaluation.metrics import METRICS
-from transfer_meta.report.figures.svg import (
+from transfer_meta.figures.svg import (
     FAINT,
     GAIN,
     INK,
@@ -23,7 +20,9 @@ from transfer_meta.report.figures.svg import (
 )
 
 
-def comparison_matrix(comparisons: pd.DataFrame, *, metric: str) -> str | None:
+def comparison_matrix(
+    comparisons: pd.DataFrame, *, metric: str, higher_is_better: bool = True
+) -> str | None:
     """Plot one cell per pair of predictors: blue if the row is better, orange if it is worse, else a dot.
 
     Parameters
@@ -32,6 +31,8 @@ def comparison_matrix(comparisons: pd.DataFrame, *, metric: str) -> str | None:
         From `evaluation.comparisons.compare`.  Only feature set ``all`` is shown.
     metric : str
         Key of the metric compared.
+    higher_is_better : bool
+        Of the metric.
 
     Returns
     -------
@@ -42,7 +43,7 @@ def comparison_matrix(comparisons: pd.DataFrame, *, metric: str) -> str | None:
     rows = comparisons[comparisons["features"].isin(whole) & comparisons["other_features"].isin(whole)]
     if rows.empty:
         return None
-    sign = 1 if METRICS[metric].higher_is_better else -1
+    sign = 1 if higher_is_better else -1
     there = rows[["predictor", "other", "difference", "verdict"]]
     back = there.rename(columns={"predictor": "other", "other": "predictor"})
     both = pd.concat([there, back.assign(difference=-back["difference"])])
@@ -56,7 +57,7 @@ def comparison_matrix(comparisons: pd.DataFrame, *, metric: str) -> str | None:
         axes = figure.add_subplot()
         for row in both.to_dict("records"):
             at = place[row["other"]], place[row["predictor"]]
-            if row["verdict"] == NOT_SEPARABLE:
+            if row["verdict"] not in ("better", "worse"):
                 axes.plot(*at, "o", color=FAINT, markersize=2.5)
                 continue
             better = sign * row["difference"] > 0
@@ -100,7 +101,7 @@ def ceiling_chart(ceiling: pd.DataFrame, reached: pd.DataFrame) -> str:
                 yerr=[rows["value"] - rows["ci_low"], rows["ci_high"] - rows["value"]],
                 color=INK,
                 marker="o",
-                markerfacecolor=INK if how == SPLIT_HALF else "none",
+                markerfacecolor=INK if how == "split-half" else "none",
                 linestyle="none",
                 elinewidth=1,
                 label=f"two measurements, {how}",

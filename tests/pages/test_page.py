@@ -12,8 +12,8 @@ import pytest
 
 from transfer_meta.errors import InputError
 from transfer_meta.outcomes.tables import build_table, load_outcomes
-from transfer_meta.report import Report, build, build_report, write_report
-from transfer_meta.report.page import render
+from transfer_meta.pages import Report, build, build_report, write_report
+from transfer_meta.pages.page import render
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 

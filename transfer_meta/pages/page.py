@@ -9,15 +9,15 @@ from typing import Any
 from transfer_meta._version import __version__
 from transfer_meta.evaluation.benchmark import BenchmarkResult
 from transfer_meta.evaluation.metrics import METRICS
+from transfer_meta.figures import charts
+from transfer_meta.figures.learning_curves import learning_curves
+from transfer_meta.figures.task_map import task_map
+from transfer_meta.figures.violins import score_violins, target_scores
 from transfer_meta.metadataset import build_metadataset
 from transfer_meta.outcomes.tables import OutcomeTable
-from transfer_meta.report.build import REPORT_METRICS, Report
-from transfer_meta.report.figures import charts
-from transfer_meta.report.figures.learning_curves import learning_curves
-from transfer_meta.report.figures.task_map import task_map
-from transfer_meta.report.figures.violins import score_violins, target_scores
-from transfer_meta.report.importance_section import coefficient_section, importance_tables
-from transfer_meta.report.protocol_section import (
+from transfer_meta.pages.build import REPORT_METRICS, Report
+from transfer_meta.pages.importance_section import coefficient_section, importance_tables
+from transfer_meta.pages.protocol_section import (
     CONTROLS,
     ceiling_section,
     matrix_section,
@@ -25,9 +25,9 @@ from transfer_meta.report.protocol_section import (
     protocol_section,
     published_comparison,
 )
-from transfer_meta.report.published_figures import PUBLISHED
-from transfer_meta.report.reliability_section import decision_section, reliability_section
-from transfer_meta.report.templates import render_template, write_page
+from transfer_meta.pages.published_figures import PUBLISHED
+from transfer_meta.pages.reliability_section import decision_section, reliability_section
+from transfer_meta.pages.templates import render_template, write_page
 
 MAX_TASKS_SHOWN = 40
 """Figures with one row or picture per task are left out for more tasks."""

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from transfer_meta.errors import InputError
-from transfer_meta.report.figures.learning_curves import learning_curves, single_task_curves
+from transfer_meta.figures.learning_curves import learning_curves, single_task_curves
 
 
 def run(task: str, seed: int, *, method: str = "single", regime: str = "200") -> pd.DataFrame:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from transfer_meta.report.build import Report
-from transfer_meta.report.figures import charts
-from transfer_meta.report.published_figures import Published
+from transfer_meta.figures import charts
+from transfer_meta.pages.build import Report
+from transfer_meta.pages.published_figures import Published
 
 MAX_IMPORTANCES = 12
 TITLES = {

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from transfer_meta.evaluation.comparisons import compare
-from transfer_meta.report.figures.comparison_charts import ceiling_chart, comparison_matrix
+from transfer_meta.figures.comparison_charts import ceiling_chart, comparison_matrix
 
 
 def test_the_matrix_names_winners_only() -> None:
@@ -26,7 +26,8 @@ def test_the_matrix_names_winners_only() -> None:
     assert "also<good over bad by 0.50" in title
     assert "over good" not in title
     # Of a metric of which less is better, the other wins.
-    worse = ET.fromstring(comparison_matrix(compare(values, higher_is_better=False), metric="regret@1"))
+    turned = compare(values, higher_is_better=False)
+    worse = ET.fromstring(comparison_matrix(turned, metric="regret@1", higher_is_better=False))
     assert "bad over good by 0.50" in worse.attrib["aria-label"]
 
 

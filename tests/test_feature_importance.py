@@ -12,7 +12,7 @@ from sklearn.preprocessing import MinMaxScaler
 
 from transfer_meta.errors import InputError
 from transfer_meta.evaluation.splits import pairs_5fold
-from transfer_meta.importance import IMPORTANCE_COLUMNS, feature_importance
+from transfer_meta.feature_importance import IMPORTANCE_COLUMNS, feature_importance
 from transfer_meta.metadataset import MetaDataset, build_metadataset
 from transfer_meta.outcomes.tables import build_table, load_outcomes
 from transfer_meta.predictors import make_predictor

@@ -9,8 +9,8 @@ import pytest
 from transfer_meta.errors import InputError
 from transfer_meta.evaluation.splits import PROTOCOLS
 from transfer_meta.outcomes.tables import build_table
-from transfer_meta.report import Report, build, build_report
-from transfer_meta.report.build import SLOW_PREDICTORS, figure_of, reliability_points
+from transfer_meta.pages import Report, build, build_report
+from transfer_meta.pages.build import SLOW_PREDICTORS, figure_of, reliability_points
 
 
 def test_every_protocol_and_explanation_is_there(nasty_report: Report) -> None:

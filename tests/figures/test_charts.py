@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from transfer_meta.report.figures import charts
-from transfer_meta.report.figures.svg import drawing, to_svg
+from transfer_meta.figures import charts
+from transfer_meta.figures.svg import drawing, to_svg
 
 
 def parse(svg: str) -> ET.Element:

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from transfer_meta.evaluation.benchmark import BenchmarkResult
-from transfer_meta.report.build import reliability_points
-from transfer_meta.report.figures import charts
-from transfer_meta.report.protocol_section import Results, predictor_label
+from transfer_meta.figures import charts
+from transfer_meta.pages.build import reliability_points
+from transfer_meta.pages.protocol_section import Results, predictor_label
 
 RELIABILITY_PREDICTORS = ("default", "logistic")
 """The reliability diagram shows the first of these that was run."""

@@ -1,0 +1,126 @@
+"""Base class of results, and tables as text."""
+
+from __future__ import annotations
+
+import html
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+TEXT_WIDTH = 240
+"""Characters of a line from which tables as text are folded."""
+
+
+class Result(ABC):
+    """Base of results: print as a table, convert to a data frame, to plain values, to a figure and to HTML.
+
+    Subclasses define `to_frame`, `to_dict` and `plot`, and `__str__` where more than the frame is to be printed.
+    """
+
+    @abstractmethod
+    def to_frame(self) -> pd.DataFrame:
+        """Return the main table."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values, as the command prints it with ``--json``."""
+
+    @abstractmethod
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Draw the main figure, by default on new axes, and return its axes."""
+
+    def __str__(self) -> str:
+        return frame_as_text(self.to_frame())
+
+    def _repr_html_(self) -> str:
+        """Return the text before the first table of `str(self)` and the main table, for notebooks."""
+        caption = html.escape(self.caption)
+        table = self.to_frame().to_html(index=False, na_rep="–", float_format=format_value, border=0)
+        return f"<p>{caption}</p>{table}" if caption else table
+
+    @property
+    def caption(self) -> str:
+        """One line above the table in a notebook; may be empty."""
+        return ""
+
+
+def table_as_text(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    title: str | None = None,
+    width: int = TEXT_WIDTH,
+) -> str:
+    """Return a table as text; cells are formatted by `format_value`, numbers aligned to the right.
+
+    Parameters
+    ----------
+    columns : sequence of str
+    rows : sequence of sequences
+        Cells, as many per row as columns.
+    title : str, optional
+        Line above the table.
+    width : int
+        Characters of a line; wider tables are folded.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(width=width, soft_wrap=False, color_system=None)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        numeric = any(isinstance(row[index], int | float) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        # Text, not str: square brackets in names are not markup.
+        table.add_row(*(Text(format_value(value)) for value in row))
+    with console.capture() as rendered:
+        console.print(table)
+    lines = [line.rstrip() for line in rendered.get().strip("\n").splitlines()]
+    return "\n".join([title, *lines] if title else lines)
+
+
+def records_as_text(records: Sequence[Mapping[Any, Any]], *, title: str | None = None) -> str:
+    """Return a table of records that have the same keys."""
+    return table_as_text([str(c) for c in records[0]], [list(r.values()) for r in records], title=title)
+
+
+def frame_as_text(frame: pd.DataFrame, *, title: str | None = None) -> str:
+    """Return a data frame as text, without its index."""
+    rows = frame.astype(object).itertuples(index=False, name=None)
+    return table_as_text([str(c) for c in frame], list(rows), title=title)
+
+
+def format_value(value: Any) -> str:
+    """Return the text of a cell: floats with three decimals, NaN and None as a dash.
+
+    Examples
+    --------
+    >>> format_value(0.12345), format_value(12345.6), format_value(None)
+    ('0.123', '12,346', '–')
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.3f}" if abs(value) < 1000 else f"{value:,.0f}"
+    return str(value)
+
+
+def plain_values(value: Any) -> Any:
+    """Convert NumPy scalars, arrays, paths and tuples to the types of JSON; NaN and infinities to None."""
+    if isinstance(value, Mapping):
+        return {str(k): plain_values(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_values(v) for v in value]
+    if hasattr(value, "tolist"):
+        return plain_values(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
