@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from taskweb import read_task, write_features
 from threadpoolctl import threadpool_limits
 
-from transfer_meta.encoding.embedder import Embedder, EmbedSettings
+from transfer_meta.encoding.embedder import Embedder
+from transfer_meta.encoding.encoding_settings import VectorSettings
 from transfer_meta.errors import RunFailed
 from transfer_meta.evaluation.bootstrap import bootstrap_over_targets
 from transfer_meta.evaluation.pair_values import ranking_groups, seed_weights, training_values
@@ -84,8 +85,8 @@ def prepare(corpus: Path, folder: Path) -> tuple[OutcomeTable, set[str]]:
     if not (folder / "outcomes.csv").exists():
         write_features(tasks, folder, import_taskweb(corpus).table)
     if not (folder / "vectors.npz").exists():
-        text = Embedder("offline", EmbedSettings(max_examples=EXAMPLES))
-        fisher = Embedder("offline", EmbedSettings(max_examples=FISHER_EXAMPLES))
+        text = Embedder("offline", VectorSettings(max_examples=EXAMPLES))
+        fisher = Embedder("offline", VectorSettings(max_examples=FISHER_EXAMPLES))
         vectors = {}
         for task in tasks:
             vectors[task.name] = dict(text.embed(task, ("textemb", "descemb")).vectors)

@@ -2,6 +2,7 @@
 
     python examples/minilm_grid.py STORE TASKS_FOLDER OUT_FOLDER [--checkpoints FOLDER]
 
+TASKS_FOLDER holds the files that the plan names, which do not ship (see ``data/minilm_grid/README.md``).
 OUT_FOLDER holds the ``plan.toml`` that the runs were made by.  What a file of OUT_FOLDER holds already is not
 computed again (delete it to have it made anew), but outcomes and learning curves are always those of the store
 as it is now.  With --checkpoints, the folder where ``transfer-meta run --keep-checkpoints`` left the encoders
@@ -22,12 +23,14 @@ from typing import Any
 
 import pandas as pd
 
-from transfer_meta.encoding.embedder import Embedder, EmbedSettings
-from transfer_meta.encoding.fewshot import FewShot
-from transfer_meta.encoding.score_sources import SCORES, ScoreSettings, score_sources
+from transfer_meta.encoding.embedder import Embedder
+from transfer_meta.encoding.encoding_settings import VectorSettings
+from transfer_meta.encoding.score_settings import ScoreSettings
+from transfer_meta.encoding.transferability import transferability_table
 from transfer_meta.features.curves.curve_features import curve_features
-from transfer_meta.features.pair_features import pair_features
+from transfer_meta.features.pair_features import compare_profiles
 from transfer_meta.features.profile_files import load_profile, save_profile
+from transfer_meta.features.scores.transferability_scores import SCORES
 from transfer_meta.features.task_profile import profile_task
 from transfer_meta.features.text.text_hashes import TextHashes
 from transfer_meta.features.vectors.hashed_tfidf import example_text, hashed_text_vector
@@ -46,8 +49,8 @@ from transfer_meta.tasks.subsets import draw_examples
 
 ENCODER = "offline"
 EXAMPLES = 200  # of a task, for all of its features: what a target of the grid has
-EMBEDDING = EmbedSettings(max_examples=EXAMPLES, dimension=512)
-SCORING = ScoreSettings(max_examples=100, few_shot=FewShot(steps=5))
+EMBEDDING = VectorSettings(max_examples=EXAMPLES, dimension=512)
+SCORING = ScoreSettings(encoder=ENCODER, examples=100, steps=5)
 OUTCOME = ["source", "target", "method", "regime", "seed", "baseline", "score", "gain", "absolute_gain"]
 KEY = ["source", "target"]
 
@@ -142,16 +145,8 @@ def texts_of(examples: Iterable[Example]) -> set[str]:
 def add_scores(scores: pd.DataFrame, source: Task, targets: list[Task], encoder: Path) -> pd.DataFrame:
     """The transferability scores with those of one more source."""
     tell(f"transferability of {source.name}")
-    found = [
-        score_sources(
-            target=target,
-            sources=[source],
-            encoder=ENCODER,
-            checkpoints={source.name: encoder},
-            settings=SCORING,
-        )
-        for target in targets
-    ]
+    settings = replace(SCORING, checkpoint={source.name: encoder})
+    found = [transferability_table(target, [source], settings) for target in targets]
     return pd.concat([scores, *(frame[[*KEY, *SCORES]] for frame in found)], ignore_index=True)
 
 
@@ -184,7 +179,7 @@ def pair_table(
         for name, task in tasks.items()
     }
     for target, sources in pairs.groupby("target", sort=False)["source"]:
-        rows = pair_features(sources=[profiles[s] for s in sources], target=profiles[target])
+        rows = compare_profiles(sources=[profiles[s] for s in sources], target=profiles[target])
         content = {c: c.removeprefix("pair.") for c in rows if c.startswith("pair.")}
         rows = rows[[*KEY, *content]].rename(columns=content)
         # The share of the target's different texts, tests included, that the source may train on.

@@ -2,9 +2,9 @@
 
     python examples/task_space.py FOLDER [--examples 150] [--encoder offline] [--vectors FILE.npz]
 
-Every task's first training examples are dealt in turn into two halves, each embedded on its own.  Then the
-first half looks for its nearest among the second halves of all tasks.  With --vectors the vectors are kept,
-and read instead of computed the next time.
+FOLDER holds data files or task cards; a clone has ``data/demo``.  Every task's first training examples are dealt
+in turn into two halves, each embedded on its own.  Then the first half looks for its nearest among the second
+halves of all tasks.  With --vectors the vectors are kept, and read instead of computed the next time.
 """
 
 from __future__ import annotations
@@ -48,9 +48,10 @@ def halves(task: Task, examples: int) -> list[Task]:
 
 def embed(tasks: list[Task], encoder: str, examples: int) -> dict[str, dict[str, FloatArray]]:
     """All vectors of all halves."""
-    from transfer_meta.encoding.embedder import Embedder, EmbedSettings
+    from transfer_meta.encoding.embedder import Embedder
+    from transfer_meta.encoding.encoding_settings import VectorSettings
 
-    embedder = Embedder(encoder, EmbedSettings(max_examples=examples))
+    embedder = Embedder(encoder, VectorSettings(max_examples=examples))
     found: dict[str, dict[str, FloatArray]] = {}
     for task in tasks:
         for half in halves(task, examples):

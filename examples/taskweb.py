@@ -3,7 +3,8 @@
     python examples/taskweb.py FOLDER --out OUT [--encoder offline|none]
         [--gain-definition mean-gain|taskshop] [--workers 2]
 
-FOLDER holds ``outcomes.csv.gz`` (one row a run) and ``text/TASK.jsonl.gz`` (prompts with labels and
+FOLDER is one's own copy of TaskWeb (Kim et al., EMNLP 2023), whose numbers do not ship with this package:
+``outcomes.csv.gz`` (one row a run) and ``text/TASK.jsonl.gz`` (prompts with labels and
 choices).  OUT gets ``outcomes.csv`` (with the pair features), ``tasks.csv`` and ``vectors.npz``, which the
 command line takes too:
 
@@ -21,9 +22,8 @@ from typing import Any
 
 import pandas as pd
 
-from transfer_meta.cli.shared.benchmark_tables import print_benchmark
 from transfer_meta.evaluation.benchmark import BenchmarkSettings, benchmark
-from transfer_meta.features.pair_features import pair_features
+from transfer_meta.features.pair_features import compare_profiles
 from transfer_meta.features.task_profile import profile_task
 from transfer_meta.features.vectors.hashed_tfidf import example_text, hashed_text_vector
 from transfer_meta.features.vectors.vector_files import load_vectors, save_vectors
@@ -118,7 +118,7 @@ def write_features(tasks: list[Task], folder: Path, outcomes: pd.DataFrame) -> N
     useful = features.columns[features.notna().all() & (features.std() > 0)]
     features[useful].rename_axis("task").to_csv(folder / "tasks.csv")
     rows = pd.concat(
-        [pair_features(sources=[p for p in profiles if p is not t], target=t) for t in profiles]
+        [compare_profiles(sources=[p for p in profiles if p is not t], target=t) for t in profiles]
     )
     columns = {c: c.removeprefix("pair.") for c in rows if c.startswith("pair.")}
     varied = [c for c in columns if rows[c].nunique() > 1]
@@ -132,9 +132,10 @@ def task_vectors(
     """TextEmb and DescEmb of every task, or, without an encoder, its hashed TF-IDF vector."""
     embedder = None
     if encoder:
-        from transfer_meta.encoding.embedder import Embedder, EmbedSettings
+        from transfer_meta.encoding.embedder import Embedder
+        from transfer_meta.encoding.encoding_settings import VectorSettings
 
-        embedder = Embedder(encoder, EmbedSettings(max_examples=examples))
+        embedder = Embedder(encoder, VectorSettings(max_examples=examples))
     found: dict[str, dict[str, FloatArray]] = {}
     for task in tasks:
         if embedder:
@@ -192,7 +193,7 @@ def main() -> None:
             gain_definition=options.gain_definition,
             workers=options.workers,
         )
-        print_benchmark(benchmark(table, settings), METRICS)
+        print(benchmark(table, settings))
 
 
 if __name__ == "__main__":

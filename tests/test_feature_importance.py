@@ -1,21 +1,34 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from result_checks import check_escaped, check_result
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
+from transfer_meta.cli.app import main
 from transfer_meta.errors import InputError
 from transfer_meta.evaluation.splits import pairs_5fold
-from transfer_meta.feature_importance import IMPORTANCE_COLUMNS, feature_importance
+from transfer_meta.feature_importance import (
+    IMPORTANCE_COLUMNS,
+    ImportanceSettings,
+    feature_importance,
+    importance,
+)
 from transfer_meta.metadataset import MetaDataset, build_metadataset
 from transfer_meta.outcomes.tables import build_table, load_outcomes
 from transfer_meta.predictors import make_predictor
+from transfer_meta.results import plain_values
+
+NAME = "bingel-soegaard-2017"
 
 
 @pytest.fixture(scope="module")
@@ -183,3 +196,39 @@ def test_tables_that_do_not_suffice() -> None:
     scores = pairs.rename(columns={"gain": "score"})
     with pytest.raises(InputError, match="scores without baselines"):
         feature_importance(build_metadataset(build_table(scores)), logistic)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"repeats": 2}, {"repeats": 2, "top": 3}, {"method": "permutation", "by": "role", "repeats": 1},
+     {"method": "shap", "by": "group", "repeats": 1}],
+)  # fmt: skip
+def test_the_command_prints_the_result(
+    settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = importance(NAME, ImportanceSettings(**settings))
+    options = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+    assert main(["importance", NAME, *options]) == 0
+    assert capsys.readouterr().out == f"{found}\n"
+    assert main(["importance", NAME, *options, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == plain_values(found.to_dict())
+    check_result(found, IMPORTANCE_COLUMNS)
+    assert len(found.to_frame()) == settings.get("top", len(found.rows))
+
+
+def test_names_of_features_are_escaped() -> None:
+    table = load_outcomes(NAME)
+    tasks = table.tasks[["size", "oov_rate"]].rename(columns={"size": "<b>$x$"})
+    found = importance(replace(table, tasks=tasks, feature_sets={}), ImportanceSettings(repeats=1))
+    check_result(found, IMPORTANCE_COLUMNS)
+    check_escaped(found, "<b>$x$")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"method": "shapley"}, "unknown method"), ({"by": "task"}, "unknown level"), ({"top": 0}, "top must be"),
+     ({"predictor": "logisitc"}, "did you mean 'logistic'"), ({"seed": -1}, "seed must be")],
+)  # fmt: skip
+def test_settings_are_checked(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        ImportanceSettings(**settings)

@@ -6,15 +6,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from result_checks import check_escaped, check_result
 
+from transfer_meta.cli.app import main
 from transfer_meta.errors import InputError
-from transfer_meta.model import fit_model, load_model, save_model
-from transfer_meta.outcomes.tables import build_table, load_outcomes
+from transfer_meta.model import FitSettings, Model, fit, load_model
+from transfer_meta.outcomes.table_settings import TableSettings
+from transfer_meta.outcomes.tables import OutcomeTable, build_table, load_outcomes
 from transfer_meta.predictors import PREDICTORS
 from transfer_meta.predictors.registry import SIMILARITIES
 
 TABLE = load_outcomes("bingel-soegaard-2017")
 PAIRS = pd.DataFrame({"source": ["POS", "CCG", "HYP"], "target": ["CHU", "HYP", "STR"]})
+
+
+def fit_quickly(table: OutcomeTable, predictor: str = "logistic") -> Model:
+    """Fit without a benchmark."""
+    return fit(table, FitSettings(predictor=predictor, judge=False))
 
 
 @pytest.mark.parametrize("name", PREDICTORS)
@@ -24,14 +32,15 @@ def test_a_model_predicts_the_same_after_loading(name: str, tmp_path: Path) -> N
         score = SIMILARITIES[name][0]
         frame = TABLE.pairs[["source", "target", "gain"]].assign(**{score: np.linspace(-1, 1, 90)})
         table, pairs = build_table(frame), PAIRS.assign(**{score: [0.1, 0.9, np.nan]})
-    model = fit_model(table, name, judge=False)
-    save_model(model, tmp_path / "m")
+    model = fit_quickly(table, name)
+    model.save(tmp_path / "m")
     loaded = load_model(tmp_path / "m")
-    pd.testing.assert_frame_equal(model.predict(pairs), loaded.predict(pairs), check_exact=True)
+    first, second = (m.predict(pairs).to_frame() for m in (model, loaded))
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
 
 
 def test_the_folder_is_plain_text(tmp_path: Path) -> None:
-    save_model(fit_model(TABLE, "lightgbm", judge=False), tmp_path / "m")
+    fit_quickly(TABLE, "lightgbm").save(tmp_path / "m")
     assert {p.name for p in (tmp_path / "m").iterdir()} == {
         "card.json",
         "state.json",
@@ -43,7 +52,7 @@ def test_the_folder_is_plain_text(tmp_path: Path) -> None:
 
 
 def test_the_card_says_how_good_it_is() -> None:
-    card = fit_model(TABLE, "logistic", features="data").card
+    card = fit(TABLE, FitSettings(features="data")).card
     assert card["protocol"] == "leave-one-target-out"
     assert 0 < card["figures"]["brier"] < 1
     assert card["n_pairs"] == 90
@@ -51,13 +60,13 @@ def test_the_card_says_how_good_it_is() -> None:
 
 
 def test_new_tasks_bring_their_features() -> None:
-    model = fit_model(TABLE, "logistic", judge=False)
+    model = fit_quickly(TABLE)
     new = TABLE.tasks.rename(index={"POS": "NEW"}).loc[["NEW"]]
     renamed = PAIRS.replace("POS", "NEW")
     with pytest.raises(InputError, match="task 'NEW' has no features"):
         model.predict(renamed)
     np.testing.assert_array_equal(
-        model.predict(renamed, tasks=new)["probability"], model.predict(PAIRS)["probability"]
+        model.predict(renamed, new).rows["probability"], model.predict(PAIRS).rows["probability"]
     )
     with pytest.raises(InputError, match="lacks the model's feature 'size'"):
         model.predict(renamed, tasks=new.drop(columns="size"))
@@ -65,10 +74,10 @@ def test_new_tasks_bring_their_features() -> None:
 
 def test_pair_features_are_asked_for() -> None:
     frame = TABLE.pairs[["source", "target", "gain"]].assign(jsd=np.linspace(0, 1, 90))
-    model = fit_model(build_table(frame), "logistic", judge=False)
+    model = fit_quickly(build_table(frame))
     with pytest.raises(InputError, match="missing column 'jsd'"):
         model.predict(PAIRS)
-    assert len(model.predict(PAIRS.assign(jsd=0.5))) == 3
+    assert len(model.predict(PAIRS.assign(jsd=0.5)).rows) == 3
 
 
 def edit(path: Path, **changes: object) -> None:
@@ -93,8 +102,53 @@ def edit(path: Path, **changes: object) -> None:
     ],
 )
 def test_a_damaged_model_is_one_clear_line(tmp_path: Path, damage, message: str) -> None:
-    save_model(fit_model(TABLE, "lightgbm", judge=False), tmp_path / "m")
+    fit_quickly(TABLE, "lightgbm").save(tmp_path / "m")
     damage(tmp_path / "m")
     with pytest.raises(InputError, match=message) as error:
         load_model(tmp_path / "m")
     assert "\n" not in str(error.value)
+
+
+def test_the_commands_print_the_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, pairs = tmp_path / "m", tmp_path / "pairs.csv"
+    pairs.write_text("aux,main\nPOS,CHU\n,HYP\n")
+    assert (
+        main(["fit", TABLE.name, "--predictor", "ridge", "--features", "data", "--out", str(folder)])
+        == 0
+    )
+    model = load_model(folder)
+    assert capsys.readouterr().out == model.figures_text(saved_in=folder) + "\n"
+    assert str(model) == str(fit(TABLE.name, FitSettings(predictor="ridge", features="data")))
+    columns = {"source": "aux", "target": "main"}
+    told: list[str] = []
+    found = model.predict(pairs, settings=TableSettings(columns=columns), tell=told.append)
+    assert told == list(found.notes)
+    assert "1 of 2 rows left out" in told[0]
+    command = ["predict", str(folder), str(pairs), "--columns", "source=aux,target=main"]
+    assert main(command) == 0
+    assert capsys.readouterr().out == f"{found}\n"
+    assert main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == found.to_dict()
+
+
+def test_predictions_are_a_result() -> None:
+    model = fit_quickly(TABLE)
+    check_result(model.predict(PAIRS), ["source", "target", "probability", "expected_gain"])
+    scores = TABLE.pairs[["source", "target"]].assign(score=TABLE.pairs["gain"])
+    ranked = fit_quickly(build_table(scores, tasks=TABLE.tasks.reset_index()), "ridge").predict(PAIRS)
+    check_result(ranked, ["source", "target", "ranking"])
+    new = TABLE.tasks.rename(index={"POS": "<b>$x$"}).loc[["<b>$x$"]]
+    for tasks in (new, new.rename_axis("task").reset_index()):
+        check_escaped(model.predict(PAIRS.replace("POS", "<b>$x$"), tasks), "<b>$x$")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"predictor": "logisitc"}, "did you mean 'logistic'"),
+        ({"seed": -1}, "seed must not be negative"),
+    ],
+)
+def test_settings_are_checked(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        FitSettings(**settings)

@@ -9,59 +9,137 @@ from transfer_meta._version import __version__
 
 # Public names and where they live; each is loaded when it is first used, so that the import stays light.
 _PUBLIC = {
+    "BenchmarkResult": "transfer_meta.evaluation.benchmark",
     "BenchmarkSettings": "transfer_meta.evaluation.benchmark",
+    "Diagnosis": "transfer_meta.api.doctor",
+    "EmbedSettings": "transfer_meta.api.embedding",
     "Example": "transfer_meta.records",
+    "ExportSettings": "transfer_meta.runs.export",
+    "Exported": "transfer_meta.runs.export",
+    "FitSettings": "transfer_meta.model",
+    "Importance": "transfer_meta.feature_importance",
+    "ImportanceSettings": "transfer_meta.feature_importance",
     "InputError": "transfer_meta.errors",
     "LearningCurve": "transfer_meta.records",
+    "Model": "transfer_meta.model",
     "Outcome": "transfer_meta.records",
+    "OutcomeList": "transfer_meta.api.outcome_list",
     "OutcomeTable": "transfer_meta.outcomes.tables",
-    "RecommendSettings": "transfer_meta.recommender.recommend",
+    "PairFeatures": "transfer_meta.api.pairs",
+    "PlanPreview": "transfer_meta.runs.plan_preview",
+    "Predictions": "transfer_meta.model",
+    "ProfileSettings": "transfer_meta.api.profiles",
+    "Profiles": "transfer_meta.api.profiles",
     "ReadSettings": "transfer_meta.tasks",
+    "RecommendSettings": "transfer_meta.recommender.recommend",
+    "Recommendation": "transfer_meta.recommender.recommendation",
+    "Report": "transfer_meta.pages.build",
+    "ReportSettings": "transfer_meta.pages.build",
+    "RunSettings": "transfer_meta.runs.run_plan",
+    "RunStatus": "transfer_meta.runs.run_status",
+    "RunSummary": "transfer_meta.runs.run_plan",
+    "ScoreSettings": "transfer_meta.encoding.score_settings",
+    "SearchResult": "transfer_meta.api.source_search",
+    "SearchSettings": "transfer_meta.api.source_search",
+    "SourceScores": "transfer_meta.encoding.score_sources",
     "TableSettings": "transfer_meta.outcomes.table_settings",
     "Task": "transfer_meta.tasks",
     "TaskProfile": "transfer_meta.records",
+    "TaskReports": "transfer_meta.api.task_checks",
     "TaskType": "transfer_meta.records",
+    "TaskVectors": "transfer_meta.api.embedding",
     "benchmark": "transfer_meta.evaluation.benchmark",
     "build_metadataset": "transfer_meta.metadataset",
-    "feature_importance": "transfer_meta.feature_importance",
-    "fit_model": "transfer_meta.model",
+    "check_tasks": "transfer_meta.api.task_checks",
+    "demo_task": "transfer_meta.tasks",
+    "doctor": "transfer_meta.api.doctor",
+    "embed": "transfer_meta.api.embedding",
+    "export": "transfer_meta.runs.export",
+    "fit": "transfer_meta.model",
+    "importance": "transfer_meta.feature_importance",
+    "list_outcomes": "transfer_meta.api.outcome_list",
     "load_model": "transfer_meta.model",
     "load_outcomes": "transfer_meta.outcomes.tables",
+    "load_task": "transfer_meta.tasks",
     "make_predictor": "transfer_meta.predictors",
-    "read_frame": "transfer_meta.tasks",
-    "read_hub": "transfer_meta.tasks",
-    "read_task": "transfer_meta.tasks",
+    "pair_features": "transfer_meta.api.pairs",
+    "plan": "transfer_meta.runs.plan_preview",
+    "profile": "transfer_meta.api.profiles",
     "recommend": "transfer_meta.recommender.recommend",
+    "report": "transfer_meta.pages.build",
+    "run": "transfer_meta.runs.run_plan",
+    "run_status": "transfer_meta.runs.run_status",
     "score_sources": "transfer_meta.encoding.score_sources",
+    "search": "transfer_meta.api.source_search",
+    "write_recommendation": "transfer_meta.pages.recommendation_page",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]
 
 if TYPE_CHECKING:
+    from transfer_meta.api.doctor import Diagnosis as Diagnosis
+    from transfer_meta.api.doctor import doctor as doctor
+    from transfer_meta.api.embedding import EmbedSettings as EmbedSettings
+    from transfer_meta.api.embedding import TaskVectors as TaskVectors
+    from transfer_meta.api.embedding import embed as embed
+    from transfer_meta.api.outcome_list import OutcomeList as OutcomeList
+    from transfer_meta.api.outcome_list import list_outcomes as list_outcomes
+    from transfer_meta.api.pairs import PairFeatures as PairFeatures
+    from transfer_meta.api.pairs import pair_features as pair_features
+    from transfer_meta.api.profiles import Profiles as Profiles
+    from transfer_meta.api.profiles import ProfileSettings as ProfileSettings
+    from transfer_meta.api.profiles import profile as profile
+    from transfer_meta.api.source_search import SearchResult as SearchResult
+    from transfer_meta.api.source_search import SearchSettings as SearchSettings
+    from transfer_meta.api.source_search import search as search
+    from transfer_meta.api.task_checks import TaskReports as TaskReports
+    from transfer_meta.api.task_checks import check_tasks as check_tasks
+    from transfer_meta.encoding.score_settings import ScoreSettings as ScoreSettings
+    from transfer_meta.encoding.score_sources import SourceScores as SourceScores
     from transfer_meta.encoding.score_sources import score_sources as score_sources
     from transfer_meta.errors import InputError as InputError
+    from transfer_meta.evaluation.benchmark import BenchmarkResult as BenchmarkResult
     from transfer_meta.evaluation.benchmark import BenchmarkSettings as BenchmarkSettings
     from transfer_meta.evaluation.benchmark import benchmark as benchmark
-    from transfer_meta.feature_importance import feature_importance as feature_importance
+    from transfer_meta.feature_importance import Importance as Importance
+    from transfer_meta.feature_importance import ImportanceSettings as ImportanceSettings
+    from transfer_meta.feature_importance import importance as importance
     from transfer_meta.metadataset import build_metadataset as build_metadataset
-    from transfer_meta.model import fit_model as fit_model
+    from transfer_meta.model import FitSettings as FitSettings
+    from transfer_meta.model import Model as Model
+    from transfer_meta.model import Predictions as Predictions
+    from transfer_meta.model import fit as fit
     from transfer_meta.model import load_model as load_model
     from transfer_meta.outcomes.table_settings import TableSettings as TableSettings
     from transfer_meta.outcomes.tables import OutcomeTable as OutcomeTable
     from transfer_meta.outcomes.tables import load_outcomes as load_outcomes
+    from transfer_meta.pages.build import Report as Report
+    from transfer_meta.pages.build import ReportSettings as ReportSettings
+    from transfer_meta.pages.build import report as report
+    from transfer_meta.pages.recommendation_page import write_recommendation as write_recommendation
     from transfer_meta.predictors import make_predictor as make_predictor
     from transfer_meta.recommender.recommend import RecommendSettings as RecommendSettings
     from transfer_meta.recommender.recommend import recommend as recommend
+    from transfer_meta.recommender.recommendation import Recommendation as Recommendation
     from transfer_meta.records import Example as Example
     from transfer_meta.records import LearningCurve as LearningCurve
     from transfer_meta.records import Outcome as Outcome
     from transfer_meta.records import TaskProfile as TaskProfile
     from transfer_meta.records import TaskType as TaskType
+    from transfer_meta.runs.export import Exported as Exported
+    from transfer_meta.runs.export import ExportSettings as ExportSettings
+    from transfer_meta.runs.export import export as export
+    from transfer_meta.runs.plan_preview import PlanPreview as PlanPreview
+    from transfer_meta.runs.plan_preview import plan as plan
+    from transfer_meta.runs.run_plan import RunSettings as RunSettings
+    from transfer_meta.runs.run_plan import RunSummary as RunSummary
+    from transfer_meta.runs.run_plan import run as run
+    from transfer_meta.runs.run_status import RunStatus as RunStatus
+    from transfer_meta.runs.run_status import run_status as run_status
     from transfer_meta.tasks import ReadSettings as ReadSettings
     from transfer_meta.tasks import Task as Task
-    from transfer_meta.tasks import read_frame as read_frame
-    from transfer_meta.tasks import read_hub as read_hub
-    from transfer_meta.tasks import read_task as read_task
+    from transfer_meta.tasks import demo_task as demo_task
+    from transfer_meta.tasks import load_task as load_task
 
 
 def __getattr__(name: str) -> Any:

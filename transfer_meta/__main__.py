@@ -1,5 +1,5 @@
 """``python -m transfer_meta``: the same as the console script."""
 
-from transfer_meta.cli.app import run
+from transfer_meta.cli.app import console_script
 
-run()
+console_script()

@@ -89,6 +89,18 @@ def first_line(error: BaseException | str) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
+def require(*modules: str, extra: str = "harness") -> None:
+    """Raise an InputError that names the extra to install if a module is missing."""
+    # Looked up at the call, so that a test can replace it.
+    import importlib.util
+
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise InputError(
+                f"this needs {module}, which is not installed: pip install 'transfer-meta[{extra}]'"
+            )
+
+
 class RunFailed(Exception):  # noqa: N818 - a state of a run as much as an error
     """A run that cannot produce a score; the message is the reason, in one line."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,14 +16,197 @@ from sklearn.base import clone
 from transfer_meta.errors import InputError, unknown
 from transfer_meta.evaluation.classification import auroc
 from transfer_meta.evaluation.splits import pairs_5fold
-from transfer_meta.metadataset import MetaDataset
+from transfer_meta.figures.charts import COEFFICIENT_LABEL
+from transfer_meta.metadataset import MetaDataset, build_metadataset, open_table
+from transfer_meta.outcomes.tables import OutcomeTable
+from transfer_meta.predictors import PREDICTORS, make_predictor
 from transfer_meta.predictors.base import Fold, TransferPredictor
 from transfer_meta.records import FloatArray, OnProgress
+from transfer_meta.results import Result, frame_as_html, frame_as_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 IMPORTANCE_COLUMNS = ("feature", "role", "group", "value", "std")
 LEVELS = ("feature", "role", "group")
 HELD_OUT_SHARE = 0.2
 """Share of the pairs held out from the fit of coefficients, as in Bingel & Søgaard 2017, Table 4."""
+
+N_IMPORTANCES_SHOWN = 20
+"""Rows of the printed table, and bars of the figure, unless a number is given."""
+VALUE_LABELS = {
+    "coefficients": COEFFICIENT_LABEL,
+    "permutation": "AUROC lost when the values are permuted",
+    "shap": "mean |SHAP value|",
+}
+"""Meaning of the values of each method."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportanceSettings:
+    """Settings of `importance`.
+
+    Parameters
+    ----------
+    predictor : str, optional
+        Key of `predictors.PREDICTORS`; by default ``logistic``, for method shap ``lightgbm``.
+    method : {"coefficients", "permutation", "shap"}
+        See the functions of those names.
+    by : {"feature", "role", "group"}
+        Whether features are evaluated one by one, or together by role or by group.
+    features : str, optional
+        Feature set or regular expression, see `build_metadataset`; by default all.
+    repeats : int, optional
+        Number of random splits; by default 100 for coefficients, 10 for the other methods.
+    seed : int
+        Seed of the predictor, the splits and the permutations.
+    top : int, optional
+        Rows of the result; by default all, of which the first 20 are printed.
+    vectors : Path, optional
+        Task vectors written by ``embed``: their similarities are added as features of the pairs.
+
+    Raises
+    ------
+    InputError
+        An unknown name, or a number out of range.
+    """
+
+    predictor: str | None = None
+    method: str = "coefficients"
+    by: str = "feature"
+    features: str | None = None
+    repeats: int | None = None
+    seed: int = 0
+    top: int | None = None
+    vectors: Path | None = None
+
+    def __post_init__(self) -> None:
+        for kind, name, valid in (
+            ("predictor", self.predictor, PREDICTORS),
+            ("method", self.method, IMPORTANCE_METHODS),
+            ("level", self.by, LEVELS),
+        ):
+            if name is not None and name not in valid:
+                raise unknown(kind, name, valid)
+        for name, value, least in (
+            ("repeats", self.repeats, 1),
+            ("top", self.top, 1),
+            ("seed", self.seed, 0),
+        ):
+            if value is not None and value < least:
+                raise InputError(f"{name} must be at least {least}, got {value}")
+
+    @property
+    def explained(self) -> str:
+        """The predictor that is explained."""
+        return self.predictor or ("lightgbm" if self.method == "shap" else "logistic")
+
+
+@dataclass(frozen=True)
+class Importance(Result):
+    """Importance of features, or of roles or groups of features, to a predictor.
+
+    Parameters
+    ----------
+    dataset : str
+        Name of the table.
+    settings : ImportanceSettings
+    rows : DataFrame
+        All rows of `feature_importance`: ``feature``, ``role``, ``group``, ``value``, ``std``; the largest first.
+    notes : tuple of str
+        Notes of the table.
+    """
+
+    dataset: str
+    settings: ImportanceSettings
+    rows: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return frame_as_text(self._first(), title=self.caption)
+
+    @property
+    def caption(self) -> str:
+        """The table, the predictor, the method and the number of rows."""
+        shown = f"{len(self._first())} of {len(self.rows)}"
+        return f"{self.dataset}, {self.settings.explained}, {self.settings.method}: {shown}"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return ``feature``, ``role``, ``group``, ``value`` and ``std``: the first `top` rows, by default all."""
+        return self.rows.head(self.settings.top or len(self.rows))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values, as ``--json`` prints it."""
+        return {
+            "dataset": self.dataset,
+            "predictor": self.settings.explained,
+            "method": self.settings.method,
+            "rows": self.to_frame().to_dict("records"),
+            "notes": list(self.notes),
+        }
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Draw a bar for each of the rows that are printed, with the standard deviation over repeats."""
+        from transfer_meta.figures.axes import new_axes
+        from transfer_meta.figures.charts import bars_height, draw_bars
+
+        shown = self._first()
+        by = self.settings.by
+        labels = list(shown["role"] + " " + shown["feature"] if by == "feature" else shown[by])
+        axes = new_axes(axes, height=bars_height(labels))
+        draw_bars(axes, labels, shown["value"], spread=shown["std"])
+        summed = self.settings.method == "coefficients" and by != "feature"
+        axes.set_xlabel("Σ |coefficient|" if summed else VALUE_LABELS[self.settings.method])
+        return axes
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(self.caption)}</p>{frame_as_html(self._first())}"
+
+    def _first(self) -> pd.DataFrame:
+        """Return the rows that are printed."""
+        return self.rows.head(self.settings.top or N_IMPORTANCES_SHOWN)
+
+
+def importance(
+    table: OutcomeTable | str | Path | pd.DataFrame,
+    settings: ImportanceSettings | None = None,
+    *,
+    on_progress: OnProgress = lambda *_: None,
+) -> Importance:
+    """Return which features the predictions of gains depend on.
+
+    Parameters
+    ----------
+    table : OutcomeTable, str, Path or DataFrame
+        Outcomes, or what `load_outcomes` takes: the name of a shipped table, a file or a data frame.
+    settings : ImportanceSettings, optional
+    on_progress : callable
+        Called with the number of repeats done and of all repeats.
+
+    Raises
+    ------
+    InputError
+        A predictor without coefficients, trees or features; a table without features, without gains or with one
+        class only.
+
+    Examples
+    --------
+    >>> found = importance("bingel-soegaard-2017", ImportanceSettings(repeats=5, by="role"))
+    >>> sorted(found.to_frame()["role"])
+    ['ratio', 'source', 'target']
+    """
+    settings = settings or ImportanceSettings()
+    table = open_table(table, features=settings.features, vectors=settings.vectors)
+    rows = feature_importance(
+        build_metadataset(table, settings.features or "all"),
+        make_predictor(settings.explained, random_state=settings.seed),
+        method=settings.method,
+        by=settings.by,
+        repeats=settings.repeats,
+        seed=settings.seed,
+        on_progress=on_progress,
+    )
+    return Importance(table.name, settings, rows, table.notes)
 
 
 class Block(NamedTuple):

@@ -1,4 +1,4 @@
-"""Atomic writing of files and folders, and digests."""
+"""Atomic writing of files and folders, digests, and the folder of shipped data."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from transfer_meta.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextlib.contextmanager
@@ -42,6 +47,15 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
             raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def save_table(frame: pd.DataFrame, path: Path | str) -> None:
+    """Write a data frame, without its index, as CSV or, by the suffix, Parquet."""
+    with atomic_file(path) as temporary:
+        if Path(path).suffix.lower() == ".parquet":
+            frame.to_parquet(temporary, index=False)
+        else:
+            frame.to_csv(temporary, index=False)
 
 
 @contextlib.contextmanager
@@ -90,3 +104,12 @@ def digest(*parts: bytes | str) -> str:
         total.update(len(data).to_bytes(8, "big"))
         total.update(data)
     return total.hexdigest()
+
+
+def data_folder() -> Path:
+    """Return the folder of shipped data, in the installed package or beside it in a source checkout."""
+    package = Path(str(files("transfer_meta")))
+    for folder in (package / "data", package.parent / "data"):
+        if folder.is_dir():
+            return folder
+    raise InputError(f"the package is incomplete: no data folder in '{package}'; install it again")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,9 @@ from transfer_meta.features.vectors.similarities import (
     reciprocal_rank_fusion,
     similarity_features,
 )
-from transfer_meta.outcomes.tables import OutcomeTable
+from transfer_meta.features.vectors.vector_files import load_task_space
+from transfer_meta.outcomes.table_settings import TableSettings
+from transfer_meta.outcomes.tables import OutcomeTable, load_outcomes
 from transfer_meta.records import ID_COLUMNS, FloatArray
 
 GROUPS = ("data", "curve", "embedding", "transferability", "pair")
@@ -247,6 +250,35 @@ def with_similarities(table: OutcomeTable, vectors: Mapping[str, Vectors]) -> Ou
         ),
         pair_features=(*(f for f in table.pair_features if f not in added), *added),
     )
+
+
+def open_table(
+    data: OutcomeTable | str | Path | pd.DataFrame,
+    *,
+    features: str | None = None,
+    vectors: str | Path | None = None,
+) -> OutcomeTable:
+    """Return a table of outcomes, loaded by `load_outcomes` unless it is one already.
+
+    Parameters
+    ----------
+    data : OutcomeTable, str, Path or DataFrame
+        A table, the name of a shipped one, a file, or a data frame of outcomes.
+    features : str, optional
+        `TableSettings.features` of a table that is loaded here.
+    vectors : str or Path, optional
+        Task vectors written by ``embed``: their similarities are added as features of the pairs.
+
+    Raises
+    ------
+    InputError
+        The table or the vectors cannot be used.
+    """
+    if isinstance(data, OutcomeTable):
+        table = data
+    else:
+        table = load_outcomes(data, settings=TableSettings(features=features))
+    return table if vectors is None else with_similarities(table, load_task_space(vectors)[0])
 
 
 def ablation_sets(table: OutcomeTable) -> tuple[str, ...]:

@@ -9,33 +9,127 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from transfer_meta._version import __version__
-from transfer_meta.errors import InputError
+from transfer_meta.errors import InputError, unknown
 from transfer_meta.evaluation.benchmark import benchmark
 from transfer_meta.evaluation.benchmark_settings import BenchmarkSettings
 from transfer_meta.evaluation.pair_values import ranking_groups, seed_weights, training_values
 from transfer_meta.evaluation.splits import DEFAULT_PROTOCOL
 from transfer_meta.files import atomic_folder, digest
-from transfer_meta.metadataset import build_metadataset, pair_inputs
-from transfer_meta.outcomes.tables import OutcomeTable
+from transfer_meta.metadataset import build_metadataset, open_table, pair_inputs
+from transfer_meta.outcomes.table_log import TableLog
+from transfer_meta.outcomes.table_settings import TableSettings
+from transfer_meta.outcomes.tables import OutcomeTable, read_pairs, read_task_features
 from transfer_meta.predictors import PREDICTORS, TransferPredictor, make_predictor
-from transfer_meta.records import ID_COLUMNS
+from transfer_meta.records import ID_COLUMNS, Tell
+from transfer_meta.results import Result, table_as_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MODEL_FORMAT = 1
 """Version of the folder's layout; a folder of another version is refused."""
 
 CARD_METRICS = ("accuracy", "f1", "auroc_within_target", "brier", "spearman", "ndcg", "regret@3")
 """Metrics of the benchmark whose figures the card holds."""
+N_PREDICTIONS_DRAWN = 30
+"""Pairs shown in the figure of predictions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSettings:
+    """Settings of `fit`.
+
+    Parameters
+    ----------
+    predictor : str
+        Key of `predictors.PREDICTORS`.
+    features : str
+        Feature set or regular expression, see `build_metadataset`.
+    seed : int
+        Seed of the fit.
+    judge : bool
+        Whether to run the leave-one-target-out benchmark for the figures of the card.
+
+    Raises
+    ------
+    InputError
+        An unknown predictor, or a negative seed.
+    """
+
+    predictor: str = "logistic"
+    features: str = "all"
+    seed: int = 0
+    judge: bool = True
+
+    def __post_init__(self) -> None:
+        if self.predictor not in PREDICTORS:
+            raise unknown("predictor", self.predictor, PREDICTORS)
+        if self.seed < 0:
+            raise InputError(f"seed must not be negative, got {self.seed}")
+
+
+@dataclass(frozen=True)
+class Predictions(Result):
+    """Predictions of a fitted model for pairs.
+
+    Parameters
+    ----------
+    predictor : str
+        Name of the predictor.
+    rows : DataFrame
+        ``source``, ``target``, ``probability`` (that the source helps) and ``expected_gain`` (a fraction); of a
+        model of scores without baselines ``source``, ``target`` and ``ranking``.
+    model : str, optional
+        Folder of the model, if it was loaded from one.
+    notes : tuple of str
+        Rows of the pairs that were left out or mended, a line each.
+    """
+
+    predictor: str
+    rows: pd.DataFrame
+    model: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per pair, see `rows`."""
+        return self.rows
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values, as ``--json`` prints it."""
+        return {
+            "model": self.model,
+            "predictor": self.predictor,
+            "rows": self.rows.to_dict("records"),
+            "notes": list(self.notes),
+        }
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Draw the expected gains in percent (or the rankings), the largest on top, at most 30 pairs."""
+        from transfer_meta.figures.axes import new_axes
+        from transfer_meta.figures.charts import bars_height, draw_bars
+
+        column, unit, factor = (
+            ("expected_gain", "expected gain in percent", 100)
+            if "expected_gain" in self.rows
+            else ("ranking", "predicted score of the pair, for ranking", 1)
+        )
+        shown = self.rows.sort_values(column, ascending=False, kind="stable").head(N_PREDICTIONS_DRAWN)
+        labels = list(shown["source"].astype(str) + " → " + shown["target"].astype(str))
+        axes = new_axes(axes, height=bars_height(labels))
+        draw_bars(axes, labels, factor * shown[column])
+        axes.set_xlabel(unit)
+        return axes
 
 
 @dataclass(frozen=True)
 class Model:
-    """A fitted predictor with the features of its tasks.
+    """A fitted predictor with the features of its tasks; `str` gives its figures on held-out targets.
 
     Parameters
     ----------
@@ -45,33 +139,91 @@ class Model:
         Features of the known tasks, one row per task.
     card : mapping
         Name of the predictor, columns, digest of the data, version, and figures of a benchmark.
+    folder : Path or None
+        Where it was loaded from.
     """
 
     predictor: TransferPredictor
     tasks: pd.DataFrame
     card: Mapping[str, Any]
+    folder: Path | None = None
 
-    def predict(self, pairs: pd.DataFrame, *, tasks: pd.DataFrame | None = None) -> pd.DataFrame:
-        """Return the probability that the source helps and the expected gain of each pair.
+    def __str__(self) -> str:
+        return self.figures_text()
 
-        Parameters
-        ----------
-        pairs : DataFrame
-            Columns ``source``, ``target`` and the pair features seen in the fit.
-        tasks : DataFrame, optional
-            Features of further tasks, one row per task; they take precedence over those of the model.
+    def figures_text(self, *, saved_in: str | Path | None = None) -> str:
+        """Return the figures of the card as a table, with the folder in its title if it is given."""
+        place = "" if saved_in is None else f", saved in {saved_in}"
+        card = self.card
+        title = f"{card['predictor']} on {card['n_pairs']} pairs{place}; {card['protocol']}"
+        return table_as_text(("metric", "value"), list(card["figures"].items()), title=title)
 
-        Returns
-        -------
-        DataFrame
-            ``source``, ``target``, ``probability`` and ``expected_gain`` (a fraction); for a model of scores
-            without baselines ``source``, ``target`` and ``ranking``.
+    def save(self, folder: str | Path) -> None:
+        """Write ``card.json``, ``state.json``, ``tasks.csv`` and boosters as text; all files or none.
+
+        A model that is in the folder is replaced.
 
         Raises
         ------
         InputError
-            A column, a task or a feature is missing.
+            The folder cannot be written to, or holds other files.
         """
+        with atomic_folder(folder) as temporary:
+            boosters: list[str] = []
+            state = json.dumps(_encode(_state(self.predictor), boosters), allow_nan=True)
+            files = {"state.json": state, "tasks.csv": self.tasks.to_csv(lineterminator="\n")}
+            files |= {f"booster_{i}.txt": text for i, text in enumerate(boosters)}
+            for name, text in files.items():
+                (temporary / name).write_text(text, encoding="utf-8", newline="")
+            card = dict(self.card) | {"digests": {name: digest(text) for name, text in files.items()}}
+            (temporary / "card.json").write_text(json.dumps(card, indent=2), encoding="utf-8")
+
+    def predict(
+        self,
+        pairs: pd.DataFrame | str | Path,
+        tasks: pd.DataFrame | str | Path | None = None,
+        *,
+        settings: TableSettings | None = None,
+        tell: Tell = lambda _: None,
+    ) -> Predictions:
+        """Return the probability that the source helps and the expected gain of each pair.
+
+        Parameters
+        ----------
+        pairs : DataFrame, str or Path
+            Columns ``source``, ``target`` and the pair features seen in the fit: a data frame or a file.
+        tasks : DataFrame, str or Path, optional
+            Features of further tasks, one row per task, named by the column ``task`` or the index; they take
+            precedence over those of the model.
+        settings : TableSettings, optional
+            Columns and form of the files.
+        tell : callable
+            Called with every note on the rows of the files.
+
+        Raises
+        ------
+        InputError
+            A file that cannot be read; a missing column, task or feature.
+        """
+        settings = settings or TableSettings()
+        log = TableLog("pairs" if isinstance(pairs, pd.DataFrame) else Path(pairs).name)
+        if not isinstance(pairs, pd.DataFrame):
+            pairs = read_pairs(Path(pairs), settings.form, columns=settings.columns, log=log)
+        if tasks is not None and not isinstance(tasks, pd.DataFrame):
+            tasks = read_task_features(Path(tasks), settings.form, log=log)
+        elif tasks is not None and "task" in tasks:
+            tasks = tasks.set_index("task")
+        for note in log.notes:
+            tell(note)
+        return Predictions(
+            predictor=self.card["predictor"],
+            rows=self._predict(pairs, tasks),
+            model=None if self.folder is None else str(self.folder),
+            notes=tuple(log.notes),
+        )
+
+    def _predict(self, pairs: pd.DataFrame, tasks: pd.DataFrame | None) -> pd.DataFrame:
+        """Return the rows of `Predictions`."""
         for column in ("source", "target"):
             if column not in pairs:
                 raise InputError(
@@ -91,43 +243,49 @@ class Model:
         return result.assign(ranking=prediction.ranking)
 
 
-def fit_model(
-    table: OutcomeTable, predictor: str, *, features: str = "all", seed: int = 0, judge: bool = True
-) -> Model:
+def fit(table: OutcomeTable | str | Path | pd.DataFrame, settings: FitSettings | None = None) -> Model:
     """Fit a predictor on all pairs of a table.
 
     Parameters
     ----------
-    table : OutcomeTable
-    predictor : str
-        Key of `PREDICTORS`.
-    features : str
-        Feature set, see `build_metadataset`.
-    seed : int
-        Seed of the fit.
-    judge : bool
-        Whether to run the leave-one-target-out benchmark for the figures of the card.
+    table : OutcomeTable, str, Path or DataFrame
+        Outcomes, or what `load_outcomes` takes: the name of a shipped table, a file or a data frame.
+    settings : FitSettings, optional
+
+    Raises
+    ------
+    InputError
+        The table cannot be used, or the predictor does not apply to it.
+
+    Examples
+    --------
+    >>> model = fit("bingel-soegaard-2017", FitSettings(judge=False))
+    >>> pairs = pd.DataFrame({"source": ["POS", "CCG"], "target": ["CHU", "HYP"]})
+    >>> list(model.predict(pairs).to_frame())
+    ['source', 'target', 'probability', 'expected_gain']
     """
-    data = build_metadataset(table, features)
-    fitted = make_predictor(predictor, random_state=seed)
+    settings = settings or FitSettings()
+    table = open_table(table, features=settings.features)
+    data = build_metadataset(table, settings.features)
+    fitted = make_predictor(settings.predictor, random_state=settings.seed)
     fitted.check(data.X)
     figures: dict[str, float] = {}
-    if judge:
-        settings = BenchmarkSettings(
-            predictors=(predictor,),
-            features=(features,) if fitted.uses_features else (),
+    if settings.judge:
+        judged = BenchmarkSettings(
+            predictors=(settings.predictor,),
+            features=(settings.features,) if fitted.uses_features else (),
             metrics=CARD_METRICS,
-            seed=seed,
+            seed=settings.seed,
         )
-        rows = benchmark(table, settings).rows
+        rows = benchmark(table, judged).rows
         figures = dict(zip(rows["metric"], rows["value"].astype(float), strict=True))
     weight = seed_weights(table.pairs, ranking_groups(data))
     fitted.fit_weighted(data.X, training_values(data), weight)
     card = {
         "format": MODEL_FORMAT,
         "version": __version__,
-        "predictor": predictor,
-        "features": features,
+        "predictor": settings.predictor,
+        "features": settings.features,
         "columns": list(data.X.columns),
         "pair_features": list(table.pair_features),
         "has_gain": table.has_gain,
@@ -140,21 +298,12 @@ def fit_model(
     return Model(predictor=fitted, tasks=table.tasks, card=card)
 
 
-def save_model(model: Model, folder: str | Path) -> None:
-    """Write ``card.json``, ``state.json``, ``tasks.csv`` and boosters as text; all files or none."""
-    with atomic_folder(folder) as temporary:
-        boosters: list[str] = []
-        state = json.dumps(_encode(_state(model.predictor), boosters), allow_nan=True)
-        files = {"state.json": state, "tasks.csv": model.tasks.to_csv(lineterminator="\n")}
-        files |= {f"booster_{i}.txt": text for i, text in enumerate(boosters)}
-        for name, text in files.items():
-            (temporary / name).write_text(text, encoding="utf-8", newline="")
-        card = dict(model.card) | {"digests": {name: digest(text) for name, text in files.items()}}
-        (temporary / "card.json").write_text(json.dumps(card, indent=2), encoding="utf-8")
-
-
 def load_model(folder: str | Path) -> Model:
-    """Read a folder written by `save_model`, checking version, digests and columns.
+    """Read a folder written by `Model.save`, checking version, digests and columns.
+
+    Parameters
+    ----------
+    folder : str or path
 
     Raises
     ------
@@ -197,7 +346,7 @@ def load_model(folder: str | Path) -> Model:
         raise InputError(
             f"the model in '{folder}' is corrupt: {type(error).__name__}: {error}"
         ) from error
-    return Model(predictor=predictor, tasks=tasks, card=card)
+    return Model(predictor=predictor, tasks=tasks, card=card, folder=folder)
 
 
 def _state(predictor: TransferPredictor) -> dict[str, Any]:

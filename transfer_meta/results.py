@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import math
+import shutil
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TEXT_WIDTH = 240
-"""Characters of a line from which tables as text are folded."""
+"""Characters of a line from which tables as text are folded, where stdout is no terminal."""
 
 
 class Result(ABC):
@@ -27,7 +29,7 @@ class Result(ABC):
         """Return the main table."""
 
     @abstractmethod
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any] | list[dict[str, Any]]:
         """Return everything as plain values, as the command prints it with ``--json``."""
 
     @abstractmethod
@@ -40,7 +42,7 @@ class Result(ABC):
     def _repr_html_(self) -> str:
         """Return the text before the first table of `str(self)` and the main table, for notebooks."""
         caption = html.escape(self.caption)
-        table = self.to_frame().to_html(index=False, na_rep="–", float_format=format_value, border=0)
+        table = frame_as_html(self.to_frame())
         return f"<p>{caption}</p>{table}" if caption else table
 
     @property
@@ -54,7 +56,7 @@ def table_as_text(
     rows: Sequence[Sequence[Any]],
     *,
     title: str | None = None,
-    width: int = TEXT_WIDTH,
+    width: int | None = None,
 ) -> str:
     """Return a table as text; cells are formatted by `format_value`, numbers aligned to the right.
 
@@ -65,14 +67,16 @@ def table_as_text(
         Cells, as many per row as columns.
     title : str, optional
         Line above the table.
-    width : int
-        Characters of a line; wider tables are folded.
+    width : int, optional
+        Characters of a line; wider tables are folded.  By default the terminal's, or `TEXT_WIDTH` without one.
     """
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    if width is None:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else TEXT_WIDTH
     console = Console(width=width, soft_wrap=False, color_system=None)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
@@ -83,7 +87,7 @@ def table_as_text(
         table.add_row(*(Text(format_value(value)) for value in row))
     with console.capture() as rendered:
         console.print(table)
-    lines = [line.rstrip() for line in rendered.get().strip("\n").splitlines()]
+    lines = "\n".join(line.rstrip() for line in rendered.get().splitlines()).strip("\n").split("\n")
     return "\n".join([title, *lines] if title else lines)
 
 
@@ -96,6 +100,14 @@ def frame_as_text(frame: pd.DataFrame, *, title: str | None = None) -> str:
     """Return a data frame as text, without its index."""
     rows = frame.astype(object).itertuples(index=False, name=None)
     return table_as_text([str(c) for c in frame], list(rows), title=title)
+
+
+def frame_as_html(frame: pd.DataFrame) -> str:
+    """Return a data frame as an HTML table without its index; cells are in full and escaped."""
+    import pandas as pd
+
+    with pd.option_context("display.max_colwidth", None):
+        return frame.to_html(index=False, na_rep="–", float_format=format_value, border=0)
 
 
 def format_value(value: Any) -> str:
@@ -111,6 +123,30 @@ def format_value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3f}" if abs(value) < 1000 else f"{value:,.0f}"
     return str(value)
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration in seconds, minutes or hours.
+
+    Examples
+    --------
+    >>> format_duration(80), format_duration(600), format_duration(9000)
+    ('80 s', '10 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def format_bytes(number: float) -> str:
+    """Return a number of bytes in megabytes or gigabytes.
+
+    Examples
+    --------
+    >>> format_bytes(2_000_000), format_bytes(1_500_000_000)
+    ('2 MB', '1.5 GB')
+    """
+    return f"{number / 1e6:.0f} MB" if number < 1e9 else f"{number / 1e9:.1f} GB"
 
 
 def plain_values(value: Any) -> Any:

@@ -8,11 +8,10 @@ import pytest
 import torch
 from tiny_tasks import ALL_TYPES, EXAMPLES, tiny
 
-from transfer_meta.encoding.embedder import ENCODER_KINDS, Embedder, EmbedSettings, centroid_mean
+from transfer_meta.encoding.embedder import ENCODER_KINDS, Embedder, centroid_mean
 from transfer_meta.encoding.encoders import load_encoder, save_encoder
-from transfer_meta.encoding.encoding_settings import EncodingSettings
+from transfer_meta.encoding.encoding_settings import EncodingSettings, FisherSettings, VectorSettings
 from transfer_meta.encoding.frozen_features import LabelledVectors
-from transfer_meta.encoding.taskemb import FisherSettings
 from transfer_meta.errors import InputError
 from transfer_meta.features.vectors.similarities import cosine
 from transfer_meta.records import Example, TaskType
@@ -62,7 +61,7 @@ def test_examples_are_drawn() -> None:
     assert len(drawn) == 2 < size
     assert drawn != EXAMPLES[task.type][:2]
     short = replace(task, splits={"train": drawn})
-    limited = Embedder("random:2x32", EmbedSettings(max_examples=2))
+    limited = Embedder("random:2x32", VectorSettings(max_examples=2))
     for kind in ("textemb", "taskemb", "classemb"):
         a, b = limited.embed(task, [kind]).vectors, EMBEDDER.embed(short, [kind]).vectors
         assert a.keys() == b.keys()
@@ -77,7 +76,7 @@ def test_large_components_are_projected_and_cosines_kept() -> None:
     name = "taskemb.layer.0.query"
 
     def similarity(dimension: int | None, seed: int = 0) -> float:
-        settings = EmbedSettings(dimension=dimension, projection_seed=seed)
+        settings = VectorSettings(dimension=dimension, projection_seed=seed)
         embedder = Embedder("random:2x32", settings)
         a, b = (embedder.embed(t, ["taskemb"]).vectors[name] for t in (first, second))
         assert len(a) == (dimension or 32 * 32 + 32)
@@ -124,12 +123,12 @@ def test_stored_vectors_are_found_by_content(tmp_path: Path, monkeypatch: pytest
     one_less = replace(task, splits={"train": EXAMPLES[task.type][1:]})
     assert computed(again, one_less) == {"textemb", "taskemb"}
     assert computed(again, replace(task, description="Another.")) == {"descemb"}
-    fisher = EmbedSettings(fisher=FisherSettings("theoretical"))
+    fisher = VectorSettings(fisher=FisherSettings("theoretical"))
     assert computed(Embedder("random:2x32", fisher, store=store), task) == {"taskemb"}
-    length = EmbedSettings(encoding=EncodingSettings(max_length=64))
+    length = VectorSettings(encoding=EncodingSettings(max_length=64))
     assert computed(Embedder("random:2x32", length, store=store), task) == set(kinds)
     # How much is read at once decides nothing.
-    memory = EmbedSettings(encoding=EncodingSettings(max_tokens=64))
+    memory = VectorSettings(encoding=EncodingSettings(max_tokens=64))
     assert computed(Embedder("random:2x32", memory, store=store), task) == set()
     assert computed(Embedder("random:1x32", store=store), task) == set(kinds)
 
@@ -157,9 +156,9 @@ def test_bad_input() -> None:
     with pytest.raises(InputError, match="no training examples"):
         EMBEDDER.embed(Task.from_iterable("t", "regression", {"train": []}), ["textemb"])
     with pytest.raises(InputError, match="max_examples = 0"):
-        EmbedSettings(max_examples=0)
+        VectorSettings(max_examples=0)
     with pytest.raises(InputError, match="dimension = 0"):
-        EmbedSettings(dimension=0)
+        VectorSettings(dimension=0)
 
 
 def test_an_encoder_without_known_parts_gives_texts_and_a_reason() -> None:

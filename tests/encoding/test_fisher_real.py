@@ -13,9 +13,9 @@ import torch
 from transfer_meta.encoding.encoder import Encoder
 from transfer_meta.encoding.encoder_parts import find_parts
 from transfer_meta.encoding.encoders import load_encoder
-from transfer_meta.encoding.encoding_settings import EncodingSettings
+from transfer_meta.encoding.encoding_settings import EncodingSettings, FisherSettings
 from transfer_meta.encoding.likelihood import log_likelihood
-from transfer_meta.encoding.taskemb import FisherSettings, fisher_of_head, fit_head
+from transfer_meta.encoding.taskemb import fisher_of_head, fit_head
 from transfer_meta.records import TaskType
 from transfer_meta.tasks.resolve import resolve_tasks
 

@@ -1,39 +1,48 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from result_checks import check_escaped, check_result
 from tiny_tasks import ALL_TYPES, EXAMPLES, tiny
 from toys import toy_task
 
-from transfer_meta.encoding import score_sources as score_sources_module
+from transfer_meta.cli.app import main
+from transfer_meta.cli.commands.transferability_command import TransferabilityOptions
+from transfer_meta.cli.shared.encoding_options import EncodingOptions
+from transfer_meta.encoding import transferability as transferability_module
 from transfer_meta.encoding.encoders import load_encoder, save_encoder
 from transfer_meta.encoding.encoding_settings import EncodingSettings
 from transfer_meta.encoding.fewshot import FewShot, class_probabilities, few_shot_loss
 from transfer_meta.encoding.frozen_features import labelled_vectors
-from transfer_meta.encoding.score_sources import FEWSHOT, SCORES, ScoreSettings, score_sources
+from transfer_meta.encoding.score_settings import ScoreSettings
+from transfer_meta.encoding.score_sources import score_sources
 from transfer_meta.encoding.taskemb import fit_head
+from transfer_meta.encoding.transferability import transferability_table
 from transfer_meta.errors import InputError
-from transfer_meta.features.scores.transferability_scores import transferability_scores
+from transfer_meta.features.scores.transferability_scores import FEWSHOT, SCORES, transferability_scores
 from transfer_meta.metadataset import build_metadataset
 from transfer_meta.outcomes.tables import build_table
 from transfer_meta.records import Example, TaskType
+from transfer_meta.results import plain_values
 from transfer_meta.tasks import Task
 
 ENCODER = "random:2x32"
-QUICK = ScoreSettings(head_steps=10, few_shot=FewShot(steps=2, examples=8, batch_size=4))
+QUICK = ScoreSettings(encoder=ENCODER, head_steps=10, steps=2)
 LABEL_TYPES = (TaskType.CLASSIFICATION, TaskType.TOKEN_CLASSIFICATION)
 SOURCES = [replace(tiny(type), name=str(type)) for type in ALL_TYPES]
 FEATURE_COLUMNS = [name for name in SCORES if name not in ("leep", "nce")]
 
 
-def score(target: Task, sources: list[Task], **options: object) -> pd.DataFrame:
-    options = {"encoder": ENCODER, "settings": QUICK} | options
-    return score_sources(target=target, sources=sources, **options)  # type: ignore[arg-type]
+def score(
+    target: Task, sources: list[Task], settings: ScoreSettings = QUICK, **options: object
+) -> pd.DataFrame:
+    return transferability_table(target, sources, replace(settings, **options))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +92,7 @@ def test_rows_are_the_scores_of_a_source_done_by_hand(checkpoint: Path) -> None:
     sources = [
         toy_task(TaskType.CLASSIFICATION, name=n, train=40, seed=s) for n, s in (("a", 3), ("b", 4))
     ]
-    settings = replace(QUICK, few_shot=FewShot(steps=2))  # 64 examples: all of the target's
-    frame = score(target, sources, checkpoints={"b": checkpoint}, settings=settings).set_index("source")
+    frame = score(target, sources, checkpoint={"b": checkpoint}).set_index("source")
     assert frame["checkpoint"].tolist() == ["", str(checkpoint)]
     for source, start in zip(sources, (None, checkpoint), strict=True):
         encoder = load_encoder(ENCODER, start=start)
@@ -119,7 +127,7 @@ def test_examples_are_drawn_and_a_seed_draws_them_again() -> None:
     examples = sorted(toy_task(TaskType.CLASSIFICATION).examples(), key=lambda e: str(e.label))
     target = Task.from_iterable("sorted", "classification", {"train": examples})
     source = toy_task(TaskType.CLASSIFICATION, name="s", train=30)
-    few = replace(QUICK, max_examples=20)
+    few = replace(QUICK, examples=20)
     first = score(target, [source], settings=few)
     assert first["missing"].tolist() == [""]
     pd.testing.assert_frame_equal(first, score(target, [source], settings=few))
@@ -173,10 +181,10 @@ def test_bad_input(checkpoint: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=message):
             score(*arguments)  # type: ignore[arg-type]
     for options, message in (
-        ({"checkpoints": {"regresion": checkpoint}}, "did you mean 'regression'"),
-        ({"checkpoints": {"regression": tmp_path / "none"}}, "source 'regression': cannot read"),
-        ({"checkpoints": {"regression": tmp_path}}, "source 'regression': cannot read"),
-        ({"encoder": "random:1x32", "checkpoints": {"regression": checkpoint}}, "does not hold"),
+        ({"checkpoint": {"regresion": checkpoint}}, "did you mean 'regression'"),
+        ({"checkpoint": {"regression": tmp_path / "none"}}, "source 'regression': cannot read"),
+        ({"checkpoint": {"regression": tmp_path}}, "source 'regression': cannot read"),
+        ({"encoder": "random:1x32", "checkpoint": {"regression": checkpoint}}, "does not hold"),
         ({"encoder": "random:0x32"}, "at least 1 layer"),
         ({"device": "gpu"}, "no device 'gpu'"),
     ):
@@ -187,8 +195,8 @@ def test_bad_input(checkpoint: Path, tmp_path: Path) -> None:
     bare = [*EXAMPLES[target.type], Example("without a label")]
     with pytest.raises(InputError, match="train example 6: label None"):
         score(Task.from_iterable("t", target.type, {"train": bare}), sources)
-    with pytest.raises(InputError, match="max_examples = 0"):
-        ScoreSettings(max_examples=0)
+    with pytest.raises(InputError, match="examples = 0"):
+        ScoreSettings(examples=0)
 
 
 def test_two_examples_leave_one_score_empty() -> None:
@@ -205,8 +213,8 @@ def test_a_numerical_failure_leaves_its_scores_empty(monkeypatch: pytest.MonkeyP
     def fail(*arguments: object, **options: object) -> None:
         raise torch.linalg.LinAlgError("the matrix is singular")
 
-    monkeypatch.setattr(score_sources_module, "few_shot_loss", fail)
-    monkeypatch.setattr(score_sources_module, "fit_head", fail)
+    monkeypatch.setattr(transferability_module, "few_shot_loss", fail)
+    monkeypatch.setattr(transferability_module, "fit_head", fail)
     row = score(tiny(TaskType.CLASSIFICATION), [SOURCES[0]]).iloc[0]
     assert row[["leep", "nce", FEWSHOT]].isna().all()
     assert row[FEATURE_COLUMNS[:-1]].notna().all()
@@ -221,6 +229,54 @@ def test_a_checkpoint_of_nan_has_no_score_but_reasons(tmp_path: Path) -> None:
     path = tmp_path / "encoder.safetensors"
     save_encoder(broken, path)
     source = replace(tiny(TaskType.CLASSIFICATION), name="source")
-    frame = score(tiny(TaskType.CLASSIFICATION), [source], checkpoints={"source": path})
+    frame = score(tiny(TaskType.CLASSIFICATION), [source], checkpoint={"source": path})
     assert frame[list(SCORES)].isna().all(axis=None)
     assert frame["missing"][0]
+
+
+FILES = ("films", "plays")
+PUBLIC = ScoreSettings(encoder="random:1x16", steps=2)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in FILES:
+        rows = [f"{name} number {i},{'xy'[i % 2]}\n" for i in range(12)]
+        (tmp_path / f"{name}.csv").write_text("text,label\n" + "".join(rows))
+    return tmp_path
+
+
+def test_the_command_prints_the_result(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target, source = (str(folder / f"{name}.csv") for name in FILES)
+    found = score_sources(target, [target, source], PUBLIC)
+    command = ["transferability", "--target", target, "--sources", source, "--encoder", PUBLIC.encoder]
+    assert main([*command, "--steps", "2"]) == 0
+    assert capsys.readouterr().out == f"{found}\n"
+    assert main([*command, "--steps", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == plain_values(found.to_dict())
+    check_result(found, ["source", "target", *SCORES, "checkpoint", "missing"])
+
+
+def test_names_are_escaped() -> None:
+    target = replace(tiny(TaskType.CLASSIFICATION), name="<i>target")
+    found = score_sources(target, [replace(SOURCES[0], name="<i>source")], PUBLIC)
+    check_escaped(found, "<i>target")
+    check_escaped(found, "<i>source")
+
+
+def test_a_target_without_labels_and_one_without_any_score() -> None:
+    with pytest.raises(InputError, match="target 'task' has no labels, which every score needs"):
+        score_sources((["a", "b"], None), SOURCES, PUBLIC)
+    with pytest.raises(InputError, match="no score: .*single class"):
+        score_sources((["a", "b"], ["x", "x"]), SOURCES, PUBLIC)
+
+
+def test_settings_have_the_names_of_the_options() -> None:
+    options = {f.name for group in (TransferabilityOptions, EncodingOptions) for f in fields(group)}
+    assert {f.name for f in fields(ScoreSettings)} == options | {"head_steps", "read"}
+
+
+def test_without_torch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"needs torch.*transfer-meta\[harness\]"):
+        score_sources(tiny(TaskType.CLASSIFICATION), SOURCES)

@@ -7,9 +7,9 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from tiny_tasks import ALL_TYPES, EXAMPLES, tiny
 
 from transfer_meta.encoding.encoders import load_encoder
-from transfer_meta.encoding.encoding_settings import EncodingSettings
+from transfer_meta.encoding.encoding_settings import EncodingSettings, FisherSettings
 from transfer_meta.encoding.frozen_features import labelled_vectors
-from transfer_meta.encoding.taskemb import FisherSettings, fit_head, task_vectors
+from transfer_meta.encoding.taskemb import fit_head, task_vectors
 from transfer_meta.errors import InputError, RunFailed
 from transfer_meta.records import Example, TaskType
 from transfer_meta.tasks import Task

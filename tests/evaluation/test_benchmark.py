@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
+from result_checks import check_escaped, check_result, fresh_axes
 from scipy.stats import spearmanr
 from sklearn.model_selection import KFold
 
-from transfer_meta.cli.shared.console import _plain
+from transfer_meta.cli.app import main
 from transfer_meta.errors import InputError
 from transfer_meta.evaluation.benchmark import BenchmarkResult, BenchmarkSettings, benchmark
 from transfer_meta.evaluation.bootstrap import bootstrap_over_targets
@@ -21,6 +23,7 @@ from transfer_meta.metadataset import build_metadataset
 from transfer_meta.outcomes.gain_definition import GAIN_DEFINITIONS, apply_gain_definition
 from transfer_meta.outcomes.tables import OutcomeTable, build_table, load_outcomes
 from transfer_meta.predictors import UNTUNED
+from transfer_meta.results import plain_values
 
 TABLE = load_outcomes("bingel-soegaard-2017")
 
@@ -120,7 +123,7 @@ def strict(protocol: str) -> BenchmarkResult:
 @pytest.mark.parametrize("protocol", STRICT)
 def test_every_figure_has_a_spread_and_survives_json(protocol: str) -> None:
     result = strict(protocol)
-    document = json.loads(json.dumps(_plain(result.to_dict()), allow_nan=False))
+    document = json.loads(json.dumps(plain_values(result.to_dict()), allow_nan=False))
     assert set(document) >= {
         "version", "dataset", "protocol", "repeats", "seed", "n_pairs", "n_targets", "positive_rate",
         "seconds", "rows", "ceiling", "calibration", "reliability", "coverage", "decisions", "comparisons",
@@ -317,3 +320,71 @@ def test_settings_of_a_target_are_no_independent_draws() -> None:
     assert (row["ci_low"], row["ci_high"]) == pytest.approx(interval)
     assert (result.ceiling["n"] == 5).all()
     assert set(result.ceiling["metric"]) == {"spearman"}
+
+
+SHOWN = {"predictors": ("source-popularity", "ridge", "random"), "repeats": 2}
+LOO_COLUMNS = [
+    "predictor", "features",
+    *(f"{metric}{end}" for metric in ("spearman", "regret@1") for end in ("", "_low", "_high", "_std")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("more", "options"),
+    [
+        ({}, []),
+        (
+            {"metrics": ("spearman", "regret@1"), "compare": "ndcg"},
+            ["--metrics", "spearman,regret@1", "--compare", "ndcg"],
+        ),
+        ({"protocol": "pairs-5fold"}, ["--protocol", "pairs-5fold"]),
+        (
+            {"features": "groups", "predictors": ("ridge", "random")},
+            ["--features", "groups", "--predictors", "ridge,random"],
+        ),
+    ],
+)
+def test_the_command_prints_the_result(
+    more: dict[str, object], options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = benchmark(TABLE.name, BenchmarkSettings(**SHOWN | more))
+    command = ["benchmark", TABLE.name, "--predictors", ",".join(SHOWN["predictors"]), "--repeats", "2"]
+    assert main([*command, *options]) == 0
+    out = capsys.readouterr().out
+    assert re.sub(r"\d+\.\d s\n", "", out) == re.sub(r"\d+\.\d s\n", "", f"{found}\n")
+    assert main([*command, *options, "--json"]) == 0
+    seconds = {"seconds": None}
+    assert json.loads(capsys.readouterr().out) | seconds == plain_values(found.to_dict()) | seconds
+
+
+def test_a_benchmark_is_a_result() -> None:
+    found = benchmark(TABLE, BenchmarkSettings(**SHOWN, metrics=("spearman", "regret@1")))
+    check_result(found, LOO_COLUMNS)
+    frame, rows = found.to_frame(), found.rows.set_index(["predictor", "metric"])
+    assert (
+        frame["regret@1_low"].tolist()
+        == rows["ci_low"].unstack()["regret@1"][frame["predictor"]].tolist()
+    )
+    with fresh_axes() as axes:
+        # Of a regret, the lowest is the best.
+        best = [text.get_text() for text in found.plot(axes, metric="regret@1").get_yticklabels()]
+    assert best == list(frame.sort_values("regret@1", kind="stable")["predictor"])
+    with pytest.raises(InputError, match="did you mean 'regret@1'"):
+        found.plot(metric="regret@2")
+
+
+def test_names_are_escaped() -> None:
+    frame = TABLE.pairs[["source", "target", "gain"]].assign(**{"<b>$x$": np.linspace(-1, 1, 90)})
+    table = replace(build_table(frame), name="<b>$t$")
+    found = benchmark(table, BenchmarkSettings(predictors="ridge", features=["<b>.x", "all"]))
+    check_result(found, list(found.to_frame()))
+    check_escaped(found, "<b>$t$")
+    assert "<b>.x" not in found._repr_html_()
+
+
+def test_a_data_frame_is_a_table() -> None:
+    settings = BenchmarkSettings(predictors="source-popularity", metrics="spearman")
+    given = TABLE.pairs[["source", "target", "gain"]]
+    assert benchmark(given, settings).rows.equals(benchmark(TABLE, settings).rows)
+    with pytest.raises(InputError, match="missing column 'target'"):
+        benchmark(given.drop(columns="target"))

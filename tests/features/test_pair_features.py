@@ -8,7 +8,7 @@ import pytest
 
 from transfer_meta.errors import InputError
 from transfer_meta.features.curves.curve_features import CURVE_PERCENTS
-from transfer_meta.features.pair_features import pair_features
+from transfer_meta.features.pair_features import compare_profiles
 from transfer_meta.features.task_profile import profile_task
 from transfer_meta.features.text import text_hashes
 from transfer_meta.features.text.vocabulary import Vocabulary
@@ -39,7 +39,7 @@ def target() -> TaskProfile:
 
 
 def test_columns_and_rows(target: TaskProfile) -> None:
-    frame = pair_features(sources=[profile("one", B), profile("two", C)], target=target)
+    frame = compare_profiles(sources=[profile("one", B), profile("two", C)], target=target)
     assert frame["source"].tolist() == ["one", "two"]
     assert set(frame["target"]) == {"target"}
     roles = {column.partition(".")[0] for column in frame.columns}
@@ -51,7 +51,9 @@ def test_columns_and_rows(target: TaskProfile) -> None:
 
 
 def test_content(target: TaskProfile) -> None:
-    frame = pair_features(sources=[profile("b", B, "yx"), profile("c", C, "z"), target], target=target)
+    frame = compare_profiles(
+        sources=[profile("b", B, "yx"), profile("c", C, "z"), target], target=target
+    )
     # A: a a a a, film film, fine, no, rain, at, noon; B: a, film film, no, !, snow, at, night.
     assert frame["pair.types_covered_target"].tolist() == pytest.approx([4 / 7, 0, 1])
     assert frame["pair.types_covered_source"].tolist() == pytest.approx([4 / 7, 0, 1])
@@ -68,7 +70,7 @@ def test_content(target: TaskProfile) -> None:
 
 
 def test_another_type_has_no_common_labels(target: TaskProfile) -> None:
-    row = pair_features(sources=[profile("r", B, type="regression")], target=target).iloc[0]
+    row = compare_profiles(sources=[profile("r", B, type="regression")], target=target).iloc[0]
     assert row["pair.same_type"] == 0
     assert math.isnan(row["pair.labels_jaccard"])
     assert "pair.labels_jaccard" in row["missing"].split(",")
@@ -76,7 +78,7 @@ def test_another_type_has_no_common_labels(target: TaskProfile) -> None:
 
 def test_missing_features_are_listed(target: TaskProfile) -> None:
     bare = dataclasses.replace(profile("bare", B), sketches={})
-    rows = pair_features(sources=[profile("b", B), bare], target=target)
+    rows = compare_profiles(sources=[profile("b", B), bare], target=target)
     first, second = (set(text.split(",")) for text in rows["missing"])
     absent = {f"{role}.{name}" for role in ("source", "target") for name in target.missing}
     assert absent <= first
@@ -93,9 +95,9 @@ def test_missing_features_are_listed(target: TaskProfile) -> None:
 
 def test_one_row_does_not_depend_on_the_others(target: TaskProfile) -> None:
     sources = [profile("b", B), profile("c", C), profile("d", A + B)]
-    together = pair_features(sources=sources, target=target)
+    together = compare_profiles(sources=sources, target=target)
     for k, source in enumerate(sources):
-        alone = pair_features(sources=[source], target=target)
+        alone = compare_profiles(sources=[source], target=target)
         assert together.iloc[[k]].reset_index(drop=True).equals(alone)
 
 
@@ -104,7 +106,7 @@ def test_contrasts_of_curves() -> None:
     steep = CurveLog(STEPS, 4 - 0.40 * np.log(STEPS + 50))
     target = profile("flat", A, curve=flat)
     sources = [profile("steep", B, curve=steep), profile("bare", C)]
-    frame = pair_features(sources=sources, target=target)
+    frame = compare_profiles(sources=sources, target=target)
     for percent in CURVE_PERCENTS:
         for kind in ("slope", "relative_slope"):
             name = f"{kind}_{percent}"
@@ -120,7 +122,7 @@ def test_sampled_examples_are_near(monkeypatch: pytest.MonkeyPatch) -> None:
     one = [f"word{i} film" for i in range(3000)]
     two = [f"word{i} film" for i in range(2000, 8000)]
     monkeypatch.setattr(text_hashes, "MAX_EXAMPLES", 500)
-    row = pair_features(sources=[profile("two", two)], target=profile("one", one)).iloc[0]
+    row = compare_profiles(sources=[profile("two", two)], target=profile("one", one)).iloc[0]
     error = 5 * 0.5 / 200**0.5  # at least some two hundred of the target's are below both thresholds
     assert row["pair.examples_covered_target"] == pytest.approx(1 / 3, abs=error)
     assert row["pair.examples_covered_source"] == pytest.approx(1 / 6, abs=error)
@@ -131,9 +133,9 @@ def test_profiles_of_different_settings(target: TaskProfile) -> None:
     with pytest.raises(
         InputError, match="profiles of b and target differ in their setting vocabulary: words-"
     ):
-        pair_features(sources=[other], target=target)
+        compare_profiles(sources=[other], target=target)
 
 
 def test_no_sources(target: TaskProfile) -> None:
     with pytest.raises(InputError, match="no sources"):
-        pair_features(sources=[], target=target)
+        compare_profiles(sources=[], target=target)

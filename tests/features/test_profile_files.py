@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from transfer_meta.errors import InputError
-from transfer_meta.features.pair_features import pair_features
+from transfer_meta.features.pair_features import compare_profiles
 from transfer_meta.features.profile_files import load_profile, save_profile
 from transfer_meta.features.task_profile import profile_task
 from transfer_meta.records import Example, TaskProfile
@@ -37,7 +37,8 @@ def test_pairs_of_read_profiles_have_the_same_features(tmp_path: Path) -> None:
     save_profile(tmp_path / "films.json", FILMS)
     again = load_profile(tmp_path / "films.json")
     pd.testing.assert_frame_equal(
-        pair_features(sources=[again], target=WEATHER), pair_features(sources=[FILMS], target=WEATHER)
+        compare_profiles(sources=[again], target=WEATHER),
+        compare_profiles(sources=[FILMS], target=WEATHER),
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from transfer_meta.cli.app import main
 from transfer_meta.errors import InputError
-from transfer_meta.features.pair_features import pair_features
+from transfer_meta.features.pair_features import compare_profiles
 from transfer_meta.features.profile_files import load_profile
 from transfer_meta.features.vectors.vector_files import load_vectors
 from transfer_meta.metadataset import build_metadataset, similarity_table
@@ -82,7 +82,7 @@ def test_the_pair_features_are_those_of_the_profiles_and_vectors() -> None:
     target = "trec"
     rows = pairs[pairs["target"] == target].set_index("source")
     profiles = {task: load_profile(path) for task, path in GRID.profiles.items()}
-    content = pair_features(sources=[profiles[s] for s in rows.index], target=profiles[target])
+    content = compare_profiles(sources=[profiles[s] for s in rows.index], target=profiles[target])
     np.testing.assert_allclose(rows["jsd"], content["pair.jsd"], rtol=1e-7)
     vectors = {task: load_vectors(path)[0][task] for task, path in GRID.vectors.items()}
     of_target = pairs.loc[pairs["target"] == target, ["source", "target"]]

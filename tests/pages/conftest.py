@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from transfer_meta.outcomes.tables import OutcomeTable, build_table
-from transfer_meta.pages import Report, build_report
+from transfer_meta.pages import Report, ReportSettings, report
 
 NASTY = ["<script>alert(1)</script>", "a&b", "$x_1$", 'task "4"', "ta'sk"]
 
@@ -27,8 +27,8 @@ def nasty_table() -> OutcomeTable:
 def nasty_run(nasty_table: OutcomeTable) -> tuple[Report, list[tuple[int, int]]]:
     """The report and its progress calls."""
     seen: list[tuple[int, int]] = []
-    report = build_report(nasty_table, repeats=2, on_progress=lambda *at: seen.append(at))
-    return report, seen
+    found = report(nasty_table, ReportSettings(repeats=2), on_progress=lambda *at: seen.append(at))
+    return found, seen
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pytest
 
 from transfer_meta.errors import InputError
 from transfer_meta.outcomes.tables import build_table, load_outcomes
-from transfer_meta.pages import Report, build, build_report, write_report
+from transfer_meta.pages import Report, ReportSettings, build, report
 from transfer_meta.pages.page import render
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
@@ -81,7 +81,7 @@ def test_runs_with_seeds_vectors_and_curves_bring_their_sections() -> None:
         if (s, t) != ("a", "b")
         for seed in range(2)
     ]
-    report = build_report(build_table(pd.DataFrame(rows)), repeats=1)
+    found = report(build_table(pd.DataFrame(rows)), ReportSettings(repeats=1))
     step = np.arange(1.0, 30)
     curves = pd.concat(
         [
@@ -92,10 +92,10 @@ def test_runs_with_seeds_vectors_and_curves_bring_their_sections() -> None:
         ]
     )
     vectors = {task: {"textemb": random.normal(size=4)} for task in "abcde"}
-    bare = Page(render(report))
+    bare = Page(render(found))
     assert "ceiling" in bare.ids
     assert not {"curves", "tasks"} & set(bare.ids)
-    text = render(replace(report, curves=curves, vectors=vectors, types={}))
+    text = render(replace(found, curves=curves, vectors=vectors, types={}))
     assert {"ceiling", "curves", "tasks"} <= set(Page(text).ids)
     words = re.sub(r"\s+", " ", " ".join(Page(text).words))
     assert "Scores of 5 targets with 3 to 4 sources each" in words
@@ -132,7 +132,7 @@ def published_page() -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "UNTUNED", beside_the_paper)
         patch.setattr(build, "BY_TARGET", ())
-        return render(build_report(load_outcomes("bingel-soegaard-2017"), repeats=1))
+        return render(report(load_outcomes("bingel-soegaard-2017"), ReportSettings(repeats=1)))
 
 
 def test_the_paper_stands_beside_ours(published_page: str) -> None:
@@ -159,16 +159,16 @@ def test_strict_protocols_come_with_what_they_mean(published_page: str) -> None:
 def test_scores_alone_make_a_page_too() -> None:
     random = np.random.default_rng(1)
     pairs = pd.DataFrame(permutations("abcde", 2), columns=["source", "target"])
-    text = render(build_report(build_table(pairs.assign(score=random.random(20))), repeats=1))
+    text = render(report(build_table(pairs.assign(score=random.random(20))), ReportSettings(repeats=1)))
     Page(text)
     assert "only rankings are evaluated" in text
     assert "nan" not in " ".join(Page(text).words).split()
 
 
 def test_it_is_written_whole_or_not_at_all(nasty_report: Report, tmp_path: Path) -> None:
-    path = write_report(nasty_report, tmp_path / "new" / "page.html")
+    path = nasty_report.save(tmp_path / "new" / "page.html")
     assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
     assert [p.name for p in path.parent.iterdir()] == ["page.html"]
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write"):
-        write_report(nasty_report, tmp_path / "file" / "page.html")
+        nasty_report.save(tmp_path / "file" / "page.html")

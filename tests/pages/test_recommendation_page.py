@@ -3,13 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from result_checks import check_escaped, check_result
 
 from transfer_meta.errors import InputError
-from transfer_meta.pages.recommendation_page import (
-    interval_plot,
-    render_recommendation,
-    write_recommendation,
-)
+from transfer_meta.pages.recommendation_page import render_recommendation, write_recommendation
 from transfer_meta.recommender.recommendation import RankedSource, Reason, Recommendation, verdict_of
 
 FIGURES = {
@@ -63,11 +60,24 @@ def test_page_says_it_all_and_escapes_names(recommendation: Recommendation) -> N
     assert text.count("classification, as the target") == 2
 
 
-def test_plot_is_an_image_with_a_text(recommendation: Recommendation) -> None:
-    svg = interval_plot(recommendation.sources)
-    assert svg.startswith("<svg")
-    assert 'role="img"' in svg
-    assert "Expected gain of 2 sources" in svg
+def test_the_plot_is_an_image_with_a_text(recommendation: Recommendation) -> None:
+    text = render_recommendation(recommendation)
+    assert 'role="img" aria-label="Expected gain of 2 sources' in text
+    assert "with +5.0 %." in text
+
+
+def test_a_recommendation_is_a_result(recommendation: Recommendation) -> None:
+    columns = (
+        "rank", "source", "probability", "expected_gain", "low", "high", "n_outcomes", "near_duplicate",
+        "reasons_for", "reasons_against",
+    )  # fmt: skip
+    check_result(recommendation, columns)
+    check_escaped(recommendation, NASTY)
+    frame = recommendation.to_frame()
+    assert frame["source"].tolist() == [NASTY, "trec"]
+    reason = "task type: classification, as the target"
+    assert frame["reasons_for"].tolist() == [reason, ""]
+    assert frame["reasons_against"].tolist() == ["", reason]
 
 
 def test_it_is_written_whole_or_not_at_all(recommendation: Recommendation, tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def measure_memory(folder: Path, megabytes: float, workers: int) -> None:
 
 
 def pairs(folder: Path) -> None:
-    from transfer_meta.features.pair_features import pair_features
+    from transfer_meta.features.pair_features import compare_profiles
     from transfer_meta.features.profile_cache import ProfileCache
     from transfer_meta.features.task_profile import profile_task
 
@@ -133,7 +133,7 @@ def pairs(folder: Path) -> None:
     for name in ("sst2", "boolq"):
         target = next(profile for profile in profiles if profile.name == name)
         taken = min(
-            seconds(lambda t=target: pair_features(sources=sources, target=t)) for _ in range(3)
+            seconds(lambda t=target: compare_profiles(sources=sources, target=t)) for _ in range(3)
         )
         print(
             f"{len(sources)} sources with {name}: features {taken:.2f} s (at most 1);"

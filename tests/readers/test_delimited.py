@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from transfer_meta.errors import InputError
+from transfer_meta.files import data_folder
 from transfer_meta.readers.delimited import DelimitedRows, open_delimited
 from transfer_meta.tasks.reading_log import ReadingLog
 
@@ -135,9 +136,17 @@ def test_separators_that_are_none(tmp_path: Path, separator: str) -> None:
         open_delimited(write(tmp_path, "a,b\nc,d\n"), separator=separator)
 
 
+@pytest.mark.parametrize("name", ["messages", "reviews", "questions"])
+def test_the_demo_files_are_read_as_pandas_reads_them(name: str) -> None:
+    _is_read_as_by_pandas(data_folder() / "demo" / f"{name}.train.csv")
+
+
 def test_the_real_file_is_read_as_pandas_reads_it(shared: Path) -> None:
-    path = shared / "tasks" / "rotten_tomatoes.train.csv"
-    frame = pd.read_csv(io.BytesIO(path.read_bytes()), keep_default_na=False)
+    _is_read_as_by_pandas(shared / "tasks" / "rotten_tomatoes.train.csv")
+
+
+def _is_read_as_by_pandas(path: Path) -> None:
+    frame = pd.read_csv(io.BytesIO(path.read_bytes()), dtype=str, keep_default_na=False)
     rows = [row for _, row in open_delimited(path)]
     assert rows == frame.to_dict("records")
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from known_tasks import FILM, HARMFUL, HELPFUL, NAMES, RAIN, make_task, task_named, write_csv
 
@@ -87,6 +88,18 @@ def test_a_source_is_told_the_same_whatever_else_is_asked(
     alone = recommend(target, sources=["film_c"], settings=TEXT).sources[0]
     among = next(s for s in recommendation.sources if s.source == "film_c")
     assert replace(alone, rank=among.rank) == among
+
+
+def test_data_in_memory_are_a_target_and_a_source(data: Path, target: Task) -> None:
+    pair = tuple(zip(*((e.text, e.label) for e in target.examples()), strict=True))
+    frame = pd.DataFrame({"text": pair[0], "label": pair[1]})
+    by_pair, by_frame = (recommend(given, TEXT, sources=["film_a"]) for given in (pair, frame))
+    assert by_pair.sources == by_frame.sources
+    assert by_pair.target == "task"
+    (own,) = recommend(target, TEXT, sources=[frame.assign(text=frame["text"] + " rain")]).sources
+    assert (own.source, own.n_outcomes) == ("task", 0)
+    with pytest.raises(InputError, match="expected a file, a task card"):
+        recommend(3, TEXT)
 
 
 def test_top(data: Path, target: Task) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from fake_training import fake_facts, make_tasks
 from transfer_meta.errors import InputError
 from transfer_meta.runs.cost import estimate
 from transfer_meta.runs.plan import EncoderFacts, Plan, label, load_plan
+from transfer_meta.runs.plan_file import read_plan_file
+from transfer_meta.tasks.hub import is_hub_address
 
 GRID = """
 tasks_folder = "tasks"
@@ -308,17 +311,34 @@ def test_the_real_encoders_that_do_not_load(folder):
         assert f"encoder '{encoder}'" in found
 
 
-def test_the_example_plan(shared):
+def test_the_example_plan():
     root = Path(__file__).resolve().parents[2]
-    text = (root / "examples" / "plan.toml").read_text()
-    folder = root / "examples"
-    if not (folder / "../../shared/data/tasks").is_dir():
-        pytest.skip("the real data lie elsewhere than the example says")
-    plan = load_plan(folder / "plan.toml", encoder_facts=fake_facts)
-    assert "sst2" in text
+    plan = load_plan(root / "examples" / "plan.toml", encoder_facts=fake_facts)
     pairs = {(r.source, r.target) for r in plan.runs if r.method == "intermediate"}
-    assert len(pairs) == 16
-    assert len(plan.runs) == 8 + 32
+    assert len(pairs) == 12
+    assert len(plan.runs) == 4 + 12
+
+
+def test_the_example_plan_for_the_hub_is_well_formed():
+    problems = []
+    root = Path(__file__).resolve().parents[2]
+    plan = read_plan_file(root / "examples" / "hub_plan.toml", problems)
+    assert problems == []
+    assert all(is_hub_address(address) for address in plan.tasks.values())
+
+
+def test_a_mapping_is_a_plan_too(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    data = {
+        **tomllib.loads(GRID),
+        "tasks_folder": Path("tasks"),
+        "tasks": ("a", "b", "c"),
+        "seeds": range(2),
+    }
+    plan = load_plan(data, encoder_facts=fake_facts)
+    assert [run.key for run in plan.runs] == [run.key for run in load(folder, GRID).runs]
+    with pytest.raises(InputError, match="plan: unknown key 'sead'"):
+        load_plan({**data, "sead": [1]}, encoder_facts=fake_facts)
 
 
 # --- estimates -----------------------------------------------------------------------------------------

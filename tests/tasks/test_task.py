@@ -75,3 +75,25 @@ def test_a_task_of_files_goes_to_another_process(tmp_path: Path) -> None:
     task = read_task(tmp_path / "a.csv")
     copy = pickle.loads(pickle.dumps(task))
     assert (list(copy.examples()), copy.digest) == (list(task.examples()), task.digest)
+
+
+def test_the_text_of_a_task(tmp_path: Path) -> None:
+    path = tmp_path / "t.train.csv"
+    path.write_text("text,label,id\ngood film,pos,1\nbad film,neg,2\nfilm,neg,3\n")
+    task = read_task(path)
+    assert str(task).splitlines() == [
+        "t: classification",
+        "  read as  text = text, label = label; separated by comma, quoted; columns not used: id",
+        f"  train    {path}",
+        "  example  good film → pos",
+        "  example  bad film → neg",
+    ]
+    path.unlink()
+    assert "  problem  " in str(task)
+
+
+def test_the_html_of_a_task_is_escaped() -> None:
+    task = Task.from_iterable("<i>", "classification", {"train": [Example("<b>", "x")]})
+    assert task._repr_html_() == (
+        "<pre>&lt;i&gt;: classification\n  train    1 examples\n  example  &lt;b&gt; → x</pre>"
+    )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from transfer_meta._version import __version__
 from transfer_meta.cli.commands.benchmark_command import benchmark_command
+from transfer_meta.cli.commands.doctor_command import doctor_command
 from transfer_meta.cli.commands.embed_command import embed_command
 from transfer_meta.cli.commands.import_command import import_command
 from transfer_meta.cli.commands.importance_command import importance_command
@@ -26,35 +29,95 @@ from transfer_meta.cli.commands.tasks_command import tasks_app
 from transfer_meta.cli.commands.transferability_command import transferability_command
 from transfer_meta.errors import GatheredInputError, InputError
 
+HEADINGS: dict[str, tuple[dict[str, Callable[..., Any] | typer.Typer], str]] = {
+    "Ask": (
+        {
+            "quickstart": quickstart_command,
+            "recommend": recommend_command,
+            "search": search_command,
+            "predict": predict_command,
+        },
+        "transfer-meta recommend demo:urgency",
+    ),
+    "Compare": (
+        {
+            "benchmark": benchmark_command,
+            "importance": importance_command,
+            "report": report_command,
+            "fit": fit_command,
+            "outcomes": outcomes_app,
+            "import": import_command,
+        },
+        "transfer-meta benchmark bingel-soegaard-2017",
+    ),
+    "Make outcomes": (
+        {"run": run_command, "runs": runs_app},
+        "transfer-meta runs plan examples/plan.toml",
+    ),
+    "Inspect": (
+        {
+            "tasks": tasks_app,
+            "profile": profile_command,
+            "pairs": pairs_command,
+            "embed": embed_command,
+            "transferability": transferability_command,
+            "doctor": doctor_command,
+        },
+        "transfer-meta tasks check demo:topic",
+    ),
+}
+"""Commands by heading of the help, and an example for each heading."""
+
+
+class GroupedCommands(TyperGroup):
+    """Commands whose help is divided into `HEADINGS`."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write a section for each heading, with the commands and the example."""
+        longest = max(map(len, self.commands))
+        for heading, (commands, example) in HEADINGS.items():
+            with formatter.section(heading):
+                limit = formatter.width - 6 - longest
+                formatter.write_dl(
+                    [
+                        (name.ljust(longest), self.commands[name].get_short_help_str(limit))
+                        for name in commands
+                    ]
+                )
+                formatter.write_text(f"Example: {example}")
+
+
 app = typer.Typer(
     name="transfer-meta",
-    help="Predict whether fine-tuning on a source task first helps a target task.",
+    cls=GroupedCommands,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-# In the order that --help shows them.
-_COMMANDS: dict[str, Callable[..., Any]] = {
-    "quickstart": quickstart_command,
-    "benchmark": benchmark_command,
-    "importance": importance_command,
-    "report": report_command,
-    "fit": fit_command,
-    "predict": predict_command,
-    "profile": profile_command,
-    "pairs": pairs_command,
-    "run": run_command,
-    "search": search_command,
-    "embed": embed_command,
-    "transferability": transferability_command,
-    "recommend": recommend_command,
-    "import": import_command,
-}
-for _name, _command in _COMMANDS.items():
-    app.command(_name)(_command)
-for _name, _group in {"outcomes": outcomes_app, "tasks": tasks_app, "runs": runs_app}.items():
-    app.add_typer(_group, name=_name)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        print(f"transfer-meta {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Predict whether fine-tuning on a source task first helps a target task."""
+
+
+for _commands, _example in HEADINGS.values():
+    for _name, _command in _commands.items():
+        if isinstance(_command, typer.Typer):
+            app.add_typer(_command, name=_name)
+        else:
+            app.command(_name)(_command)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -87,6 +150,6 @@ def one_line(message: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
 
 
-def run() -> None:
+def console_script() -> None:
     """Run the console script."""
     sys.exit(main())

@@ -49,6 +49,23 @@ def card_bytes(device: str) -> int | None:
     return int(torch.cuda.get_device_properties(device).total_memory)
 
 
+def cuda_build() -> str | None:
+    """Return the version of CUDA that torch is built for; None without CUDA."""
+    import torch
+
+    return torch.version.cuda
+
+
+def cuda_cards() -> list[tuple[str, str, int]]:
+    """Return name (``cuda:0``), title and memory in bytes of every CUDA device that torch sees."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return []
+    found = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+    return [(f"cuda:{i}", card.name, int(card.total_memory)) for i, card in enumerate(found)]
+
+
 def _devices(text: str) -> list[str]:
     if text == "cpu":
         return ["cpu"]

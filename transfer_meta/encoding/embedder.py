@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from transfer_meta.encoding.encoder import Encoder
 from transfer_meta.encoding.encoders import encoder_revision, file_sha256, load_encoder
-from transfer_meta.encoding.encoding_settings import EncodingSettings, check_positive
+from transfer_meta.encoding.encoding_settings import VectorSettings
 from transfer_meta.encoding.frozen_features import LabelledVectors, labelled_vectors, text_vectors
-from transfer_meta.encoding.taskemb import FisherSettings, task_vectors
+from transfer_meta.encoding.taskemb import task_vectors
 from transfer_meta.encoding.tokens import checked_examples
 from transfer_meta.encoding.vector_store import VectorKey, VectorStore
 from transfer_meta.errors import InputError, RunFailed, unknown
@@ -23,53 +22,9 @@ from transfer_meta.records import Example, FloatArray, TaskType
 from transfer_meta.tasks import Task
 from transfer_meta.tasks.subsets import draw_examples
 
-VECTOR_VERSION = 2
-"""Part of the key of stored vectors; increment it when a change in the code changes vectors."""
-
 
 @dataclass(frozen=True)
-class EmbedSettings:
-    """Settings of task vectors.
-
-    Parameters
-    ----------
-    max_examples : int
-        Maximum number of training examples, drawn without replacement.
-    encoding : EncodingSettings
-    fisher : FisherSettings
-    dimension : int, optional
-        Project longer components to this length (see `count_sketch.count_sketch`); None: keep them whole.
-    projection_seed : int
-        Only vectors of equal seeds are comparable.
-    sample_seed : int
-        Seed of the drawn examples.
-    """
-
-    max_examples: int = 500
-    encoding: EncodingSettings = field(default_factory=EncodingSettings)
-    fisher: FisherSettings = field(default_factory=FisherSettings)
-    dimension: int | None = 1024
-    projection_seed: int = 0
-    sample_seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_positive(self, "max_examples", "dimension")
-
-    def of_kind(self, kind: str) -> dict[str, Any]:
-        """Return the settings that vectors of one kind depend on, as plain values."""
-        own: dict[str, Any] = {"version": VECTOR_VERSION, "max_length": self.encoding.max_length}
-        if self.encoding.stride is not None:
-            own["stride"] = self.encoding.stride
-        if kind not in ("descemb", "labelemb"):
-            own |= {"max_examples": self.max_examples, "sample_seed": self.sample_seed}
-        if kind == "taskemb":
-            own |= asdict(self.fisher)
-            own |= {"dimension": self.dimension, "projection_seed": self.projection_seed}
-        return own
-
-
-@dataclass(frozen=True)
-class TaskVectors:
+class EmbeddedTask:
     """The vectors of one task.
 
     Parameters
@@ -95,7 +50,7 @@ class Embedder:
     ----------
     encoder : str
         Name of the encoder, see `encoders.load_encoder`.
-    settings : EmbedSettings, optional
+    settings : VectorSettings, optional
     start : Path, optional
         Safetensors file of fine-tuned weights, for TaskEmb of the fine-tuned model.
     device : str
@@ -112,14 +67,14 @@ class Embedder:
     def __init__(
         self,
         encoder: str,
-        settings: EmbedSettings | None = None,
+        settings: VectorSettings | None = None,
         *,
         start: Path | None = None,
         device: str = "cpu",
         store: VectorStore | None = None,
     ) -> None:
         self.name = encoder
-        self.settings = settings or EmbedSettings()
+        self.settings = settings or VectorSettings()
         self.revision = encoder_revision(encoder)
         if start is not None:
             try:
@@ -137,7 +92,7 @@ class Embedder:
             self._encoder.model.to(self._device)
         return self._encoder
 
-    def embed(self, task: Task, kinds: Iterable[str] = ("textemb",)) -> TaskVectors:
+    def embed(self, task: Task, kinds: Iterable[str] = ("textemb",)) -> EmbeddedTask:
         """Return the vectors of a task's training split.
 
         Parameters
@@ -172,7 +127,7 @@ class Embedder:
                 if self._store:
                     self._store.save_vectors(key, task.name, found)
             vectors |= {f"{kind}.{part}" if part else kind: values for part, values in found.items()}
-        return TaskVectors(vectors, missing, tuple(stored))
+        return EmbeddedTask(vectors, missing, tuple(stored))
 
     def _sample(self, task: Task) -> Task:
         """Return the task with a sample of its training examples only, in memory."""
@@ -188,10 +143,12 @@ class Embedder:
         return VectorKey(kind, content, self.name, self.revision, self.settings.of_kind(kind))
 
     def _text(self, task: Task) -> dict[str, FloatArray]:
+        """Return the mean over examples of their mean last-layer token vectors (TextEmb, Vu et al. 2020)."""
         vectors = text_vectors(self.encoder, task, self.settings.encoding)
         return {"": vectors.mean(axis=0, dtype=np.float64)}
 
     def _task(self, task: Task) -> dict[str, FloatArray]:
+        """Return the diagonal Fisher information, a vector per part of the encoder (TaskEmb, Vu et al. 2020)."""
         settings = self.settings
         parts = task_vectors(self.encoder, task, settings.fisher, settings.encoding)
         return {
@@ -202,11 +159,13 @@ class Embedder:
         }
 
     def _description(self, task: Task) -> dict[str, FloatArray]:
+        """Return the vector of the task's description, as TextEmb of one text."""
         if not task.description.strip():
             raise InputError(f"task '{task.name}' has no description (a task card can give one)")
         return self._mean_of([task.description])
 
     def _labels(self, task: Task) -> dict[str, FloatArray]:
+        """Return the mean vector of the names of the labels, as TextEmb of these texts."""
         names = task.labels()
         if not names:
             raise InputError(f"labelemb needs label names, and a {task.type} task has none")
@@ -217,6 +176,7 @@ class Embedder:
         return self._text(Task.from_iterable("texts", TaskType.CLASSIFICATION, examples))
 
     def _classes(self, task: Task) -> dict[str, FloatArray]:
+        """Return the mean of TextEmb and of the unweighted mean of the class centroids."""
         checked_examples(task)
         labelled = labelled_vectors(self.encoder, task, self.settings.encoding)
         return {"": (self._text(task)[""] + centroid_mean(labelled)) / 2}

@@ -1,10 +1,20 @@
-"""Settings for encoding the examples of a task."""
+"""Settings of encoding the examples of a task and of task vectors; importable without torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from transfer_meta.errors import InputError
+from transfer_meta.errors import InputError, unknown
+
+VECTOR_VERSION = 2
+"""Part of the key of stored vectors; increment it when a change in the code changes vectors."""
+VARIANTS = ("empirical", "theoretical", "batch-summed", "gradient")
+CORE_KIND = "tfidf"
+"""The only kind of task vector that needs no encoder."""
+KINDS_WITH_ENCODER = ("textemb", "taskemb", "descemb", "labelemb", "classemb")
+DEFAULT_KINDS = ("textemb", "taskemb")
+"""Kinds of task vectors that are made by default if there is an encoder."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,82 @@ class EncodingSettings:
     def window_stride(self) -> int:
         """Tokens that neighbouring windows share."""
         return self.max_length // 4 if self.stride is None else self.stride
+
+
+@dataclass(frozen=True)
+class FisherSettings:
+    """Settings of the Fisher information.
+
+    Parameters
+    ----------
+    variant : {"empirical", "theoretical", "batch-summed", "gradient"}
+        ``empirical``: squared gradients for the labels of the data; ``theoretical``: for labels sampled
+        from the model; ``batch-summed``: gradients summed over a batch before squaring, as in published
+        code; ``gradient``: the mean gradient, not squared.
+    draws : int
+        Labels sampled per example (``theoretical``).
+    batch_size : int
+        Examples per batch (``batch-summed``; the other variants do not depend on it).
+    embeddings : bool
+        Whether to include the word embeddings and their layer norm.
+    head_steps : int
+        Maximum number of L-BFGS iterations for the head.
+    seed : int
+        Seed of the sampled labels.
+    """
+
+    variant: str = "empirical"
+    draws: int = 1
+    batch_size: int = 32
+    embeddings: bool = False
+    head_steps: int = 50
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.variant not in VARIANTS:
+            raise unknown("Fisher variant", self.variant, VARIANTS)
+        check_positive(self, "draws", "batch_size", "head_steps")
+
+
+@dataclass(frozen=True)
+class VectorSettings:
+    """Settings of the vectors of one task; `EmbedSettings` are those of the public function.
+
+    Parameters
+    ----------
+    max_examples : int
+        Maximum number of training examples, drawn without replacement.
+    encoding : EncodingSettings
+    fisher : FisherSettings
+    dimension : int, optional
+        Project longer components to this length (see `count_sketch.count_sketch`); None: keep them whole.
+    projection_seed : int
+        Only vectors of equal seeds are comparable.
+    sample_seed : int
+        Seed of the drawn examples.
+    """
+
+    max_examples: int = 500
+    encoding: EncodingSettings = field(default_factory=EncodingSettings)
+    fisher: FisherSettings = field(default_factory=FisherSettings)
+    dimension: int | None = 1024
+    projection_seed: int = 0
+    sample_seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_positive(self, "max_examples", "dimension")
+
+    def of_kind(self, kind: str) -> dict[str, Any]:
+        """Return the settings that vectors of one kind depend on, as plain values."""
+        own: dict[str, Any] = {"version": VECTOR_VERSION, "max_length": self.encoding.max_length}
+        if self.encoding.stride is not None:
+            own["stride"] = self.encoding.stride
+        if kind not in ("descemb", "labelemb"):
+            own |= {"max_examples": self.max_examples, "sample_seed": self.sample_seed}
+        if kind == "taskemb":
+            own |= asdict(self.fisher)
+            own |= {"dimension": self.dimension, "projection_seed": self.projection_seed}
+        return own
 
 
 def check_positive(settings: object, *names: str) -> None:

@@ -1,134 +1,156 @@
-"""Transferability scores of source checkpoints for a target, one row per source."""
+"""Transferability scores of source checkpoints for a target, as a result; importable without torch."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-import torch
+from transfer_meta.encoding.score_settings import ScoreSettings
+from transfer_meta.errors import InputError, require
+from transfer_meta.features.scores.transferability_scores import SCORES
+from transfer_meta.records import OnProgress, Tell
+from transfer_meta.results import Result, frame_as_html, frame_as_text
+from transfer_meta.tasks.load import load_target_and_sources, tell_reading
 
-from transfer_meta.encoding.devices import find_devices
-from transfer_meta.encoding.encoder import Encoder
-from transfer_meta.encoding.encoders import load_encoder
-from transfer_meta.encoding.encoding_settings import EncodingSettings, check_positive
-from transfer_meta.encoding.fewshot import FewShot, class_probabilities, few_shot_loss
-from transfer_meta.encoding.frozen_features import LabelledVectors, labelled_vectors
-from transfer_meta.encoding.taskemb import fit_head
-from transfer_meta.encoding.tokens import checked_examples
-from transfer_meta.errors import InputError, RunFailed, first_line, unknown
-from transfer_meta.features.scores.label_transfer import leep, nce
-from transfer_meta.features.scores.transferability_scores import (
-    FEATURE_SCORES,
-    LABEL_SCORES,
-    transferability_scores,
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+PRETRAINED_NOTE = (
+    "A source without a checkpoint has the pretrained encoder and a head fitted to its examples: its"
+    " features are those of every such source, and only leep and nce tell them apart."
 )
-from transfer_meta.records import TaskType
-from transfer_meta.tasks.subsets import draw_examples
-from transfer_meta.tasks.task import Task
-
-FEWSHOT = "fewshot_neg_loss"
-SCORES = (*FEATURE_SCORES, *LABEL_SCORES, FEWSHOT)
-_NUMERICAL = (ValueError, ArithmeticError, torch.linalg.LinAlgError)
-"""Numerical failures, which leave one score empty."""
-_WITH_CLASSES = (TaskType.CLASSIFICATION, TaskType.TOKEN_CLASSIFICATION)
 
 
-@dataclass(frozen=True)
-class ScoreSettings:
-    """Settings of transferability scores.
+@dataclass(frozen=True, eq=False)
+class SourceScores(Result):
+    """Transferability scores of sources for a target.
 
     Parameters
     ----------
-    max_examples : int
-        Maximum number of training examples of each task, drawn without replacement.
-    seed : int
-        Seed of the draw.
-    encoding : EncodingSettings
-    head_steps : int
-        Maximum number of L-BFGS iterations for a source's head.
-    few_shot : FewShot
-        Its examples are drawn from those of the target.
+    target : str
+        Name of the target.
+    scores : DataFrame
+        One row per source in the order given: ``source``, ``target``; one float column for each of `SCORES`, NaN
+        if it does not apply; ``checkpoint``, empty for the pretrained encoder; ``missing``, the reasons for NaN.
+    settings : ScoreSettings
     """
 
-    max_examples: int = 500
-    seed: int = 0
-    encoding: EncodingSettings = field(default_factory=EncodingSettings)
-    head_steps: int = 50
-    few_shot: FewShot = field(default_factory=FewShot)
+    target: str
+    scores: pd.DataFrame
+    settings: ScoreSettings
 
-    def __post_init__(self) -> None:
-        check_positive(self, "max_examples", "head_steps")
+    @property
+    def note(self) -> str:
+        """What to know about sources without a checkpoint; empty if each has one."""
+        return PRETRAINED_NOTE if (self.scores["checkpoint"] == "").any() else ""
+
+    @property
+    def remarks(self) -> list[str]:
+        """The note, and one line per reason for missing scores, with the sources concerned."""
+        sources_of: dict[str, list[str]] = {}
+        for source, reasons in zip(self.scores["source"], self.scores["missing"], strict=True):
+            if reasons:
+                sources_of.setdefault(reasons, []).append(source)
+        missing = [f"{', '.join(sources)}: no {reasons}" for reasons, sources in sources_of.items()]
+        return [self.note, *missing] if self.note else missing
+
+    @property
+    def caption(self) -> str:
+        """Target, encoder and direction of the scores."""
+        return f"target {self.target}, encoder {self.settings.encoder}; higher is better"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per source: names, scores, checkpoint and reasons for missing scores."""
+        return self.scores.copy()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return target, settings, note and scores as plain values."""
+        return {
+            "target": self.target,
+            "encoder": self.settings.encoder,
+            "examples": self.settings.examples,
+            "steps": self.settings.steps,
+            "seed": self.settings.seed,
+            "note": self.note,
+            "scores": self.scores.to_dict("records"),
+        }
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Draw the scores as a heat map, each column standardised over the sources."""
+        from transfer_meta.figures.heatmap import standardised_heatmap
+
+        axes = standardised_heatmap(self.scores.set_index("source")[list(SCORES)], axes)
+        axes.set_title(f"target {self.target}; each score standardised over the sources", fontsize=10)
+        return axes
+
+    def __str__(self) -> str:
+        return "\n".join([frame_as_text(self._shown(), title=self.caption), *self.remarks])
+
+    def _repr_html_(self) -> str:
+        import html
+
+        lines = "".join(f"<p>{html.escape(line)}</p>" for line in self.remarks)
+        return f"<p>{html.escape(self.caption)}</p>{frame_as_html(self._shown())}{lines}"
+
+    def _shown(self) -> pd.DataFrame:
+        state = self.scores["checkpoint"].ne("").map({True: "own", False: "pretrained"})
+        return self.scores.assign(checkpoint=state)[["source", "checkpoint", *SCORES]]
 
 
 def score_sources(
-    *,
-    target: Task,
-    sources: Sequence[Task],
-    encoder: str,
-    checkpoints: Mapping[str, str | Path] | None = None,
+    target: Any,
+    sources: Any,
     settings: ScoreSettings | None = None,
-    device: str = "cpu",
-    on_progress: Callable[[int, int], None] | None = None,
-) -> pd.DataFrame:
-    """Score sources for a target; a higher score means a better source.
+    *,
+    tell: Tell = lambda _: None,
+    on_progress: OnProgress = lambda done, total: None,
+) -> SourceScores:
+    """Score sources for a target with published measures; a higher score means a better source.
 
     A source is a checkpoint (its fine-tuned encoder) and a head, which is fitted here to the frozen
     features of the source's examples because fine-tuning runs keep encoders only.  A source **without a
     checkpoint uses the pretrained encoder**: all such sources share the same target features, and
     therefore all scores except LEEP and NCE, which depend on the head.
 
-    ================  ======================================================  ===================
-    column            definition                                              source
-    ================  ======================================================  ===================
-    logme             maximum log-evidence, nats per example and class        You et al. 2021
-    h_score           tr(cov⁺ · cov of class means), 0 to classes - 1         Bao et al. 2019
-    h_score_shrunk    the same with Ledoit & Wolf's covariance                Ibrahim et al. 2022
-    transrate         R(Z) - R(Z | Y) in nats, of features of unit size       Huang et al. 2022
-    gbc               -Σ over class pairs of exp(-Bhattacharyya), at most 0   Pándy et al. 2022
-    knn               accuracy or R² of 5 neighbours, leave-one-out           Renggli et al. 2022
-    linear_probe      accuracy or R² of a linear model, 5 folds               Renggli et al. 2022
-    leep              mean log-likelihood of the labels, nats, at most 0      Nguyen et al. 2020
-    nce               -H(target class | source class), nats, at most 0        Tran et al. 2019
-    fewshot_neg_loss  -loss after k fine-tuning steps, at most 0: nats per    Poth et al. 2021
-                      label, or squared error over the labels' variance
-    ================  ======================================================  ===================
+    | column | definition | source |
+    |---|---|---|
+    | logme | maximum log-evidence, nats per example and class | You et al. 2021 |
+    | h_score | tr(cov⁺ · cov of class means), 0 to classes - 1 | Bao et al. 2019 |
+    | h_score_shrunk | the same with Ledoit & Wolf's covariance | Ibrahim et al. 2022 |
+    | transrate | R(Z) - R(Z given Y) in nats, of features of unit size | Huang et al. 2022 |
+    | gbc | -Σ over class pairs of exp(-Bhattacharyya), at most 0 | Pándy et al. 2022 |
+    | knn | accuracy or R² of 5 neighbours, leave-one-out | Renggli et al. 2022 |
+    | linear_probe | accuracy or R² of a linear model, 5 folds | Renggli et al. 2022 |
+    | leep | mean log-likelihood of the labels, nats, at most 0 | Nguyen et al. 2020 |
+    | nce | -H(target class given source class), nats, at most 0 | Tran et al. 2019 |
+    | fewshot_neg_loss | -loss after k steps: nats a label, or error in label variances | Poth et al. 2021 |
 
     Compare the scores of sources for one target, not those of different targets.
 
     Parameters
     ----------
-    target : Task
-        Only training splits are read, here and of the sources.
-    sources : sequence of Task
-        Tasks with distinct names that differ from the target's.
-    encoder : str
-        See `transfer_meta.encoding.encoders.load_encoder`.
-    checkpoints : mapping of str to path, optional
-        By source name, the safetensors file of the encoder fine-tuned on it, as written by
-        ``transfer-meta run --keep-checkpoints``.
+    target : str, Path, Task, DataFrame, Dataset, pair or mapping
+        Whatever `load_task` takes.  Only training splits are read, here and of the sources.
+    sources : sequence, or what `load_task` takes
+        One or several tasks, or folders of tasks; the target itself is left out.
     settings : ScoreSettings, optional
-    device : str
-        ``cpu``, ``cuda:N`` or ``auto``.
-    on_progress : callable, optional
+    tell : callable
+        Called with a line for what reading left out or mended.
+    on_progress : callable
         Called with the number of finished sources and of all sources.
 
     Returns
     -------
-    DataFrame
-        One row per source in the order given: ``source``, ``target``; one float column for each of
-        `SCORES`, NaN if it does not apply; ``checkpoint``, empty for the pretrained encoder; ``missing``,
-        the reasons for NaN (``leep, nce: …; gbc: …``).  It can be merged by ``source`` and ``target``
-        into a table of outcomes, where the scores become features of the pair.
+    SourceScores
+        Its frame can be merged by ``source`` and ``target`` into a table of outcomes, where the scores become
+        features of the pair.
 
     Raises
     ------
     InputError
-        Unknown encoder or device, a checkpoint of an unknown source or of another encoder, a target
-        without examples or with unusable labels, no sources, or sources of equal names.
+        Unknown encoder or device, a checkpoint of an unknown source or of another encoder, a target without
+        examples or with unusable labels, no sources, sources of equal names, or no score at all.
 
     References
     ----------
@@ -136,140 +158,15 @@ def score_sources(
     transfer? Finding the needle in the growing haystack"; Poth et al. 2021, "What to pre-train on?
     Efficient intermediate task selection".
     """
-    settings, checkpoints = settings or ScoreSettings(), checkpoints or {}
-    names = _check_names(target, sources, checkpoints)
-    place = find_devices(device)[0]
-    target = _sample(target, settings.max_examples, settings.seed)
-    try:
-        checked_examples(target)
-    except RunFailed as error:
-        raise InputError(str(error)) from error
-    samples = [_sample(source, settings.max_examples, settings.seed) for source in sources]
-    # Load each encoder once, and compute the target's vectors once per encoder.
-    sources_of: dict[Path | None, list[Task]] = defaultdict(list)
-    for source in samples:
-        start = checkpoints.get(source.name)
-        sources_of[Path(start) if start is not None else None].append(source)
+    require("torch", "transformers")
+    from transfer_meta.encoding.transferability import transferability_table
 
-    rows = {}
-    for start, group in sources_of.items():
-        loaded = _load(encoder, start, [target, *group])
-        loaded.model.to(place)
-        scored = _score_target(loaded, target, settings)
-        for source in group:
-            of_head, no_head = _label_scores(loaded, source, scored.labelled, settings)
-            scores, reasons = scored.scores | of_head, scored.missing | no_head
-            missing = {
-                name: reasons.get(name, "it is not a finite number")
-                for name in SCORES
-                if not np.isfinite(scores[name])
-            }
-            rows[source.name] = {
-                "source": source.name,
-                "target": target.name,
-                **{name: np.nan if name in missing else scores[name] for name in SCORES},
-                "checkpoint": "" if start is None else str(start),
-                "missing": _by_reason(missing),
-            }
-            if on_progress is not None:
-                on_progress(len(rows), len(sources))
-    return pd.DataFrame([rows[name] for name in names])
-
-
-@dataclass(frozen=True)
-class _TargetScores:
-    """The target's vectors under one encoder, and the scores that do not depend on a source's head."""
-
-    labelled: LabelledVectors
-    scores: dict[str, float]
-    missing: dict[str, str]
-
-
-def _score_target(encoder: Encoder, target: Task, settings: ScoreSettings) -> _TargetScores:
-    labelled = labelled_vectors(encoder, target, settings.encoding)
-    scores, missing = transferability_scores(
-        labelled.vectors, labelled.labels, regression=labelled.regression
-    )
-    # Draw examples instead of taking the first ones: files are often sorted by class.
-    few = _sample(target, settings.few_shot.examples, settings.seed)
-    try:
-        scores[FEWSHOT] = -few_shot_loss(encoder, few, settings.few_shot, settings.encoding)
-    except (InputError, RunFailed) as error:
-        scores[FEWSHOT], missing[FEWSHOT] = np.nan, str(error)
-    except _NUMERICAL as error:
-        scores[FEWSHOT], missing[FEWSHOT] = np.nan, f"cannot be computed: {first_line(error)}"
-    return _TargetScores(labelled, scores, missing)
-
-
-def _label_scores(
-    encoder: Encoder, source: Task, target: LabelledVectors, settings: ScoreSettings
-) -> tuple[dict[str, float], dict[str, str]]:
-    """Return LEEP and NCE from a head fitted to the source, and the reasons for missing ones."""
-    if target.regression:
-        return {}, {}  # `transferability_scores` gives the reason
-    if source.type not in _WITH_CLASSES:
-        return {}, dict.fromkeys(LABEL_SCORES, f"the source's type is {source.type}: it has no classes")
-    try:
-        fitted = fit_head(encoder, source, settings.encoding, steps=settings.head_steps)
-        chances = class_probabilities(fitted, target.vectors)
-        assert chances is not None
-        return {
-            "leep": leep(chances, target.labels),
-            "nce": nce(chances.argmax(axis=1), target.labels),
-        }, {}
-    except (InputError, RunFailed) as error:
-        return {}, dict.fromkeys(LABEL_SCORES, str(error))
-    except _NUMERICAL as error:
-        return {}, dict.fromkeys(LABEL_SCORES, f"cannot be computed: {first_line(error)}")
-
-
-def _check_names(
-    target: Task, sources: Sequence[Task], checkpoints: Mapping[str, str | Path]
-) -> list[str]:
-    """Return the names of the sources; an InputError if they are not distinct."""
-    names = [source.name for source in sources]
-    if not names:
-        raise InputError("no source beside the target itself")
-    if target.name in names:
-        raise InputError(f"the target '{target.name}' is among the sources")
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise InputError(f"two sources are named '{twice}'")
-    for name in checkpoints:
-        if name not in names:
-            raise unknown("source of a checkpoint", name, names)
-    return names
-
-
-def _sample(task: Task, examples: int, seed: int) -> Task:
-    """Return the task with a random subset of its training examples only, in memory."""
-    drawn, size = draw_examples(task, "train", examples, seed=seed)
-    if not size:
-        raise InputError(f"task '{task.name}' has no training examples")
-    return replace(task, splits={"train": drawn})
-
-
-def _load(encoder: str, start: Path | None, tasks: Sequence[Task]) -> Encoder:
-    texts = (
-        text
-        for task in tasks
-        for example in task.examples()
-        for text in (example.text, example.text_pair or "", *example.choices)
-    )
-    try:
-        return load_encoder(encoder, texts=texts, start=start)
-    except RunFailed as error:
-        raise InputError(f"checkpoint of source '{tasks[-1].name}': {error}") from error
-
-
-def _by_reason(missing: Mapping[str, str]) -> str:
-    """Format missing scores grouped by reason, in one line.
-
-    Examples
-    --------
-    >>> _by_reason({"leep": "no classes", "gbc": "one class", "nce": "no classes"})
-    'leep, nce: no classes; gbc: one class'
-    """
-    scores_of = defaultdict(list)
-    for name, reason in missing.items():
-        scores_of[reason].append(name)
-    return "; ".join(f"{', '.join(scores)}: {reason}" for reason, scores in scores_of.items())
+    settings = settings or ScoreSettings()
+    goal, candidates = load_target_and_sources(target, sources, settings.read)
+    if not goal.is_labelled:
+        raise InputError(f"target '{goal.name}' has no labels, which every score needs")
+    scores = transferability_table(goal, candidates, settings, on_progress=on_progress)
+    tell_reading([goal, *candidates], tell, verbose=settings.read.verbose)
+    if scores[list(SCORES)].isna().all(axis=None):
+        raise InputError(f"no score: {scores['missing'].iloc[0]}")
+    return SourceScores(goal.name, scores, settings)

@@ -11,51 +11,14 @@ from torch import Tensor
 
 from transfer_meta.encoding.batching import Batcher, EncodedBatch, encode_examples
 from transfer_meta.encoding.encoder import Encoder
-from transfer_meta.encoding.encoding_settings import EncodingSettings, check_positive
+from transfer_meta.encoding.encoding_settings import EncodingSettings, FisherSettings
 from transfer_meta.encoding.fisher import Forward, diagonal_fisher
 from transfer_meta.encoding.heads import Head, RegressionHead, build_head, pool
 from transfer_meta.encoding.likelihood import draw_target, log_likelihood
 from transfer_meta.encoding.tokens import checked_examples
-from transfer_meta.errors import InputError, unknown
+from transfer_meta.errors import InputError
 from transfer_meta.records import TaskType
 from transfer_meta.tasks.task import Task
-
-VARIANTS = ("empirical", "theoretical", "batch-summed", "gradient")
-
-
-@dataclass(frozen=True)
-class FisherSettings:
-    """Settings of the Fisher information.
-
-    Parameters
-    ----------
-    variant : {"empirical", "theoretical", "batch-summed", "gradient"}
-        ``empirical``: squared gradients for the labels of the data; ``theoretical``: for labels sampled
-        from the model; ``batch-summed``: gradients summed over a batch before squaring, as in published
-        code; ``gradient``: the mean gradient, not squared.
-    draws : int
-        Labels sampled per example (``theoretical``).
-    batch_size : int
-        Examples per batch (``batch-summed``; the other variants do not depend on it).
-    embeddings : bool
-        Whether to include the word embeddings and their layer norm.
-    head_steps : int
-        Maximum number of L-BFGS iterations for the head.
-    seed : int
-        Seed of the sampled labels.
-    """
-
-    variant: str = "empirical"
-    draws: int = 1
-    batch_size: int = 32
-    embeddings: bool = False
-    head_steps: int = 50
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.variant not in VARIANTS:
-            raise unknown("Fisher variant", self.variant, VARIANTS)
-        check_positive(self, "draws", "batch_size", "head_steps")
 
 
 def task_vectors(

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import html
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from transfer_meta._version import __version__
-from transfer_meta.errors import InputError
-from transfer_meta.evaluation.benchmark_settings import BenchmarkSettings
+from transfer_meta.errors import InputError, unknown
+from transfer_meta.evaluation.benchmark_settings import GROUP_SETS, BenchmarkSettings
+from transfer_meta.evaluation.benchmark_text import (
+    METRICS_SHOWN,
+    benchmark_text,
+    benchmark_title,
+    metric_cells,
+    predictor_label,
+)
 from transfer_meta.evaluation.ceiling import noise_ceiling
 from transfer_meta.evaluation.comparisons import compare
 from transfer_meta.evaluation.decisions import judge_decisions
@@ -21,12 +30,17 @@ from transfer_meta.evaluation.metric_rows import metric_rows, target_values
 from transfer_meta.evaluation.metrics import METRICS, PairTruth
 from transfer_meta.evaluation.pair_values import pair_truth, seed_weights, training_values
 from transfer_meta.evaluation.reliability_rows import calibration_rows, coverage_rows
-from transfer_meta.metadataset import MetaDataset, build_metadataset
+from transfer_meta.figures.svg import plain
+from transfer_meta.metadataset import MetaDataset, ablation_sets, build_metadataset, open_table
 from transfer_meta.outcomes.gain_definition import apply_gain_definition
 from transfer_meta.outcomes.tables import OutcomeTable
 from transfer_meta.predictors import Prediction, make_predictor
 from transfer_meta.predictors.base import Fold
 from transfer_meta.records import OnProgress
+from transfer_meta.results import Result, frame_as_html
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 FRAMES = (
     "rows", "ceiling", "calibration", "reliability", "coverage", "decisions", "comparisons",
@@ -35,13 +49,21 @@ FRAMES = (
 
 
 @dataclass(frozen=True)
-class BenchmarkResult:
-    """Figures of a benchmark.
+class BenchmarkResult(Result):
+    """Figures of a benchmark; `str` gives the tables that the command prints.
 
     Every frame but `ceiling` has the columns ``predictor`` and ``features``.
 
     Parameters
     ----------
+    dataset : str
+        Name of the table.
+    settings : BenchmarkSettings
+    n_pairs, n_targets : int
+    positive_rate : float
+        Share of the pairs that gain.
+    seconds : float
+        Time that it took.
     rows : DataFrame
         ``metric``, ``value``, ``std`` (over repeats), ``ci_low`` and ``ci_high`` (bootstrap over targets, 95 %),
         ``n`` (pairs, or targets for which the metric is defined).
@@ -89,8 +111,106 @@ class BenchmarkResult:
     notes: tuple[str, ...] = ()
     predictions: dict[PredictionKey, Prediction] = field(default_factory=dict, repr=False)
 
+    def __str__(self) -> str:
+        return benchmark_text(self, self.shown_metrics)
+
+    @property
+    def shown_metrics(self) -> tuple[str, ...]:
+        """Metrics of the main table: those chosen in the settings, else `METRICS_SHOWN`, as far as they apply."""
+        known = set(self.rows["metric"])
+        return tuple(m for m in self.settings.metrics or METRICS_SHOWN if m in known)
+
+    @property
+    def caption(self) -> str:
+        """The table, the protocol and the number of pairs."""
+        return benchmark_title(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per predictor and feature set, with the metrics of the main table.
+
+        Returns
+        -------
+        DataFrame
+            ``predictor``, ``features``, and of each metric ``METRIC``, ``METRIC_low`` and ``METRIC_high`` (95 %
+            bootstrap interval over targets), ``METRIC_std`` (over repeats); columns without any value are left out.
+            `rows` holds all metrics, one row each.
+        """
+        spread = {"value": "", "ci_low": "_low", "ci_high": "_high", "std": "_std"}
+        tables = {suffix: self.table(column) for column, suffix in spread.items()}
+        columns = {
+            f"{metric}{suffix}": values[metric]
+            for metric in self.shown_metrics
+            for suffix, values in tables.items()
+            if not suffix or values[metric].notna().any()
+        }
+        return pd.DataFrame(columns, index=tables[""].index).reset_index()
+
+    def plot(self, axes: Axes | None = None, *, metric: str | None = None) -> Axes:
+        """Draw a metric of each predictor with its interval, the best on top.
+
+        Parameters
+        ----------
+        axes : Axes, optional
+            By default new ones.
+        metric : str, optional
+            By default the one by which predictors are compared, else the first of the main table.
+
+        Raises
+        ------
+        InputError
+            The benchmark has no such metric.
+        """
+        from transfer_meta.figures.axes import new_axes
+        from transfer_meta.figures.charts import dots_height, draw_dots
+
+        protocol = self.settings.protocol.name
+        metric = metric or self.settings.compared or self.shown_metrics[0]
+        dots = self.dots(metric)
+        predictors = list(dots["predictor"])
+        axes = new_axes(axes, height=dots_height(predictors, [protocol]))
+        draw_dots(axes, {protocol: dots}, predictors, chance=self.chance_level(metric))
+        axes.set_xlabel(METRICS[metric].title)
+        axes.set_title(plain(f"{self.dataset}, {protocol}"))
+        return axes
+
+    def dots(self, metric: str) -> pd.DataFrame:
+        """Return a metric's ``predictor`` (label), ``value``, ``ci_low`` and ``ci_high``, the best first.
+
+        Where there is no interval over targets, the ends are those of ± one standard deviation over repeats.
+        """
+        rows = self.rows[self.rows["metric"] == metric].dropna(subset=["value"])
+        if rows.empty:
+            raise unknown("metric", metric, self.rows["metric"].drop_duplicates())
+        rows = rows.sort_values(
+            "value", ascending=not METRICS[metric].higher_is_better, kind="stable", ignore_index=True
+        )
+        return pd.DataFrame(
+            {
+                "predictor": [
+                    predictor_label(p, f)
+                    for p, f in zip(rows["predictor"], rows["features"], strict=True)
+                ],
+                "value": rows["value"],
+                "ci_low": rows["ci_low"].fillna(rows["value"] - rows["std"]),
+                "ci_high": rows["ci_high"].fillna(rows["value"] + rows["std"]),
+            }
+        )
+
+    def chance_level(self, metric: str) -> float | None:
+        """Return what a predictor that knows nothing about the pair reaches in a metric, if that is known."""
+        chance = {"auroc": 0.5, "auroc_within_target": 0.5, "spearman": 0.0}
+        if metric == "accuracy":
+            return max(self.positive_rate, 1 - self.positive_rate)
+        return chance.get(metric)
+
+    def _repr_html_(self) -> str:
+        columns, rows = metric_cells(self, self.shown_metrics)
+        return f"<p>{html.escape(self.caption)}</p>" + frame_as_html(
+            pd.DataFrame(rows, columns=columns)
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the figures as plain values, for JSON."""
+        """Return the figures as plain values, as ``--json`` prints them."""
         return {
             "version": __version__,
             "dataset": self.dataset,
@@ -117,7 +237,7 @@ class BenchmarkResult:
 
 
 def benchmark(
-    table: OutcomeTable,
+    table: OutcomeTable | str | Path | pd.DataFrame,
     settings: BenchmarkSettings | None = None,
     *,
     on_progress: OnProgress = lambda done, total: None,
@@ -126,8 +246,8 @@ def benchmark(
 
     Parameters
     ----------
-    table : OutcomeTable
-        Outcomes, see `load_outcomes`.
+    table : OutcomeTable, str, Path or DataFrame
+        Outcomes, or what `load_outcomes` takes: the name of a shipped table, a file or a data frame.
     settings : BenchmarkSettings, optional
     on_progress : callable
         Called with the number of jobs done and of all jobs.
@@ -137,9 +257,19 @@ def benchmark(
     InputError
         The table does not suffice for the protocol or the gain definition, or a predictor named in the settings
         does not apply to it.
+
+    Examples
+    --------
+    >>> chosen = BenchmarkSettings(predictors=("source-popularity", "ridge"), metrics=("spearman",))
+    >>> benchmark("bingel-soegaard-2017", chosen).to_frame()["predictor"].tolist()
+    ['source-popularity', 'ridge']
     """
     settings = settings or BenchmarkSettings()
     begin = time.perf_counter()
+    named = settings.features[0] if len(settings.features) == 1 else None
+    table = open_table(table, features=named, vectors=settings.vectors)
+    if settings.features == GROUP_SETS:
+        settings = replace(settings, features=ablation_sets(table))
     table = apply_gain_definition(table, settings.gain_definition)
     whole = build_metadataset(table)
     _check(whole, settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from transfer_meta.errors import InputError, unknown
 from transfer_meta.evaluation.metrics import METRICS
@@ -12,13 +13,15 @@ from transfer_meta.predictors import BY_TARGET, PREDICTORS, UNTUNED
 
 N_SHUFFLES = 100
 """Repeats of a shuffled protocol, as in Bingel & Søgaard 2017."""
+GROUP_SETS = ("groups",)
+"""`BenchmarkSettings.features` that stands for an ablation of the groups of features."""
 N_CONTROL_DRAWS = 20
 """Draws of the random controls under a protocol that is not shuffled."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BenchmarkSettings:
-    """What a benchmark runs.
+    """What a benchmark runs; where several names are expected, one may be given as it is.
 
     Parameters
     ----------
@@ -29,7 +32,7 @@ class BenchmarkSettings:
         `predictors.BY_TARGET`.
     features : tuple of str
         Feature sets for the predictors that use features; empty: ``all``, and for ``logistic`` every set in the
-        table.
+        table; `GROUP_SETS`: all, each group of features, and all but each group.
     metrics : tuple of str
         Keys of `evaluation.metrics.METRICS`; empty: all.
     repeats : int or None
@@ -43,6 +46,8 @@ class BenchmarkSettings:
         first per-target metric among `metrics`, and no comparison under a shuffled protocol.
     gain_definition : GainDefinition
         One of `outcomes.gain_definition.GAIN_DEFINITIONS`, or its name; used in training and in every figure.
+    vectors : Path or None
+        Task vectors written by ``embed``: their similarities are added as features of the pairs.
     """
 
     protocol: Protocol = DEFAULT_PROTOCOL
@@ -54,8 +59,12 @@ class BenchmarkSettings:
     workers: int = 1
     compare: str | None = None
     gain_definition: GainDefinition = MEAN_GAIN
+    vectors: Path | None = None
 
     def __post_init__(self) -> None:
+        for name in ("predictors", "features", "metrics"):
+            given = getattr(self, name)
+            object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
         if isinstance(self.protocol, str):
             object.__setattr__(self, "protocol", find_protocol(self.protocol))
         if isinstance(self.gain_definition, str):

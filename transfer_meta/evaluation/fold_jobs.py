@@ -22,6 +22,8 @@ NO_FEATURE_SET = "–"
 
 FOLDS_PER_JOB = 100
 """Enough folds for a batched solver, few enough to divide among workers."""
+JOBS_OF_PREDICTOR = 8
+"""Jobs of a predictor that fits its folds one by one: more take longer, with fewer the progress jumps."""
 DEFAULT_FEATURE_SETS = ("all", "all-refit", *GROUPS)
 """Feature sets that ``logistic`` is run with unless others are named."""
 
@@ -73,6 +75,7 @@ def make_fold_jobs(
     skipped = {}
     flat = [(repeat, fold) for repeat, group in enumerate(folds) for fold in group]
     size = min(FOLDS_PER_JOB, math.ceil(len(flat) / settings.workers))
+    small = min(size, math.ceil(len(flat) / JOBS_OF_PREDICTOR))
     for name in settings.chosen_predictors:
         predictor = make_predictor(name, random_state=settings.seed)
         for features in _feature_sets(table, whole, name, predictor, settings):
@@ -91,7 +94,9 @@ def make_fold_jobs(
                     of_draw = [(draw, fold) for fold in folds[draw % len(folds)]]
                     jobs.append(FoldJob(key, drawn, X, of_draw, True))
             else:
-                parts = [flat[first : first + size] for first in range(0, len(flat), size)]
+                is_batched = type(predictor).predict_folds is not TransferPredictor.predict_folds
+                step = size if is_batched else small
+                parts = [flat[first : first + step] for first in range(0, len(flat), step)]
                 jobs += [FoldJob(key, predictor, X, part, False) for part in parts]
     return jobs, skipped
 
@@ -107,19 +112,29 @@ def run_fold_jobs(
     """Yield each job, in order, with the predictions for the test rows of its folds."""
     from joblib import Parallel, delayed
 
-    parallel = Parallel(n_jobs=workers, return_as="generator")
-    results = parallel(delayed(_predict)(job, y, weight) for job in jobs)
-    for done, (job, parts) in enumerate(zip(jobs, results, strict=True), start=1):
+    on_progress(0, len(jobs))
+    # As they end: otherwise a slow job would hide the progress of those after it.
+    parallel = Parallel(n_jobs=workers, return_as="generator_unordered")
+    results = parallel(delayed(_predict)(place, job, y, weight) for place, job in enumerate(jobs))
+    waiting: dict[int, list[Prediction]] = {}
+    following = 0
+    for done, (place, parts) in enumerate(results, start=1):
         on_progress(done, len(jobs))
-        yield job, parts
+        waiting[place] = parts
+        while following in waiting:
+            yield jobs[following], waiting.pop(following)
+            following += 1
 
 
-def _predict(job: FoldJob, y: FloatArray, weight: FloatArray | None) -> list[Prediction]:
+def _predict(
+    place: int, job: FoldJob, y: FloatArray, weight: FloatArray | None
+) -> tuple[int, list[Prediction]]:
     from threadpoolctl import threadpool_limits
 
     # One thread per process: the matrices are small, and sums then do not depend on the number of cores.
     with threadpool_limits(1):
-        return job.predictor.predict_folds(job.X, y, [fold for _, fold in job.folds], weight)
+        folds = [fold for _, fold in job.folds]
+        return place, job.predictor.predict_folds(job.X, y, folds, weight)
 
 
 def _feature_sets(

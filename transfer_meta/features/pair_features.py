@@ -30,7 +30,7 @@ CONTENT_FEATURES = (
 )
 
 
-def pair_features(*, sources: Sequence[TaskProfile], target: TaskProfile) -> pd.DataFrame:
+def compare_profiles(*, sources: Sequence[TaskProfile], target: TaskProfile) -> pd.DataFrame:
     """Compute the features of each source with the target, one row per source.
 
     Parameters

@@ -13,8 +13,8 @@ RATIO_LIMIT = 1e6
 def safe_ratio(*, target: FloatArray, source: FloatArray) -> FloatArray:
     """Return target / source, finite wherever both are.
 
-    The ratio to zero is 1 if the target is zero too, else ±`RATIO_LIMIT` with the target's sign.  All ratios
-    are clipped to ±`RATIO_LIMIT`.  NaN stays NaN.
+    The ratio to zero is 1 if the target is zero too, else ±10⁶ with the target's sign.  All ratios are clipped
+    to ±10⁶ (`RATIO_LIMIT`).  NaN stays NaN.
 
     Examples
     --------
@@ -31,7 +31,7 @@ def safe_ratio(*, target: FloatArray, source: FloatArray) -> FloatArray:
 def log_ratio(*, target: FloatArray, source: FloatArray) -> FloatArray:
     """Return ln(target / source) if both have the same sign, 0 if both are zero, else NaN.
 
-    The ratio of two negative slopes compares their steepness.  Clipped to ± ln `RATIO_LIMIT`, as `safe_ratio`.
+    The ratio of two negative slopes compares their steepness.  Clipped to ± ln 10⁶, as `safe_ratio`.
 
     Examples
     --------

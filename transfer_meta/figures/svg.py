@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Placeholder colours for matplotlib, replaced by variables of the page's style sheet.
-INK, FAINT, BACKGROUND = "#010203", "#010204", "#010205"
-GAIN, LOSS, THIRD, FOURTH = "#010206", "#010207", "#010208", "#010209"
+# The page's light colours; in SVG, each is replaced by the variable of its style sheet. The background is not quite
+# white, to be told from the white that matplotlib draws.
+INK, FAINT, BACKGROUND = "#1c2430", "#b9c1cc", "#fefefe"
+GAIN, LOSS, THIRD, FOURTH = "#2a6fc9", "#c8581a", "#2f8a57", "#8a56b0"
 SERIES = (GAIN, LOSS, THIRD, FOURTH)
 MARKERS = "osD^v"
 MIN_WIDTH_SHARE = 0.8
@@ -30,7 +31,7 @@ _VARIABLES = {
     FOURTH: "--fourth",
 }
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "transfer-meta",
     "font.family": "sans-serif",
@@ -57,7 +58,7 @@ def drawing(width: float, height: float) -> Iterator[Figure]:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         yield Figure(figsize=(width, height), layout="constrained")
 
 

@@ -77,31 +77,38 @@ def task_map(vectors: Mapping[str, Vectors], types: Mapping[str, str]) -> str:
     types : mapping of task to str
         Shown by colour; other tasks have type ``unknown``.
     """
+    with drawing(7.5, 5.6) as figure:
+        nearest = draw_task_map(figure.add_subplot(), vectors, types)
+        pairs = ", ".join(f"{task} to {other}" for task, other in nearest.items())
+        return to_svg(
+            figure, name="taskmap", title=f"Map of {len(nearest)} tasks. Nearest neighbours: {pairs}."
+        )
+
+
+def draw_task_map(
+    axes: Axes, vectors: Mapping[str, Vectors], types: Mapping[str, str]
+) -> dict[str, str]:
+    """Draw the map, see `task_map`, and return the nearest neighbour of each task."""
     names = list(vectors)
     similarity = similarity_matrix(vectors)
     positions = layout(similarity)
     nearest = np.argmax(np.where(np.eye(len(names), dtype=bool), -np.inf, similarity), axis=1)
     kinds = [types.get(name, "unknown") for name in names]
-    with drawing(7.5, 5.6) as figure:
-        axes = figure.add_subplot()
-        for task, neighbour in enumerate(nearest):
-            axes.plot(*positions[[task, neighbour]].T, color=FAINT, linewidth=1, zorder=1)
-        for place, kind in enumerate(sorted(set(kinds))):
-            of_kind = positions[[k == kind for k in kinds]]
-            colour, marker = SERIES[place % len(SERIES)], MARKERS[place % len(MARKERS)]
-            axes.scatter(
-                of_kind[:, 0], of_kind[:, 1], color=colour, marker=marker, s=36, label=kind, zorder=2
-            )
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.spines[:].set_visible(False)
-        axes.margins(0.12)
-        figure.legend(loc="outside lower center", ncols=3, fontsize=9)
-        _name_points(axes, positions, names)
-        pairs = ", ".join(f"{a} to {names[b]}" for a, b in zip(names, nearest, strict=True))
-        return to_svg(
-            figure, name="taskmap", title=f"Map of {len(names)} tasks. Nearest neighbours: {pairs}."
+    for task, neighbour in enumerate(nearest):
+        axes.plot(*positions[[task, neighbour]].T, color=FAINT, linewidth=1, zorder=1)
+    for place, kind in enumerate(sorted(set(kinds))):
+        of_kind = positions[[k == kind for k in kinds]]
+        colour, marker = SERIES[place % len(SERIES)], MARKERS[place % len(MARKERS)]
+        axes.scatter(
+            of_kind[:, 0], of_kind[:, 1], color=colour, marker=marker, s=36, label=kind, zorder=2
         )
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    axes.margins(0.12)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, fontsize=9, frameon=False)
+    _name_points(axes, positions, names)
+    return {task: names[other] for task, other in zip(names, nearest, strict=True)}
 
 
 def _name_points(axes: Axes, positions: FloatArray, names: Sequence[str]) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
-from transfer_meta.errors import InputError, unknown
+from transfer_meta.errors import unknown
+from transfer_meta.files import data_folder
 
 
 @dataclass(frozen=True)
@@ -72,15 +72,6 @@ class Shipped:
     def _file(self, name: str) -> Path | None:
         path = self.folder / name
         return path if path.is_file() else None
-
-
-def data_folder() -> Path:
-    """Return the folder of shipped data, in the installed package or beside it in a source checkout."""
-    package = Path(str(files("transfer_meta")))
-    for folder in (package / "data", package.parent / "data"):
-        if folder.is_dir():
-            return folder
-    raise InputError(f"the package is incomplete: no data folder in '{package}'; install it again")
 
 
 def shipped_tables() -> dict[str, Shipped]:

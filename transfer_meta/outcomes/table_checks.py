@@ -413,7 +413,7 @@ def check_baselines(frame: pd.DataFrame) -> None:
         )
 
 
-def check_tasks(runs: pd.DataFrame, tasks: pd.DataFrame, log: TableLog) -> pd.DataFrame:
+def keep_described_tasks(runs: pd.DataFrame, tasks: pd.DataFrame, log: TableLog) -> pd.DataFrame:
     """Leave out rows of tasks that have no features."""
     for column in ("target", "source"):
         lacking = ~runs[column].isin(tasks.index)

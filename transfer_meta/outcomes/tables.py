@@ -28,10 +28,10 @@ from transfer_meta.outcomes.table_checks import (
     SETTING_COLUMNS,
     add_gain,
     check_baselines,
-    check_tasks,
     clean_keys,
     complete_rows,
     drop_repeated,
+    keep_described_tasks,
     match_case,
     parse_numbers,
     rename_columns,
@@ -44,6 +44,9 @@ from transfer_meta.outcomes.table_settings import TableSettings
 from transfer_meta.outcomes.task_features import task_table
 from transfer_meta.readers.number_text import parse_number_columns
 from transfer_meta.readers.whole_table import NAME_COLUMNS, TableFormat, read_table, read_table_file
+
+DEFAULT_TABLE_NAME = "outcomes"
+"""Name of a table that was made from a data frame."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ class OutcomeTable:
         Named sets of task features that ship with the table.
     notes : tuple of str
         What was left out, mended, refused or taken, a line each.
+    file : Path or None
+        The file of outcomes that was read.
     """
 
     name: str
@@ -77,6 +82,7 @@ class OutcomeTable:
     pair_features: tuple[str, ...] = ()
     feature_sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    file: Path | None = None
 
     @property
     def has_gain(self) -> bool:
@@ -90,21 +96,21 @@ class OutcomeTable:
 
 
 def load_outcomes(
-    name: str | Path,
+    name: str | Path | pd.DataFrame,
     *,
-    tasks: str | Path | None = None,
+    tasks: str | Path | pd.DataFrame | None = None,
     columns: Mapping[str, str] | None = None,
     settings: TableSettings | None = None,
 ) -> OutcomeTable:
-    """Load a shipped table by name, or any table by path.
+    """Load a shipped table by name, any table by path, or a data frame.
 
     Parameters
     ----------
-    name : str or path
-        A name listed by ``transfer-meta outcomes list``, whose task and pair features are loaded too, or the
-        path of a CSV, TSV or Parquet file.
-    tasks : str or path, optional
-        File of task features, one row per task, named by the column ``task`` or else the first one.
+    name : str, path or DataFrame
+        A name listed by ``transfer-meta outcomes list``, whose task and pair features are loaded too; the path of a
+        CSV, TSV or Parquet file; or a data frame, one row per run.
+    tasks : str, path or DataFrame, optional
+        Task features, one row per task, named by the column ``task`` or else the first one.
     columns : mapping of str to str, optional
         The file's column names by ours, for example ``{"source": "aux", "target": "main"}``; added to those of the
         settings.
@@ -123,38 +129,43 @@ def load_outcomes(
     (90, True)
     """
     settings = _with_columns(settings, columns)
-    path = Path(name)
     notes: tuple[str, ...] = ()
-    if path.suffix or path.exists() or len(path.parts) > 1:
-        name, feature_sets = path.name, None
+    file, feature_sets = None, None
+    if isinstance(name, pd.DataFrame):
+        frame, title = name, DEFAULT_TABLE_NAME
+    elif (path := Path(name)).suffix or path.exists() or len(path.parts) > 1:
+        file, title = path, path.name
         frame, notes = _read(path, settings)
     else:
         shipped = find_shipped(str(name))
-        frame, name, feature_sets = read_table(shipped.outcomes), shipped.name, shipped.feature_sets
-        tasks = tasks or shipped.tasks
+        file, title, feature_sets = shipped.outcomes, shipped.name, shipped.feature_sets
+        frame = read_table(file)
+        tasks = shipped.tasks if tasks is None else tasks
         if shipped.pairs is not None:
             pairs = read_table(shipped.pairs)
             frame = frame.merge(pairs, on=["source", "target"], how="left", validate="many_to_one")
     features = None
-    if tasks is not None:
+    if isinstance(tasks, pd.DataFrame):
+        features = tasks.reset_index() if tasks.index.name == "task" else tasks
+    elif tasks is not None:
         features, more = _read(Path(tasks), settings)
         notes = (*notes, *(f"tasks: {note}" for note in more))
     table = build_table(
         frame,
         tasks=features,
-        name=name,
+        name=title,
         settings=settings,
         feature_sets=feature_sets,
         trusted=feature_sets is not None,
     )
-    return replace(table, notes=(*notes, *table.notes))
+    return replace(table, notes=(*notes, *table.notes), file=file)
 
 
 def build_table(
     frame: pd.DataFrame,
     *,
     tasks: pd.DataFrame | None = None,
-    name: str = "outcomes",
+    name: str = DEFAULT_TABLE_NAME,
     columns: Mapping[str, str] | None = None,
     feature_sets: Mapping[str, tuple[str, ...]] | None = None,
     settings: TableSettings | None = None,
@@ -202,7 +213,7 @@ def build_table(
     if tasks is not None:
         features = task_table(tasks, log)
         if len(runs):
-            runs = check_tasks(runs, features, log)
+            runs = keep_described_tasks(runs, features, log)
     log.check(total)
     if runs.empty:
         raise InputError(f"no row of '{name}' is a transfer from one task to another")

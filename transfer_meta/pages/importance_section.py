@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from transfer_meta.figures import charts
-from transfer_meta.pages.build import Report
 from transfer_meta.pages.published_figures import Published
+
+if TYPE_CHECKING:
+    from transfer_meta.pages.build import Report
 
 MAX_IMPORTANCES = 12
 TITLES = {

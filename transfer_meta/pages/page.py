@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transfer_meta._version import __version__
 from transfer_meta.evaluation.benchmark import BenchmarkResult
@@ -15,10 +14,10 @@ from transfer_meta.figures.task_map import task_map
 from transfer_meta.figures.violins import score_violins, target_scores
 from transfer_meta.metadataset import build_metadataset
 from transfer_meta.outcomes.tables import OutcomeTable
-from transfer_meta.pages.build import REPORT_METRICS, Report
 from transfer_meta.pages.importance_section import coefficient_section, importance_tables
 from transfer_meta.pages.protocol_section import (
     CONTROLS,
+    REPORT_METRICS,
     ceiling_section,
     matrix_section,
     protocol_panels,
@@ -27,15 +26,13 @@ from transfer_meta.pages.protocol_section import (
 )
 from transfer_meta.pages.published_figures import PUBLISHED
 from transfer_meta.pages.reliability_section import decision_section, reliability_section
-from transfer_meta.pages.templates import render_template, write_page
+from transfer_meta.pages.templates import render_template
+
+if TYPE_CHECKING:
+    from transfer_meta.pages.build import Report
 
 MAX_TASKS_SHOWN = 40
 """Figures with one row or picture per task are left out for more tasks."""
-
-
-def write_report(report: Report, path: Path | str) -> Path:
-    """Write the page atomically; raise an InputError if `path` cannot be written."""
-    return write_page(path, render(report))
 
 
 def render(report: Report) -> str:

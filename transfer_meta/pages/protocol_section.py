@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 
 from transfer_meta.evaluation.benchmark import BenchmarkResult
+from transfer_meta.evaluation.benchmark_text import predictor_label
 from transfer_meta.evaluation.ceiling import SPLIT_HALF
 from transfer_meta.evaluation.comparisons import NOT_SEPARABLE
 from transfer_meta.evaluation.metrics import METRICS
 from transfer_meta.figures import charts
 from transfer_meta.figures.comparison_charts import ceiling_chart, comparison_matrix
-from transfer_meta.pages.build import REPORT_METRICS, figure_of
 from transfer_meta.pages.published_figures import Published
 from transfer_meta.pages.templates import number
 from transfer_meta.predictors import make_predictor
@@ -42,6 +42,10 @@ CONTROLS = {
     "taskemb-centred": "the same cosines after subtracting the mean over tasks",
     "text+task": "fused ranks of textemb and taskemb",
 }
+REPORT_METRICS = (
+    "accuracy", "f1", "auroc", "auroc_within_target", "brier",
+    "spearman", "ndcg", "ndcg_exp", "regret@1", "regret@3", "mean_rank", "hit@1",
+)  # fmt: skip
 PANEL_METRICS = {"accuracy": "accuracy", "auroc_within_target": "AUROC within target"}
 CEILING_PREDICTORS = ("default", "source-popularity", "textemb", "taskemb")
 """Predictors shown with the noise ceiling."""
@@ -86,8 +90,8 @@ def protocol_panels(results: Results) -> str | None:
     rows["predictor"] = [
         predictor_label(p, f) for p, f in zip(rows["predictor"], rows["features"], strict=True)
     ]
-    rate = next(iter(results.values())).positive_rate
-    chance = {"accuracy": max(rate, 1 - rate), "auroc_within_target": 0.5}
+    first = next(iter(results.values()))
+    chance = {metric: first.chance_level(metric) for metric in PANEL_METRICS}
     return charts.protocol_dots(rows, metrics=PANEL_METRICS, chance=chance)
 
 
@@ -144,20 +148,18 @@ def ceiling_section(result: BenchmarkResult) -> dict[str, Any] | None:
     }
 
 
+def figure_of(result: BenchmarkResult, predictor: str, features: str, metric: str) -> pd.Series | None:
+    """Return one row of a benchmark, or None if it has no such row."""
+    rows = result.rows
+    found = rows[
+        (rows["predictor"] == predictor) & (rows["features"] == features) & (rows["metric"] == metric)
+    ]
+    return None if found.empty else found.iloc[0]
+
+
 def is_control(predictor: str) -> bool:
     """Whether a predictor uses no features."""
     return not make_predictor(predictor).uses_features
-
-
-def predictor_label(predictor: str, features: str) -> str:
-    """Return a predictor's name, with its feature set unless that is all features.
-
-    Examples
-    --------
-    >>> predictor_label("logistic", "all"), predictor_label("logistic", "curve")
-    ('logistic', 'logistic (curve)')
-    """
-    return predictor if features in ("–", "all") else f"{predictor} ({features})"
 
 
 def _finding(result: BenchmarkResult) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from transfer_meta.errors import InputError
 from transfer_meta.evaluation.benchmark import BenchmarkResult
+from transfer_meta.evaluation.benchmark_text import predictor_label
+from transfer_meta.evaluation.calibration import reliability
 from transfer_meta.figures import charts
-from transfer_meta.pages.build import reliability_points
-from transfer_meta.pages.protocol_section import Results, predictor_label
+from transfer_meta.pages.protocol_section import Results
 
 RELIABILITY_PREDICTORS = ("default", "logistic")
 """The reliability diagram shows the first of these that was run."""
@@ -30,6 +33,21 @@ def reliability_section(results: Results) -> dict[str, Any] | None:
     if not points:
         return None
     return {"figure": charts.reliability_diagram(points), "errors": errors}
+
+
+def reliability_points(result: BenchmarkResult, predictor: str, features: str) -> pd.DataFrame:
+    """Return the reliability table of out-of-fold probabilities over all repeats.
+
+    Five bins, or ten for at least 500 pairs, so that every bin has enough pairs.
+    """
+    probability = result.predictions[predictor, features].probability
+    truth = result.truth.values("label")
+    if truth is None:
+        raise InputError(f"'{result.dataset}' has no gains: there is no probability to check")
+    n_bins = 10 if len(truth) >= 500 else 5
+    return reliability(
+        np.broadcast_to(truth, probability.shape).ravel(), probability.ravel(), n_bins=n_bins
+    )
 
 
 def decision_section(result: BenchmarkResult) -> dict[str, Any] | None:

@@ -51,7 +51,7 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
     accept plain arrays as well.
 
     A subclass implements `fit` and `predict_pairs`.  Attributes set by `fit` end in an underscore and consist of
-    numbers, strings, arrays, lists, dicts and LightGBM boosters, so that `model.save_model` can write them.
+    numbers, strings, arrays, lists, dicts and LightGBM boosters, so that `model.Model.save` can write them.
     """
 
     uses_features: ClassVar[bool] = True

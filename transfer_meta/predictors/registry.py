@@ -86,7 +86,14 @@ BY_TARGET = tuple(name for name in PREDICTORS if name in UNTUNED and PREDICTORS[
 
 
 def make_predictor(name: str, *, random_state: int | None = None) -> TransferPredictor:
-    """Return a new predictor; `random_state` is set if the predictor has one.
+    """Return a new predictor.
+
+    Parameters
+    ----------
+    name : str
+        A name of `PREDICTORS`.
+    random_state : int, optional
+        Seed, for predictors that have one.
 
     Examples
     --------

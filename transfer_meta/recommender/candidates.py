@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from transfer_meta.features.pair_features import pair_features
+from transfer_meta.features.pair_features import compare_profiles
 from transfer_meta.features.vectors.similarities import Vectors
 from transfer_meta.recommender.describe_target import TargetDescription
 from transfer_meta.recommender.inputs import pair_table, task_features
@@ -109,7 +109,7 @@ def known_as(target: TargetDescription, library: Library) -> str | None:
     same_type = [p for p in library.profiles.values() if p.type == target.profile.type]
     if not same_type:
         return None
-    frame = pair_features(sources=same_type, target=target.profile)
+    frame = compare_profiles(sources=same_type, target=target.profile)
     covered = frame["pair.examples_covered_target"].fillna(0.0)
     labels = frame["pair.labels_jaccard"].fillna(1.0)
     matches = frame.loc[(covered >= MIN_KNOWN_SHARE) & (labels >= MIN_LABEL_JACCARD), "source"]
@@ -118,6 +118,6 @@ def known_as(target: TargetDescription, library: Library) -> str | None:
 
 def shared_examples(target: TaskProfile, sources: Sequence[TaskProfile]) -> list[float]:
     """Return, per source, the share of examples in common, 0-1: of the target's or its own, the larger."""
-    frame = pair_features(sources=sources, target=target)
+    frame = compare_profiles(sources=sources, target=target)
     columns = ["pair.examples_covered_target", "pair.examples_covered_source"]
     return frame[columns].fillna(0.0).max(axis=1).tolist()

@@ -142,14 +142,17 @@ def describe_target(
 
 def _embed(task: Task, library: Library, mode: str, tell: Tell) -> tuple[Vectors, dict[str, str]]:
     """Return the vectors of a mode, with the settings of the library's, and those missing with the reason."""
-    from transfer_meta.encoding.embedder import Embedder, EmbedSettings
-    from transfer_meta.encoding.encoding_settings import EncodingSettings
-    from transfer_meta.encoding.taskemb import FisherSettings
+    from transfer_meta.encoding.embedder import Embedder
+    from transfer_meta.encoding.encoding_settings import (
+        EncodingSettings,
+        FisherSettings,
+        VectorSettings,
+    )
 
     kinds = library.embedding["kinds"]
     fisher = kinds.get("taskemb", {})
     names = ("variant", "draws", "batch_size", "embeddings", "head_steps", "seed")
-    settings = EmbedSettings(
+    settings = VectorSettings(
         max_examples=library.profile_examples or kinds["textemb"]["max_examples"],
         encoding=EncodingSettings(max_length=kinds["textemb"]["max_length"]),
         fisher=FisherSettings(**{name: fisher[name] for name in names if name in fisher}),

@@ -9,7 +9,7 @@ import pandas as pd
 from transfer_meta._version import __version__
 from transfer_meta.errors import InputError
 from transfer_meta.evaluation.conformal import Conformal
-from transfer_meta.model import MODEL_FORMAT, Model, load_model, save_model
+from transfer_meta.model import MODEL_FORMAT, Model, load_model
 from transfer_meta.outcomes.shipped import find_shipped
 from transfer_meta.predictors.ridge import RidgePredictor
 from transfer_meta.recommender.domain import Domain
@@ -39,7 +39,7 @@ def save_recommender(recommender: Recommender, folder: Path | str, tasks: pd.Dat
         "conformal_new": vars(recommender.conformal_new),
         "domain": vars(recommender.domain),
     }
-    save_model(Model(predictor=gain_model.ridge, tasks=tasks, card=card), folder)
+    Model(predictor=gain_model.ridge, tasks=tasks, card=card).save(folder)
 
 
 def load_recommender(folder: Path | str) -> Recommender:

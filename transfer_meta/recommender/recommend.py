@@ -6,6 +6,7 @@ import glob
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,9 @@ from transfer_meta.recommender.recommendation import RankedSource, Recommendatio
 from transfer_meta.recommender.training_pairs import TrainingPairs
 from transfer_meta.records import Tell
 from transfer_meta.tasks import Task
+from transfer_meta.tasks.demo import expand_demo
 from transfer_meta.tasks.hub import is_hub_address
+from transfer_meta.tasks.load import load_task
 from transfer_meta.tasks.read import read_task
 from transfer_meta.tasks.resolve import find_tasks
 from transfer_meta.tasks.settings import ReadSettings
@@ -31,7 +34,7 @@ MIN_WIDENING_NOTED = 1.05
 """Smaller factors of the intervals' width are not mentioned in the notes."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RecommendSettings:
     """Settings of `recommend`.
 
@@ -78,21 +81,22 @@ class RecommendSettings:
 
 
 def recommend(
-    target: Task | str | Path,
-    *,
-    sources: Iterable[str | Task] | None = None,
+    target: Any,
     settings: RecommendSettings | None = None,
+    *,
+    sources: Iterable[Any] | None = None,
     tell: Tell = lambda _: None,
 ) -> Recommendation:
     """Rank sources by how much training on each is expected to help a target.
 
     Parameters
     ----------
-    target : Task, str or Path
-        A task, or an address that `transfer_meta.tasks.read_task` takes, such as a file.
-    sources : iterable of str or Task, optional
-        Names of known sources, and own tasks or files; by default all known sources.
+    target : str, Path, Task, DataFrame, Dataset, pair or mapping
+        Whatever `load_task` takes: a file, a data frame, texts and labels, a task.
     settings : RecommendSettings, optional
+    sources : iterable, optional
+        Names of known sources, and own tasks: each a `Task` or what else `load_task` takes; by default all known
+        sources.
     tell : callable
         Called with a line per step.
 
@@ -104,7 +108,7 @@ def recommend(
     """
     settings = settings or RecommendSettings()
     library = open_library(settings.dataset, method=settings.method)
-    task = target if isinstance(target, Task) else _read_target(str(target), settings.read)
+    task = load_task(target, settings=None if isinstance(target, Task) else settings.read)
     if settings.description is not None:
         task = replace(task, description=settings.description)
     known, own_tasks = _split_sources(sources, library, settings.read)
@@ -228,15 +232,8 @@ def recommend_described(
     )
 
 
-def _read_target(address: str, settings: ReadSettings) -> Task:
-    found = find_tasks([address])
-    if len(found) != 1:
-        raise InputError(f"expected one target, got {len(found)} tasks in '{address}'")
-    return read_task(found[0], settings)
-
-
 def _split_sources(
-    sources: Iterable[str | Task] | None, library: Library, settings: ReadSettings
+    sources: Iterable[Any] | None, library: Library, settings: ReadSettings
 ) -> tuple[list[str] | None, list[Task]]:
     """Return the names of known sources (None: all of them) and the user's own tasks."""
     if sources is None:
@@ -247,16 +244,20 @@ def _split_sources(
         if isinstance(source, str) and source in library.sources:
             known.append(source)
             continue
-        tasks = [source] if isinstance(source, Task) else _own_tasks(str(source), library, settings)
-        for task in tasks:
+        for task in _own_tasks(source, library, settings):
             if task.name in own:
                 raise InputError(f"two sources are named '{task.name}'; name one of them in a card")
             own[task.name] = task
     return known, list(own.values())
 
 
-def _own_tasks(address: str, library: Library, settings: ReadSettings) -> list[Task]:
-    """Read a source from its files, a folder or the Hub."""
+def _own_tasks(source: Any, library: Library, settings: ReadSettings) -> list[Task]:
+    """Return the tasks of a source: those of its files, a folder or the Hub, or the one of data in memory."""
+    if isinstance(source, Task):
+        return [source]
+    if not isinstance(source, str | Path):
+        return [load_task(source, settings=settings)]
+    address = expand_demo(str(source))
     is_file = Path(address).exists() or any(glob.iglob(glob.escape(address) + ".*"))
     if not is_file and not is_hub_address(address):
         raise InputError(

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from transfer_meta.results import Result, table_as_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+MODE_MEANINGS = {
+    "text": "the target's text (statistics and words)",
+    "encoder": "the target's text, also through the encoder",
+    "measured": "the target's text and a training run on it",
+}
+"""What the modes of `inputs.MODES` use, in words."""
 
 MIN_RANK_CORRELATION = 0.1
 """A model whose rank correlation on held-out targets is lower gives no advice."""
@@ -81,6 +94,11 @@ class RankedSource:
         """Whether the source has texts in common with the target."""
         return self.shared >= NEAR_DUPLICATE_SHARE
 
+    def reasons_text(self, sign: int) -> list[tuple[Reason, str]]:
+        """Return the reasons for (sign 1) or against (sign −1) the source, each with its text."""
+        found = [reason for reason in self.reasons if reason.effect * sign > 0]
+        return [(reason, f"{reason.feature}: {reason.text}") for reason in found]
+
     def to_dict(self) -> dict[str, Any]:
         """Return the values for JSON."""
         numbers = ("rank", "probability", "expected_gain", "low", "high")
@@ -94,8 +112,8 @@ class RankedSource:
 
 
 @dataclass(frozen=True)
-class Recommendation:
-    """Sources for a target.
+class Recommendation(Result):
+    """Sources for a target; `str` gives them with reasons and notes, as the command prints them.
 
     Parameters
     ----------
@@ -125,8 +143,89 @@ class Recommendation:
     widened: float = 1.0
     model: Mapping[str, Any] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        figures, model = self.model["figures"], self.model
+        lines = [f"{self.target}: {self.verdict}", "", self._table(), ""]
+        for source in self.sources:
+            lines.append(source.label)
+            for sign, word in ((1, "for"), (-1, "against")):
+                lines += [
+                    f"  {word:<8} {percent(reason.effect):>7}  {text}"
+                    for reason, text in source.reasons_text(sign)
+                ]
+        lines += ["", *(f"- {note}" for note in self.notes)]
+        lines.append(
+            f"Mode {self.mode}: {MODE_MEANINGS[self.mode]}. Learned from {model['n_outcomes']:,} outcomes on"
+            f" {model['n_targets']} targets; held-out targets: rank correlation {figures['spearman']:.2f},"
+            f" interval covers {100 * figures['coverage']:.0f} %, calibration error"
+            f" {figures['calibration_error']:.2f}."
+        )
+        return "\n".join(lines)
+
+    def _table(self) -> str:
+        coverage = f"{100 * self.model['figures']['coverage_promised']:.0f} % interval"
+        rows = [
+            (
+                s.rank,
+                s.label,
+                f"{100 * s.probability:.0f} %",
+                percent(s.expected_gain),
+                f"{percent(s.low)} to {percent(s.high)}",
+                s.n_outcomes,
+                "shares text" if s.near_duplicate else "",
+            )
+            for s in self.sources
+        ]
+        return table_as_text(("", "source", "helps", "expected gain", coverage, "outcomes", ""), rows)
+
+    @property
+    def caption(self) -> str:
+        """The verdict."""
+        return f"{self.target}: {self.verdict}"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per source, the best first.
+
+        Returns
+        -------
+        DataFrame
+            ``rank``, ``source``, ``probability``, ``expected_gain``, ``low``, ``high`` (fractions), ``n_outcomes``,
+            ``near_duplicate``, ``reasons_for`` and ``reasons_against`` (text).
+        """
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "rank": source.rank,
+                "source": source.label,
+                "probability": source.probability,
+                "expected_gain": source.expected_gain,
+                "low": source.low,
+                "high": source.high,
+                "n_outcomes": source.n_outcomes,
+                "near_duplicate": source.near_duplicate,
+                "reasons_for": "; ".join(text for _, text in source.reasons_text(1)),
+                "reasons_against": "; ".join(text for _, text in source.reasons_text(-1)),
+            }
+            for source in self.sources
+        )
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Draw the expected gain of every source with its interval, the best on top."""
+        from transfer_meta.figures.axes import new_axes
+        from transfer_meta.figures.charts import draw_intervals, intervals_height
+        from transfer_meta.figures.svg import plain
+
+        frame = self.to_frame()
+        axes = new_axes(axes, height=intervals_height(frame))
+        draw_intervals(axes, frame)
+        coverage = 100 * self.model["figures"]["coverage_promised"]
+        axes.set_xlabel(f"expected gain in percent, {coverage:.0f} % intervals")
+        axes.set_title(plain(f"{self.target}: sources"))
+        return axes
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the values for JSON."""
+        """Return everything as plain values, as ``--json`` prints it."""
         sources = [source.to_dict() for source in self.sources]
         return vars(self) | {
             "sources": sources,

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from transfer_meta.errors import unknown
+from transfer_meta.errors import InputError, unknown
+from transfer_meta.files import save_table
 from transfer_meta.records import Outcome
-from transfer_meta.runs.store.run_store import Store
-from transfer_meta.runs.store.schema import Run
+from transfer_meta.results import Result, plain_values
+from transfer_meta.runs.open_plan import open_plan, open_store
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from transfer_meta.outcomes.tables import OutcomeTable
+    from transfer_meta.records import Tell
+    from transfer_meta.runs.plan_file import PlanSource
+    from transfer_meta.runs.store.run_store import Store
+    from transfer_meta.runs.store.schema import Run
 
 OUTCOME_COLUMNS = (
     "source",
@@ -31,8 +42,25 @@ OUTCOME_COLUMNS = (
 RUN_COLUMNS = ("source", "target", "method", "regime", "encoder", "seed")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings:
+    """Settings of `export`.
+
+    Parameters
+    ----------
+    store : str, Path or None
+        Run store: a file (SQLite) or ``postgresql://USER@HOST/DATABASE``.  Default: ``$TRANSFER_META_STORE``, else
+        ``runs.sqlite``.
+    plan : path, mapping or None
+        Export only the runs of this plan, scored by its metrics.
+    """
+
+    store: str | Path | None = None
+    plan: PlanSource | None = None
+
+
 @dataclass(frozen=True)
-class Exported:
+class Exported(Result):
     """An outcomes table, and the number of finished transfers that it lacks.
 
     Parameters
@@ -44,11 +72,124 @@ class Exported:
         Transfers whose baseline run is not finished.
     zero_baseline : int
         Transfers whose baseline is 0, so that the relative gain is undefined.
+    curves : DataFrame
+        Learning curves, see `export_curves`; empty if they were not exported.
     """
 
     table: pd.DataFrame
     without_baseline: int
     zero_baseline: int
+    curves: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the outcomes."""
+        return self.table
+
+    def to_outcomes(self) -> OutcomeTable:
+        """Return the outcomes as a table for `transfer_meta.benchmark`."""
+        from transfer_meta.outcomes.tables import build_table
+
+        return build_table(self.table, name="runs")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the outcomes and the numbers of transfers left out."""
+        return plain_values(
+            {
+                "outcomes": self.table.astype(object).to_dict("records"),
+                "without_baseline": self.without_baseline,
+                "zero_baseline": self.zero_baseline,
+            }
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write the outcomes to a file and the curves beside it; return the path of the curves.
+
+        Parameters
+        ----------
+        path : str or path
+            A name that ends in .csv or .parquet; the curves are written to NAME.curves.parquet.
+
+        Raises
+        ------
+        InputError
+            Another suffix, or the file cannot be written.
+        """
+        path = checked_table_path(path)
+        curves_file = path.with_suffix(".curves.parquet")
+        save_table(self.table, path)
+        save_table(self.curves, curves_file)
+        return curves_file
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Draw the gains of every source on every target, means over methods, regimes and seeds."""
+        from transfer_meta.figures.axes import new_axes
+        from transfer_meta.figures.charts import draw_gains, heatmap_size
+
+        if self.table.empty:
+            raise InputError("no outcomes to plot (expected finished transfers with their baselines)")
+        gains = self.table.pivot_table(index="target", columns="source", values="gain", sort=False)
+        width, height = heatmap_size(gains)
+        axes = new_axes(axes, width=width, height=height)
+        draw_gains(axes, gains)
+        return axes
+
+    @property
+    def caption(self) -> str:
+        """The numbers of outcomes and of transfers left out."""
+        return "; ".join([f"{len(self.table)} outcomes", *self.left_out])
+
+    @property
+    def left_out(self) -> list[str]:
+        """A line for each reason why finished transfers are left out."""
+        lines = []
+        if self.without_baseline:
+            lines.append(f"{self.without_baseline} left out: their baseline is not done")
+        if self.zero_baseline:
+            lines.append(
+                f"{self.zero_baseline} left out: their baseline is 0, so there is no relative gain"
+            )
+        return lines
+
+
+def export(settings: ExportSettings | None = None, *, tell: Tell = lambda _: None) -> Exported:
+    """Return the finished transfers of a run store as outcomes, with the learning curves of the runs.
+
+    Parameters
+    ----------
+    settings : ExportSettings, optional
+    tell : callable
+        Called with one line for each note on the tasks of the plan.
+
+    Raises
+    ------
+    InputError
+        There is no store, it cannot be opened, or the plan cannot be used.
+    """
+    settings = settings or ExportSettings()
+    keys: set[str] | None = None
+    metrics = None
+    if settings.plan is None:
+        opened = open_store(settings.store)
+    else:
+        loaded, found = open_plan(settings.plan, settings.store, create=False, tell=tell)
+        opened, keys, metrics = (
+            found or open_store(settings.store),
+            set(loaded.stages),
+            loaded.file.metrics,
+        )
+    try:
+        outcomes = export_outcomes(opened, keys=keys, metrics=metrics)
+        return replace(outcomes, curves=export_curves(opened, keys=keys))
+    finally:
+        opened.close()
+
+
+def checked_table_path(path: str | Path) -> Path:
+    """Return the path of a table to write; an InputError if it ends neither in .csv nor in .parquet."""
+    path = Path(path)
+    if path.suffix not in (".csv", ".parquet"):
+        raise InputError(f"--out '{path}' (expected a name that ends in .csv or .parquet)")
+    return path
 
 
 def export_outcomes(

@@ -9,13 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from transfer_meta.errors import GatheredInputError, InputError, RunFailed, unknown
 from transfer_meta.records import Example
 from transfer_meta.runs.engine import TaskSource
 from transfer_meta.runs.methods import stage_of
-from transfer_meta.runs.plan_file import RESERVED_IN_NAMES, PlanFile, Regime, read_plan_file
+from transfer_meta.runs.plan_file import (
+    RESERVED_IN_NAMES,
+    PlanFile,
+    PlanSource,
+    Regime,
+    read_plan_file,
+)
 from transfer_meta.runs.store.run_store import NewRun
 from transfer_meta.tasks.subsets import dev_size
 from transfer_meta.training.stage import Stage
@@ -95,7 +100,7 @@ class Plan:
 
 
 def load_plan(
-    path: Path,
+    plan: PlanSource,
     *,
     problems: Sequence[str] = (),
     encoder_facts: Callable[[str], EncoderFacts] | None = None,
@@ -104,8 +109,8 @@ def load_plan(
 
     Parameters
     ----------
-    path : Path
-        The TOML file.
+    plan : path or mapping
+        The TOML file, or a mapping of the same structure.
     problems, encoder_facts
         See `make_plan`.
 
@@ -116,7 +121,7 @@ def load_plan(
     """
     found: list[str] = []
     try:
-        file = read_plan_file(path, found)
+        file = read_plan_file(plan, found)
     except InputError as error:
         raise _gathered([*found, str(error), *problems]) from None
     return make_plan(file, found=found, problems=problems, encoder_facts=encoder_facts)

@@ -11,9 +11,12 @@ from typing import Any, NamedTuple
 
 from transfer_meta.errors import InputError, nearest, unknown
 from transfer_meta.runs.methods import TRANSFER_METHODS
+from transfer_meta.tasks.demo import expand_demo
 from transfer_meta.tasks.hub import is_hub_address
 from transfer_meta.training.stage import Mixing, TrainingSettings
 
+PlanSource = Path | str | Mapping[str, Any]
+"""A plan: the path of a TOML file, or a mapping of the same structure."""
 _REGIME = re.compile(r"(full|[1-9]\d*)-(full|[1-9]\d*)")
 RESERVED_IN_NAMES = re.compile(r"[>+|\x00-\x1f]")
 """Separators of several tasks in the source column of outcomes, and control characters."""
@@ -90,15 +93,25 @@ class PlanFile:
     metrics: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_plan_file(path: Path, problems: list[str]) -> PlanFile:
+def read_plan_file(plan: PlanSource, problems: list[str]) -> PlanFile:
     """Read a plan; problems are appended to `problems`, one line each, and the values concerned left out.
+
+    Parameters
+    ----------
+    plan : path or mapping
+        A TOML file, or a mapping of the same structure; its relative paths start from the current folder.
+    problems : list of str
 
     Raises
     ------
     InputError
         The file cannot be read or is not TOML.
     """
-    data = _read_toml(path)
+    if isinstance(plan, Mapping):
+        path, data = Path("plan"), _toml_values(plan)
+    else:
+        path = Path(plan)
+        data = _read_toml(path)
     keys = ("tasks_folder", "grid", *(f.name for f in fields(PlanFile) if f.name != "path"))
     problems += [str(unknown("key", key, keys)) for key in data if key not in keys]
     read = _Reader(data, problems)
@@ -174,6 +187,15 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"cannot read the plan '{path}': {error.strerror}") from error
 
 
+def _toml_values(value: Any) -> Any:
+    """Return a value with the types that TOML knows: lists for other sequences, text for paths."""
+    if isinstance(value, Mapping):
+        return {str(key): _toml_values(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [_toml_values(inner) for inner in value]
+    return str(value) if isinstance(value, Path) else value
+
+
 def _tasks(read: _Reader, folder: Path) -> dict[str, str]:
     """Return addresses by name; relative to ``tasks_folder``, which is relative to the plan's folder."""
     if isinstance(read.data.get("tasks"), list):
@@ -185,7 +207,7 @@ def _tasks(read: _Reader, folder: Path) -> dict[str, str]:
         read.problems.append('no tasks (expected a table [tasks] with lines NAME = "FILE")')
     base = folder / Path(read.one("tasks_folder", str, "")).expanduser()
     return {
-        name: address if is_hub_address(address) else str((base / address).absolute())
+        name: address if is_hub_address(address) else str((base / expand_demo(address)).absolute())
         for name, address in tasks.items()
     }
 

@@ -12,12 +12,14 @@ from transfer_meta.records import Example, Label, TaskType
 from transfer_meta.tasks.build_task import RowSplit
 from transfer_meta.tasks.class_names import same_looks, strip_name, written
 from transfer_meta.tasks.reading_log import HEADER_AGAIN, ReadingLog
-from transfer_meta.tasks.task import Task
+from transfer_meta.tasks.task import Task, example_as_text, shorten
 
 MAX_CLASSES = 100_000
 """Largest number of classes of a split; more are taken for a wrong column.  Limits the memory, too."""
 MAX_LISTED = 10
 """Number of labels missing from train that are listed one by one."""
+LABELS_SHOWN = 6
+"""Number of labels of a split that are shown with their counts."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,21 @@ class TaskReport:
     reading: tuple[str, ...] = ()
     examples: tuple[Example, ...] = ()
     problems: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {self.type or 'cannot be read'}"]
+        if self.notes:
+            lines.append(f"  read as  {'; '.join(self.notes)}")
+        for name, split in self.splits.items():
+            common = sorted(split.labels, key=lambda label: (-split.labels[label], label))
+            shown = [f"{shorten(label, 24)} {split.labels[label]:,}" for label in common[:LABELS_SHOWN]]
+            listed = f"{', '.join(shown)}{', …' if len(common) > LABELS_SHOWN else ''}"
+            labels = f", {len(common)} labels: {listed}" if common else ""
+            lines.append(f"  {name:<7}  {split.examples:,} examples{labels}")
+        lines += [f"  reading  {line}" for line in self.reading]
+        lines += [f"  example  {example_as_text(example)}" for example in self.examples]
+        lines += [f"  problem  {problem}" for problem in self.problems]
+        return "\n".join(lines)
 
 
 def check_task(task: Task, *, examples: int = 3, verbose: bool = False) -> TaskReport:

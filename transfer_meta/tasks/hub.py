@@ -10,7 +10,7 @@ from typing import Any
 
 from transfer_meta.errors import InputError, first_line, unknown
 from transfer_meta.readers.class_labels import name_class
-from transfer_meta.readers.rows import Row
+from transfer_meta.readers.rows import Row, Rows
 from transfer_meta.records import TaskType
 from transfer_meta.tasks.build_task import build_task
 from transfer_meta.tasks.detect import detect
@@ -30,6 +30,11 @@ class HubRows:
     dataset: Any
     origin: str
     classes: Mapping[str, Sequence[str]]
+
+    @classmethod
+    def of(cls, dataset: Any, origin: str) -> HubRows:
+        """Return the rows of a `datasets.Dataset`, with the names of classes that its features hold."""
+        return cls(dataset, origin, _classes(dataset))
 
     @property
     def place(self) -> str:
@@ -94,31 +99,63 @@ def read_hub(
         )
     data = _load(path, where, revision)
     _check_revision(data, where, revision)
+    rows = dataset_rows(data, where, splits=splits, remedy="write a card with [splits]")
+    return build_dataset_task(
+        name or path.replace("/", "_"), rows, settings, description=description, licence=licence
+    )
+
+
+def dataset_rows(
+    data: Mapping[str, Any], where: str, *, splits: Mapping[str, str] | None = None, remedy: str
+) -> dict[str, HubRows]:
+    """Return the rows of a `datasets.DatasetDict` by our names of splits.
+
+    Parameters
+    ----------
+    data : mapping of str to Dataset
+    where : str
+        Name of the data set in errors.
+    splits : mapping of str to str, optional
+        As for `read_hub`.
+    remedy : str
+        What to do if no split has a known name, for the error.
+    """
     if splits is None:
         splits = {_SPLITS[split]: split for split in data if split in _SPLITS}
         if not splits:
             raise InputError(
-                f"{where}: no train split (there are: {', '.join(map(str, data))}); write a card with [splits]"
+                f"{where}: no train split (there are: {', '.join(map(str, data))}); {remedy}"
             )
     for split in splits.values():
         if split not in data:
             raise unknown(f"split of {where}", split, map(str, data))
-    rows = {
-        ours: HubRows(data[theirs], f"{where}[{theirs}]", _classes(data[theirs]))
-        for ours, theirs in splits.items()
-    }
+    return {ours: HubRows.of(data[theirs], f"{where}[{theirs}]") for ours, theirs in splits.items()}
+
+
+def build_dataset_task(
+    name: str,
+    rows: Mapping[str, Rows],
+    settings: ReadSettings,
+    *,
+    description: str = "",
+    licence: str = "",
+    notes: Sequence[str] = (),
+) -> Task:
+    """Make a task of tables of which some are `HubRows`, as `build_task` does."""
     first = rows.get("train") or next(iter(rows.values()))
-    type, columns = detect(first, type=settings.type, columns=settings.columns)
-    if type is TaskType.MULTIPLE_CHOICE:
-        # The class of a choice is its index, whatever the classes are called.
-        if settings.choices_from is None and columns["label"] in first.classes:
-            settings = replace(settings, choices_from="0")
-        rows = {split: replace(table, classes={}) for split, table in rows.items()}
-    settings = replace(settings, type=type, columns=columns)
-    task = build_task(
-        name or path.replace("/", "_"), rows, settings, description=description, licence=licence
-    )
-    return task.with_test() if "test" in rows else task
+    if isinstance(first, HubRows):
+        type, columns = detect(first, type=settings.type, columns=settings.columns)
+        if type is TaskType.MULTIPLE_CHOICE:
+            # The class of a choice is its index, whatever the classes are called.
+            if settings.choices_from is None and columns["label"] in first.classes:
+                settings = replace(settings, choices_from="0")
+            rows = {
+                split: replace(table, classes={}) if isinstance(table, HubRows) else table
+                for split, table in rows.items()
+            }
+        settings = replace(settings, type=type, columns=columns)
+    task = build_task(name, rows, settings, description=description, licence=licence, notes=notes)
+    return task.with_test() if isinstance(rows.get("test"), HubRows) else task
 
 
 def _load(path: str, where: str, revision: str | None) -> Mapping[str, Any]:

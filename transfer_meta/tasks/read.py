@@ -10,6 +10,7 @@ from transfer_meta.errors import InputError
 from transfer_meta.readers.data_frame import FrameRows
 from transfer_meta.tasks.build_task import build_task, open_splits
 from transfer_meta.tasks.card import read_card
+from transfer_meta.tasks.demo import demo_card, expand_demo
 from transfer_meta.tasks.hub import is_hub_address, read_hub
 from transfer_meta.tasks.settings import ReadSettings
 from transfer_meta.tasks.siblings import SPLIT_WORDS, find_siblings, split_name
@@ -32,8 +33,8 @@ def read_task(
     ----------
     source : str or Path, or mapping of split to path
         A data file, together with its siblings (``sst2.train.jsonl`` and ``sst2.test.jsonl``); the common
-        beginning of such files (``data/sst2``); a task card (``.toml``); a data set of the Hub
-        (``hf:glue/sst2``, ``hf:glue/sst2@REVISION``).
+        beginning of such files (``data/sst2``); a task card (``.toml``); a task that ships (``demo:topic``); a
+        data set of the Hub (``hf:glue/sst2``, ``hf:glue/sst2@REVISION``).
     settings : ReadSettings, optional
         What cannot be detected; takes precedence over what a card says.
     name, description : str, optional
@@ -46,13 +47,15 @@ def read_task(
     """
     settings = settings or ReadSettings()
     notes: list[str] = []
+    if not isinstance(source, Mapping):
+        source = expand_demo(str(source))
     if isinstance(source, Mapping):
         files = {SPLIT_WORDS.get(split.lower(), split): [Path(file)] for split, file in source.items()}
         if not files:
             raise InputError("no files: expected one a split, for example {'train': 'a.csv'}")
         name = name or split_name(next(iter(files.values()))[0]).name
-    elif is_hub_address(str(source)):
-        return read_hub(str(source), settings, name=name, description=description)
+    elif is_hub_address(source):
+        return read_hub(source, settings, name=name, description=description)
     elif Path(source).suffix == ".toml":
         return _read_carded(Path(source), settings, name, description)
     else:
@@ -61,6 +64,22 @@ def read_task(
         notes = [f"not used: {', '.join(path.name for path in found.unused)}"] if found.unused else []
     rows = open_splits(files, settings, notes)
     return build_task(name, rows, settings, description=description, notes=notes)
+
+
+def demo_task(name: str = "topic") -> Task:
+    """Return a task that ships, the same as ``demo:NAME``.
+
+    Parameters
+    ----------
+    name : str
+        ``topic``, ``urgency``, ``reviews`` or ``questions``.
+
+    Examples
+    --------
+    >>> demo_task("urgency").labels()
+    ('high', 'low', 'normal')
+    """
+    return read_task(demo_card(name))
 
 
 def read_frame(

@@ -1,4 +1,4 @@
-"""Tasks named on the command line: files and their siblings, cards, folders, data sets of the Hub."""
+"""Tasks named on the command line: files and their siblings, cards, folders, demo tasks, data sets of the Hub."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from transfer_meta.errors import InputError
 from transfer_meta.records import Tell
 from transfer_meta.tasks.card import is_card, read_card
+from transfer_meta.tasks.demo import expand_demo
 from transfer_meta.tasks.hub import is_hub_address
 from transfer_meta.tasks.read import read_task
 from transfer_meta.tasks.settings import ReadSettings
@@ -53,7 +54,7 @@ def resolve_tasks(
 def find_tasks(names: Iterable[str]) -> list[str]:
     """Return one address per task: folders are replaced by their tasks, a task's files by the first of them."""
     found: dict[tuple[str, ...], str] = {}
-    for name in names:
+    for name in map(expand_demo, names):
         if is_hub_address(name):
             found.setdefault((name,), name)
             continue

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+import html
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, field, replace
 
-from transfer_meta.errors import unknown
+from transfer_meta.errors import InputError, unknown
 from transfer_meta.files import digest
 from transfer_meta.records import Example, TaskType
+
+EXAMPLES_SHOWN = 2
+"""Number of examples in a task's text."""
 
 
 @dataclass(frozen=True)
 class Task:
     """Named task of one type, with its splits.
 
-    Tasks are read by `read_task`, `read_frame` and `read_hub`, or made of examples by `from_iterable`.
+    Tasks are loaded by `load_task`, or made of examples by `from_iterable`.
 
     Parameters
     ----------
@@ -117,6 +122,24 @@ class Task:
             test_from="dev",
         )
 
+    def __str__(self) -> str:
+        """Return how the task is read, its splits and its first examples, as ``tasks check`` shows them."""
+        lines = [f"{self.name}: {self.type}"]
+        if self.notes[1:]:
+            lines.append(f"  read as  {'; '.join(self.notes[1:])}")
+        for name, split in self.splits.items():
+            size = f"{len(split):,} examples" if isinstance(split, Sized) else self.origin.get(name, "")
+            lines.append(f"  {name:<7}  {size}".rstrip())
+        lines += [f"  reading  {line}" for line in self.reading_notes()]
+        try:
+            first = list(itertools.islice(next(iter(self.splits.values()), ()), EXAMPLES_SHOWN))
+        except InputError as error:  # such as a file that is gone
+            return "\n".join([*lines, f"  problem  {error}"])
+        return "\n".join([*lines, *(f"  example  {example_as_text(example)}" for example in first)])
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
     @functools.cached_property
     def digest(self) -> str:
         """SHA-256 of type, splits and how their files are read, not of names and paths."""
@@ -148,3 +171,25 @@ def _digest_of(examples: Iterable[Example]) -> str:
     for example in examples:
         total.update(digest(*map(repr, example)).encode())
     return total.hexdigest()
+
+
+def example_as_text(example: Example) -> str:
+    """Return an example in one line, long texts shortened."""
+    texts = " | ".join(shorten(text, 60) for text in (example.text, example.text_pair) if text)
+    if example.tokens and isinstance(example.label, tuple):
+        texts = " ".join(
+            f"{token}/{tag}" for token, tag in zip(example.tokens[:8], example.label, strict=False)
+        )
+        return texts + (" …" if len(example.tokens) > 8 else "")
+    if example.choices:
+        return f"{texts} | {' / '.join(shorten(choice, 30) for choice in example.choices)} → {example.label}"
+    if isinstance(example.label, tuple):
+        answers = "; ".join(f"{shorten(str(answer[0]), 40)} at {answer[1]}" for answer in example.label)
+        return f"{texts} → {answers or 'no answer'}"
+    return f"{texts} → {example.label}"
+
+
+def shorten(text: str, width: int) -> str:
+    """Return a text in one line of at most `width` characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= width else text[: width - 1] + "…"

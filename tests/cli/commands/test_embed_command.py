@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from transfer_meta.cli.app import main
-from transfer_meta.cli.commands.embed_command import KINDS_WITH_ENCODER
 from transfer_meta.cli.shared import console
 from transfer_meta.encoding.embedder import ENCODER_KINDS
+from transfer_meta.encoding.encoding_settings import KINDS_WITH_ENCODER
 from transfer_meta.features.vectors.vector_files import load_vectors
 
 FILMS = [("a fine film", "good"), ("dull", "bad"), ("well played", "good"), ("a poor plot", "bad")]

@@ -73,6 +73,15 @@ def test_errors(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert message in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_the_demo_tasks_that_share_their_messages_show(capsys: pytest.CaptureFixture[str]) -> None:
+    sources = ["demo:urgency", "demo:reviews"]
+    assert main(["pairs", "--target", "demo:topic", "--sources", *sources, "--json"]) == 0
+    rows = {row["source"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["urgency"]["pair.examples_covered_target"] == 1
+    assert rows["reviews"]["pair.examples_covered_target"] == 0
+    assert rows["urgency"]["pair.jsd"] < rows["reviews"]["pair.jsd"]
+
+
 def test_near_duplicates_of_real_tasks_show(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = [str(shared / "tasks" / f"{name}.train.{end}") for name, end in
              (("sst2", "jsonl"), ("rotten_tomatoes", "csv"), ("subj", "jsonl"), ("rte", "jsonl"))]  # fmt: skip

@@ -159,6 +159,15 @@ def test_one_bad_task_leaves_the_others(folder: Path, capsys: pytest.CaptureFixt
     assert "Traceback" not in shown.err
 
 
+def test_the_demo_tasks_in_one_call(capsys: pytest.CaptureFixture[str]) -> None:
+    profiles = run_json(
+        capsys, *(f"demo:{name}" for name in ("topic", "urgency", "reviews", "questions"))
+    )
+    assert [p["name"] for p in profiles] == ["topic", "urgency", "reviews", "questions"]
+    for profile in profiles:
+        assert profile["missing"] == {"subword_fertility": "no tokenizer given"}
+
+
 def test_all_real_tasks_in_one_call(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
     profiles = run_json(capsys, shared / "tasks")
     assert len(profiles) == 26

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from known_tasks import DATA_FOLDER, FILM, HELPFUL, fitted_data, make_task, task_named, write_csv
 
+import transfer_meta
 from transfer_meta.cli.app import main
+from transfer_meta.results import plain_values
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -21,6 +23,13 @@ def data() -> Iterator[None]:
 @pytest.fixture
 def target(tmp_path: Path) -> str:
     return str(write_csv(tmp_path / "cinema.csv", make_task("cinema", FILM, seed=50)))
+
+
+def test_the_command_prints_the_result(target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = transfer_meta.recommend(target, transfer_meta.RecommendSettings(mode="text", top=2))
+    assert run(capsys, target, "--mode", "text", "--top", "2")[1] == f"{found}\n"
+    code, out, _ = run(capsys, target, "--mode", "text", "--top", "2", "--json")
+    assert (code, json.loads(out)) == (0, plain_values(found.to_dict()))
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 
 from transfer_meta.cli.app import main
-from transfer_meta.cli.commands.report_command import logged_curves, task_space
-from transfer_meta.outcomes.shipped import shipped_tables
 
 
 @pytest.fixture
@@ -38,23 +36,3 @@ def test_mistakes(outcomes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["report", "bingel-2017", "--out", str(tmp_path / "page.html")]) == 2
     assert "did you mean 'bingel-soegaard-2017'" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["runs.csv"]
-
-
-def test_curves_are_those_given_or_those_beside_the_table(outcomes: Path, tmp_path: Path) -> None:
-    assert logged_curves(str(outcomes), None) is None
-    beside, other = tmp_path / "runs.curves.csv", tmp_path / "other.csv"
-    header = "task,method,seed,split,step,loss,score\n"
-    beside.write_text(header + "w,single,0,train,1,0.5,\nw,single,0,dev,1,,0.4\n")
-    other.write_text(header + "x,single,0,train,1,0.7,\n")
-    for given, task, loss in ((None, "w", 0.5), (other, "x", 0.7)):
-        found = logged_curves(str(outcomes), given)
-        assert found is not None
-        assert found[["task", "loss"]].to_numpy().tolist() == [[task, loss]]
-    assert logged_curves("talmor-berant-2019", None) is None
-
-
-def test_a_shipped_table_brings_its_vectors() -> None:
-    vectors, types = task_space("minilm-grid", None)
-    assert vectors.keys() == types.keys() == set(shipped_tables()["minilm-grid"].vectors)
-    assert types["atis_slots"] == "token-classification"
-    assert task_space("bingel-soegaard-2017", None) == ({}, {})

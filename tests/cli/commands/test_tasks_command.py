@@ -163,6 +163,14 @@ def test_options_that_are_wrong(tmp_path: Path, capsys, options: list[str], mess
     assert f"error: {message}" in capsys.readouterr().err
 
 
+def test_the_demo_tasks_have_no_problem(capsys) -> None:
+    names = ["topic", "urgency", "reviews", "questions"]
+    assert main(["tasks", "check", *(f"demo:{name}" for name in names), "--json"]) == 0
+    reports = json.loads(capsys.readouterr().out)
+    assert [r["name"] for r in reports] == names
+    assert not any(r["problems"] for r in reports)
+
+
 def test_all_real_tasks(shared: Path, capsys) -> None:
     assert main(["tasks", "check", str(shared / "tasks"), "--json"]) == 2
     out, err = capsys.readouterr()

@@ -10,7 +10,7 @@ import torch
 
 from transfer_meta.cli.app import main
 from transfer_meta.encoding.encoders import load_encoder, save_encoder
-from transfer_meta.encoding.score_sources import SCORES
+from transfer_meta.features.scores.transferability_scores import SCORES
 from transfer_meta.outcomes.tables import load_outcomes
 
 ENCODER = ("--encoder", "random:1x32", "--steps", "2")
@@ -96,7 +96,7 @@ def test_out_holds_features_that_merge_into_outcomes(
         ([*ENCODER, "--checkpoint", "rian=a"], "did you mean 'rain'"),
         ([*ENCODER, "--checkpoint", "rain=a", "--checkpoint", "rain=b"], "two values for 'rain'"),
         ([*ENCODER, "--checkpoint", "rain=none"], "cannot read the encoder to start from, 'none'"),
-        ([*ENCODER, "--examples", "0"], "max_examples = 0"),
+        ([*ENCODER, "--examples", "0"], "examples = 0"),
         (["--encoder", "random:1x32", "--steps", "0"], "steps = 0"),
         ([*ENCODER, "--device", "gpu"], "no device 'gpu'"),
         ([*ENCODER, "--out", "scores.txt"], "expected a file named .csv, .parquet or .json"),

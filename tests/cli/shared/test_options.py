@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -12,7 +11,7 @@ import typer
 
 from transfer_meta.cli.shared.options import parse_pairs, with_options
 from transfer_meta.cli.shared.table_options import parse_columns
-from transfer_meta.cli.shared.task_options import ReadOptions, find_target_and_sources
+from transfer_meta.cli.shared.task_options import ReadOptions
 from transfer_meta.errors import InputError
 from transfer_meta.tasks import ReadSettings
 
@@ -36,16 +35,6 @@ def test_a_dataclass_becomes_options_in_its_place() -> None:
     assert list(parameters) == ["name", "first", "minutes", "salt", "last"]
     assert parameters["minutes"].default == 30
     assert command(name="bread", salt=True, last=1) == ("bread", 0, Baking(salt=True), 1)
-
-
-def test_the_target_is_none_of_its_sources(tmp_path: Path) -> None:
-    files = [tmp_path / f"{name}.train.csv" for name in ("a", "b", "c")]
-    for file in files:
-        file.write_text("text,label\nx,y\n")
-    target, sources = find_target_and_sources(str(files[1]), [str(tmp_path), str(files[2])])
-    assert (target, sources) == (str(files[1]), [str(files[0]), str(files[2])])
-    with pytest.raises(InputError, match="--target: expected one task, got 3"):
-        find_target_and_sources(str(tmp_path), [])
 
 
 def test_options_of_reading_tasks() -> None:

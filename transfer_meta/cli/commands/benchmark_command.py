@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Context, Option
 
-from transfer_meta.cli.shared.benchmark_tables import print_benchmark
 from transfer_meta.cli.shared.console import print_json, progress
 from transfer_meta.cli.shared.options import (
     AsJson,
@@ -16,6 +15,7 @@ from transfer_meta.cli.shared.options import (
     WorkersOption,
     count_workers,
     refuse_ignored,
+    settings_of,
     split_list,
     with_options,
 )
@@ -23,9 +23,6 @@ from transfer_meta.cli.shared.table_options import VectorTableOptions
 
 if TYPE_CHECKING:
     from transfer_meta.evaluation.benchmark import BenchmarkSettings
-    from transfer_meta.outcomes.tables import OutcomeTable
-
-METRICS_SHOWN = ("accuracy", "f1", "auroc_within_target", "spearman", "ndcg", "regret@1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,26 +60,18 @@ class BenchmarkOptions(VectorTableOptions):
     seed: Seed = 0
     workers: WorkersOption = None
 
-    def to_settings(self, table: OutcomeTable) -> BenchmarkSettings:
-        """Return the library's settings; feature set ``groups`` means those to compare on the table."""
+    def to_settings(self) -> BenchmarkSettings:
+        """Return the library's settings."""
         from transfer_meta.evaluation.benchmark_settings import BenchmarkSettings
-        from transfer_meta.evaluation.splits import find_protocol
-        from transfer_meta.metadataset import ablation_sets
-        from transfer_meta.outcomes.gain_definition import find_gain_definition
 
-        # A regular expression may hold commas: one set only.
-        features = (self.features,) if self.features else ()
-        return BenchmarkSettings(
-            protocol=find_protocol(self.protocol),
-            predictors=split_list(self.predictors),
-            features=ablation_sets(table) if self.features == "groups" else features,
-            metrics=split_list(self.metrics),
-            repeats=self.repeats,
-            seed=self.seed,
-            workers=count_workers(self.workers),
-            compare=self.compare,
-            gain_definition=find_gain_definition(self.gain_definition),
-        )
+        values = settings_of(self, BenchmarkSettings) | {
+            "predictors": split_list(self.predictors),
+            # A regular expression may hold commas: one set only.
+            "features": (self.features,) if self.features else (),
+            "metrics": split_list(self.metrics),
+            "workers": count_workers(self.workers),
+        }
+        return BenchmarkSettings(**values)
 
 
 @with_options
@@ -94,14 +83,14 @@ def benchmark_command(context: Context, *, options: BenchmarkOptions, as_json: A
     from transfer_meta.evaluation.benchmark import benchmark
 
     table = options.load()
-    settings = options.to_settings(table)
+    settings = options.to_settings()
     _refuse_ignored(context, settings)
     with progress(settings.protocol.name) as on_progress:
         result = benchmark(table, settings, on_progress=on_progress)
     if as_json:
         print_json(result.to_dict())
     else:
-        print_benchmark(result, settings.metrics or METRICS_SHOWN)
+        print(result)
 
 
 def _refuse_ignored(context: Context, settings: BenchmarkSettings) -> None:
@@ -109,7 +98,11 @@ def _refuse_ignored(context: Context, settings: BenchmarkSettings) -> None:
 
     chosen = [make_predictor(name) for name in settings.predictors]
     if chosen and not any(predictor.uses_features for predictor in chosen):
-        refuse_ignored(context, ["features"], "on these predictors, which use no features")
+        refuse_ignored(
+            context, ["features", "tasks", "vectors"], "on these predictors, which use no features"
+        )
+    if len(chosen) == 1 and (len(settings.features) == 1 or not chosen[0].uses_features):
+        refuse_ignored(context, ["compare"], "with one predictor")
     drawn = settings.protocol.is_shuffled or any(predictor.stochastic for predictor in chosen)
     if chosen and not drawn:
         reason = f"under {settings.protocol.name} without a random control among the predictors"

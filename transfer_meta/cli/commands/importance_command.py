@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from transfer_meta.cli.shared.console import print_json, print_records, progress
-from transfer_meta.cli.shared.options import AsJson, Features, Seed, with_options
+from transfer_meta.cli.shared.console import print_json, progress
+from transfer_meta.cli.shared.options import AsJson, Features, Seed, settings_of, with_options
 from transfer_meta.cli.shared.table_options import VectorTableOptions
+
+if TYPE_CHECKING:
+    from transfer_meta.feature_importance import ImportanceSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,12 @@ class ImportanceOptions(VectorTableOptions):
     seed: Seed = 0
     top: Annotated[int | None, Option(min=1, help="Rows to show; default: 20, in JSON all.")] = None
 
+    def to_settings(self) -> ImportanceSettings:
+        """Return the library's settings."""
+        from transfer_meta.feature_importance import ImportanceSettings
+
+        return ImportanceSettings(**settings_of(self, ImportanceSettings))
+
 
 @with_options
 def importance_command(*, options: ImportanceOptions, as_json: AsJson = False) -> None:
@@ -38,28 +47,12 @@ def importance_command(*, options: ImportanceOptions, as_json: AsJson = False) -
 
     Example: transfer-meta importance bingel-soegaard-2017 --method permutation --by role
     """
-    from transfer_meta.feature_importance import feature_importance
-    from transfer_meta.metadataset import build_metadataset
-    from transfer_meta.predictors import make_predictor
+    from transfer_meta.feature_importance import importance
 
-    predictor = options.predictor or ("lightgbm" if options.method == "shap" else "logistic")
-    estimator = make_predictor(predictor, random_state=options.seed)
-    table = options.load()
-    data = build_metadataset(table, options.features or "all")
+    settings = options.to_settings()
     with progress(options.method) as on_progress:
-        rows = feature_importance(
-            data,
-            estimator,
-            method=options.method,
-            by=options.by,
-            repeats=options.repeats,
-            seed=options.seed,
-            on_progress=on_progress,
-        )
-    shown = rows.head(options.top or (len(rows) if as_json else 20)).to_dict("records")
+        found = importance(options.load(), settings, on_progress=on_progress)
     if as_json:
-        heading = {"dataset": table.name, "predictor": predictor, "method": options.method}
-        print_json({**heading, "rows": shown, "notes": list(table.notes)})
-        return
-    title = f"{table.name}, {predictor}, {options.method}: {len(shown)} of {len(rows)}"
-    print_records(shown, title=title)
+        print_json(found.to_dict())
+    else:
+        print(found)

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from typer import Argument, Context, Option
 
-from transfer_meta.cli.shared.console import print_json, print_records, print_table, progress, tell
-from transfer_meta.cli.shared.options import AsJson, Seed, refuse_ignored, with_options
+from transfer_meta.cli.shared.console import print_json, print_records, progress, tell
+from transfer_meta.cli.shared.options import AsJson, Seed, refuse_ignored, settings_of, with_options
 from transfer_meta.cli.shared.table_options import (
     ColumnsOption,
     DecimalSign,
@@ -55,16 +55,16 @@ def fit_command(context: Context, *, options: FitOptions) -> None:
         refuse_ignored(context, ignored, "with --recommender")
         _fit_recommender(options.dataset, options.out)
         return
-    from transfer_meta.model import fit_model, save_model
+    from transfer_meta.model import FitSettings, fit
+    from transfer_meta.predictors import make_predictor
 
-    model = fit_model(options.load(), options.predictor, features=options.features, seed=options.seed)
-    save_model(model, options.out)
-    print_table(
-        ("metric", "value"),
-        list(model.card["figures"].items()),
-        title=f"{options.predictor} on {model.card['n_pairs']} pairs, saved in {options.out}; "
-        f"{model.card['protocol']}",
-    )
+    if not make_predictor(options.predictor).uses_features:
+        reason = f"on predictor {options.predictor}, which uses no features"
+        refuse_ignored(context, ["features", "tasks"], reason)
+    settings = FitSettings(**settings_of(options, FitSettings))
+    model = fit(options.load(), settings)
+    model.save(options.out)
+    print(model.figures_text(saved_in=options.out))
 
 
 def predict_command(
@@ -87,24 +87,18 @@ def predict_command(
     Example: transfer-meta predict model/ pairs.csv --json
     """
     from transfer_meta.model import load_model
-    from transfer_meta.outcomes.table_log import TableLog
-    from transfer_meta.outcomes.tables import read_pairs, read_task_features
+    from transfer_meta.outcomes.table_settings import TableSettings
     from transfer_meta.readers.whole_table import TableFormat
 
-    model = load_model(folder)
     form = TableFormat(separator, encoding, decimal)
-    log = TableLog(pairs.name)
-    frame = read_pairs(pairs, form, columns=parse_columns(columns), log=log)
-    features = None if tasks is None else read_task_features(tasks, form, log=log)
-    for note in log.notes:
-        tell(f"{pairs.name}: {note}")
-    result = model.predict(frame, tasks=features)
-    rows = result.to_dict("records")
+    settings = TableSettings(columns=parse_columns(columns), form=form)
+    predictions = load_model(folder).predict(
+        pairs, tasks, settings=settings, tell=lambda note: tell(f"{pairs.name}: {note}")
+    )
     if as_json:
-        heading = {"model": str(folder), "predictor": model.card["predictor"]}
-        print_json({**heading, "rows": rows, "notes": log.notes})
+        print_json(predictions.to_dict())
     else:
-        print_records(rows)
+        print(predictions)
 
 
 def _fit_recommender(dataset: str, out: Path) -> None:

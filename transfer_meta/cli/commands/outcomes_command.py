@@ -17,26 +17,13 @@ def list_tables_command(as_json: AsJson = False) -> None:
 
     Example: transfer-meta outcomes list
     """
-    from transfer_meta.outcomes.shipped import shipped_tables
-    from transfer_meta.outcomes.tables import load_outcomes
+    from transfer_meta.api.outcome_list import list_outcomes
 
-    rows = []
-    for name, shipped in shipped_tables().items():
-        table = load_outcomes(name)
-        rows.append(
-            {
-                "name": name,
-                "pairs": len(table.pairs),
-                "targets": int(table.pairs["target"].nunique()),
-                "runs": len(table.runs),
-                "gains_known": table.has_gain,
-                "title": shipped.title,
-            }
-        )
+    found = list_outcomes()
     if as_json:
-        print_json(rows)
+        print_json(found.to_dict())
     else:
-        print_records(rows)
+        print(found)
 
 
 @outcomes_app.command("show")

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from transfer_meta.cli.shared.console import print_json, print_table, tell
+from transfer_meta.cli.shared.console import print_json, progress, tell
 from transfer_meta.cli.shared.options import AsJson, OutFile, ParallelOptions, with_options
 from transfer_meta.cli.shared.output_files import check_out, write_table
-from transfer_meta.cli.shared.profile_options import ProfileOptions, profile_all, raise_failures
-from transfer_meta.cli.shared.task_options import (
-    MoreSources,
-    ReadOptions,
-    SourceTasks,
-    TargetTask,
-    find_target_and_sources,
-)
-from transfer_meta.errors import InputError
-
-COLUMNS_SHOWN = (
-    "ratio.size", "pair.jsd", "pair.types_jaccard", "pair.tokens_covered_target", "pair.tfidf_cosine",
-    "pair.labels_jaccard", "pair.examples_covered_target", "pair.same_type",
-)  # fmt: skip
+from transfer_meta.cli.shared.profile_options import ProfileOptions
+from transfer_meta.cli.shared.task_options import MoreSources, ReadOptions, SourceTasks, TargetTask
 
 
 @with_options
@@ -40,30 +28,26 @@ def pairs_command(
 
     Example: transfer-meta pairs --target reviews.train.csv --sources tasks/ news.jsonl --out pairs.csv
     """
-    from transfer_meta.features.pair_features import pair_features
-    from transfer_meta.tasks.read import read_task
+    from transfer_meta.api.pairs import pair_features
+    from transfer_meta.api.profiles import raise_failures
 
     check_out(out)
-    first, others = find_target_and_sources(target, [*sources, *(more_sources or [])])
-    settings = reading.to_settings()
-    name = read_task(first, settings).name
-    profiles, failures = profile_all([first, *others], settings, options, parallel.to_settings())
-    by_name = {p.name: p for p in profiles}
-    if name not in by_name or len(by_name) == 1:
-        raise_failures(failures)
-        raise InputError("no source beside the target itself")
-    goal = by_name.pop(name)
-    frame = pair_features(sources=list(by_name.values()), target=goal)
-
-    rows = frame.to_dict("records")
-    if out is not None:
-        write_table(frame, out)
-        tell(f"wrote {out}: {len(frame)} pairs")
-    if as_json:
-        print_json(rows)
-    elif out is None:
-        shown = frame[["source", *COLUMNS_SHOWN]].to_numpy(dtype=object).tolist()
-        print_table(
-            ["source", *(c.removeprefix("pair.") for c in COLUMNS_SHOWN)], shown, title=f"target {name}"
+    reading.refuse_unused([target, *sources, *(more_sources or [])])
+    settings = options.to_settings(parallel, reading)
+    with progress("profiling tasks") as on_progress:
+        found = pair_features(
+            target,
+            [*sources, *(more_sources or [])],
+            settings,
+            tell=tell,
+            on_progress=on_progress,
+            keep_going=True,
         )
-    raise_failures(failures)
+    if out is not None:
+        write_table(found.to_frame(), out)
+        tell(f"wrote {out}: {len(found.features)} pairs")
+    if as_json:
+        print_json(found.to_dict())
+    elif out is None:
+        print(found)
+    raise_failures(found.failures)

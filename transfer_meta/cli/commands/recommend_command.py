@@ -8,21 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from transfer_meta.cli.shared.console import print_json, print_table, tell
+from transfer_meta.cli.shared.console import print_json, tell
 from transfer_meta.cli.shared.options import AsJson, split_list, with_options
 from transfer_meta.cli.shared.task_options import MoreSources, ReadOptions
 from transfer_meta.errors import InputError
 
 if TYPE_CHECKING:
     from transfer_meta.recommender.recommend import RecommendSettings
-    from transfer_meta.recommender.recommendation import Recommendation
     from transfer_meta.tasks.settings import ReadSettings
-
-MODE_MEANINGS = {
-    "text": "the target's text (statistics and words)",
-    "encoder": "the target's text, also through the encoder",
-    "measured": "the target's text and a training run on it",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +34,9 @@ class RecommendOptions:
     )
     measure: Annotated[
         bool,
-        Option("--measure", help="Train on the target alone first, about a minute: the most accurate."),
+        Option(
+            "--measure", help="Train on the target alone first, for its learning curve: about a minute."
+        ),
     ] = False
     mode: Annotated[
         str | None,
@@ -64,7 +59,8 @@ def recommend_command(
     target: Annotated[
         str,
         Argument(
-            metavar="TARGET", help="The task to be helped: a file, a task card (.toml), or hf:DATASET."
+            metavar="TARGET",
+            help="The task to be helped: a file, a task card (.toml), demo:NAME or hf:DATASET.",
         ),
     ],
     more_sources: MoreSources = None,
@@ -87,6 +83,7 @@ def recommend_command(
 
     if html is not None and html.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--html: expected a file named .html, got '{html.name}'")
+    reading.refuse_unused([target])
     given = [*(options.sources or []), *(more_sources or [])]
     recommendation = recommend(
         target,
@@ -102,45 +99,9 @@ def recommend_command(
     if as_json:
         print_json(recommendation.to_dict())
     elif html is None:
-        _print(recommendation)
+        print(recommendation)
 
 
 def _names(given: str) -> tuple[str, ...]:
     """Return a path unchanged; split other text at commas."""
     return (given,) if Path(given).exists() else split_list(given)
-
-
-def _print(answer: Recommendation) -> None:
-    from transfer_meta.recommender.recommendation import percent
-
-    figures = answer.model["figures"]
-    coverage = f"{100 * figures['coverage_promised']:.0f} % interval"
-    print(f"{answer.target}: {answer.verdict}\n")
-    rows = [
-        (
-            s.rank,
-            s.label,
-            f"{100 * s.probability:.0f} %",
-            percent(s.expected_gain),
-            f"{percent(s.low)} to {percent(s.high)}",
-            s.n_outcomes,
-            "shares text" if s.near_duplicate else "",
-        )
-        for s in answer.sources
-    ]
-    print_table(("", "source", "helps", "expected gain", coverage, "outcomes", ""), rows)
-    print()
-    for s in answer.sources:
-        print(s.label)
-        for sign, word in ((1, "for"), (-1, "against")):
-            for reason in [r for r in s.reasons if r.effect * sign > 0]:
-                print(f"  {word:<8} {percent(reason.effect):>7}  {reason.feature}: {reason.text}")
-    print()
-    for note in answer.notes:
-        print(f"- {note}")
-    model = answer.model
-    print(
-        f"Mode {answer.mode}: {MODE_MEANINGS[answer.mode]}. Learned from {model['n_outcomes']:,} outcomes on"
-        f" {model['n_targets']} targets; held-out targets: rank correlation {figures['spearman']:.2f},"
-        f" interval covers {100 * figures['coverage']:.0f} %, calibration error {figures['calibration_error']:.2f}."
-    )

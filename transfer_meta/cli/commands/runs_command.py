@@ -4,36 +4,28 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option, Typer
 
-from transfer_meta.cli.shared.console import print_json, print_records, print_table, tell
+from transfer_meta.cli.shared.console import print_json, tell
 from transfer_meta.cli.shared.options import AsJson
-from transfer_meta.cli.shared.output_files import write_table
 from transfer_meta.cli.shared.run_options import (
     DEFAULT_STORE,
     CheckpointPath,
     PlanPath,
     StoreAddress,
-    open_both,
-    require,
 )
-from transfer_meta.errors import InputError
-from transfer_meta.results import format_value
+from transfer_meta.errors import InputError, require
+from transfer_meta.results import format_bytes, format_duration, format_value, frame_as_text
 
 if TYPE_CHECKING:
     from transfer_meta.runs.store.run_store import Store
 
 runs_app = Typer(help="Preview plans, and manage the run store.", no_args_is_help=True)
 WATCH_SECONDS = 5.0
-SUMMARY = (
-    "id", "key", "method", "source", "target", "regime", "encoder", "seed", "status", "reason", "score", "seconds",
-)  # fmt: skip
-"""Fields of a run in the JSON of ``status``."""
 
 
 @runs_app.command("plan")
@@ -50,47 +42,15 @@ def plan_command(
     if each and as_json:
         raise InputError("--list has no effect with --json")
     require("sqlalchemy", "torch")
-    from transfer_meta.runs.cost import estimate
+    from transfer_meta.runs.plan_preview import plan as preview_plan
 
-    loaded, opened = open_both(plan, store, create=False)
-    there = opened.statuses() if opened else {}
-    done = opened.runs(statuses=("done",)) if opened else []
-    left = [run.key for run in loaded.runs if there.get(run.key, "pending") in ("pending", "running")]
-    cost = estimate(loaded, done, left)
-    groups: dict[tuple[str, str], Counter[str]] = {}
-    for run in loaded.runs:
-        status = there.get(run.key, "new")
-        groups.setdefault((run.method, run.regime), Counter())[status] += 1
+    preview = preview_plan(plan, store, tell=tell)
     if as_json:
-        print_json(
-            {
-                "runs": len(loaded.runs),
-                "left": len(left),
-                "groups": [{"method": m, "regime": r, **counts} for (m, r), counts in groups.items()],
-                "estimated_seconds": cost.seconds,
-                "measured": cost.measured,
-                "estimated_gpu_hours": cost.gpu_hours,
-                "basis": cost.basis,
-                "checkpoint_bytes": cost.disk_bytes,
-            }
-        )
+        print_json(preview.to_dict())
         return
     if each:
-        columns = ("method", "source", "target", "examples", "seed", "status")
-        every = [
-            (r.method, r.source, r.target, r.regime, r.seed, there.get(r.key, "new"))
-            for r in loaded.runs
-        ]
-        print_table(columns, every)
-    statuses = ("new", "pending", "running", "done", "failed", "skipped")
-    shown = [s for s in statuses if any(counts[s] for counts in groups.values())]
-    rows = [
-        {"method": m, "examples": r, "runs": counts.total(), **{s: counts[s] for s in shown}}
-        for (m, r), counts in groups.items()
-    ]
-    print_records(rows, title=f"{len(loaded.runs)} runs")
-    print(f"{len(left)} to do: about {_duration(cost.seconds)} for one worker ({cost.basis})")
-    print(f"checkpoints: at most about {_size(cost.disk_bytes)} at a time")
+        print(frame_as_text(preview.runs))
+    print(preview)
 
 
 @runs_app.command("status")
@@ -107,32 +67,14 @@ def status_command(
     """
     if watch and as_json:
         raise InputError("--json has no effect with --watch")
-    from transfer_meta.runs.store.schema import STATUSES
-
-    opened = _open(store)
     if watch:
-        _watch(opened)
+        _watch(_open(store))
         return
-    runs = opened.runs()
-    counts = Counter(run.status for run in runs)
-    if as_json:
-        print_json({"counts": dict(counts), "runs": [_fields(run, SUMMARY) for run in runs]})
-        return
-    methods = dict.fromkeys(run.method for run in runs)
-    by_method = {method: Counter(r.status for r in runs if r.method == method) for method in methods}
-    rows = [
-        {"method": method, **{status: of_method[status] for status in STATUSES}}
-        for method, of_method in [*by_method.items(), ("all", counts)]
-    ]
-    print_records(rows, title=opened.name)
-    columns = ("id", "source", "target", "regime", "seed")
-    running = [r for r in runs if r.status == "running"]
-    if running:
-        rows = [{**_fields(r, columns), "worker": r.worker, "since": _time(r.started)} for r in running]
-        print_records(rows, title="running")
-    failed = [_fields(run, (*columns, "reason")) for run in runs if run.status == "failed"]
-    if failed:
-        print_records(failed, title="failed (`transfer-meta runs retry --failed` tries them again)")
+    require("sqlalchemy")
+    from transfer_meta.runs.run_status import run_status
+
+    status = run_status(store)
+    print_json(status.to_dict()) if as_json else print(status)
 
 
 @runs_app.command("show")
@@ -145,6 +87,8 @@ def show_command(
 
     Example: transfer-meta runs show 12
     """
+    from transfer_meta.runs.run_status import format_time
+
     opened = _open(store)
     run = opened.run(run_id)
     record = {column.name: getattr(run, column.name) for column in run.__table__.columns}
@@ -163,7 +107,7 @@ def show_command(
     if as_json:
         print_json(record)
         return
-    times = {name: _time(record[name]) for name in ("created", "started", "finished")}
+    times = {name: format_time(record[name]) for name in ("created", "started", "finished")}
     print("\n".join(_lines(record | times, "")))
 
 
@@ -181,24 +125,15 @@ def export_command(
 
     Example: transfer-meta runs export --out outcomes.csv
     """
-    from transfer_meta.runs.export import export_curves, export_outcomes
+    require("sqlalchemy")
+    from transfer_meta.runs.export import ExportSettings, checked_table_path, export
 
-    if out.suffix not in (".csv", ".parquet"):
-        raise InputError(f"--out '{out}' (expected a name that ends in .csv or .parquet)")
-    if plan is None:
-        opened, keys, metrics = _open(store), None, None
-    else:
-        loaded, found = open_both(plan, store, create=False)
-        opened, keys, metrics = found or _open(store), set(loaded.stages), loaded.file.metrics
-    exported = export_outcomes(opened, keys=keys, metrics=metrics)
-    curves_file = out.with_suffix(".curves.parquet")
-    write_table(exported.table, out)
-    write_table(export_curves(opened, keys=keys), curves_file)
+    checked_table_path(out)
+    exported = export(ExportSettings(store=store, plan=plan), tell=tell)
+    curves_file = exported.save(out)
     tell(f"{len(exported.table)} outcomes in {out}, their curves in {curves_file}")
-    if exported.without_baseline:
-        tell(f"{exported.without_baseline} left out: their baseline is not done")
-    if exported.zero_baseline:
-        tell(f"{exported.zero_baseline} left out: their baseline is 0, so there is no relative gain")
+    for line in exported.left_out:
+        tell(line)
 
 
 @runs_app.command("retry")
@@ -236,7 +171,7 @@ def gc_command(
     opened = _open(store)
     place = open_checkpoints(checkpoints or opened.checkpoint_folder)
     freed = place.remove(opened.drop_checkpoints(kept=kept)) + place.sweep(opened)
-    tell(f"freed {_size(freed)} in {place.address}")
+    tell(f"freed {format_bytes(freed)} in {place.address}")
 
 
 @runs_app.command("migrate")
@@ -255,9 +190,9 @@ def migrate_command(store: StoreAddress = DEFAULT_STORE) -> None:
 
 def _open(store: str) -> Store:
     require("sqlalchemy")
-    from transfer_meta.runs.store.run_store import Store
+    from transfer_meta.runs.open_plan import open_store
 
-    return Store(store)
+    return open_store(store)
 
 
 def _watch(store: Store) -> None:
@@ -274,16 +209,12 @@ def _watch(store: Store) -> None:
             line = f"{datetime.now():%H:%M:%S}  {ended} of {counts.total()} ended ({', '.join(sorted(parts))})"
             if left and ended > first:
                 rate = (ended - first) / (time.monotonic() - began)
-                line += f"; {3600 * rate:.0f} runs an hour, about {_duration(left / rate)} left"
+                line += f"; {3600 * rate:.0f} runs an hour, about {format_duration(left / rate)} left"
             print(line, flush=True)
             before = counts
         if not left:
             return
         time.sleep(WATCH_SECONDS)
-
-
-def _fields(run: Any, names: Iterable[str]) -> dict[str, Any]:
-    return {name: getattr(run, name) for name in names}
 
 
 def _lines(table: dict[str, Any], indent: str) -> list[str]:
@@ -299,17 +230,3 @@ def _lines(table: dict[str, Any], indent: str) -> list[str]:
             shown = f"{value:g}" if isinstance(value, float) else format_value(value)
             lines.append(f"{indent}{name}: {shown}")
     return lines
-
-
-def _time(seconds: float | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%F %T UTC")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _size(number: int) -> str:
-    return f"{number / 1e6:.0f} MB" if number < 1e9 else f"{number / 1e9:.1f} GB"

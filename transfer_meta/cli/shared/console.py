@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
+import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from transfer_meta.results import TEXT_WIDTH, plain_values, table_as_text
+from transfer_meta.results import plain_values, table_as_text
 
 if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
+
     from transfer_meta.records import OnProgress
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -34,8 +36,7 @@ def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None
 ) -> None:
     """Write a table; cells are formatted by `results.format_value`."""
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else TEXT_WIDTH
-    print(table_as_text(columns, rows, title=title, width=width))
+    print(table_as_text(columns, rows, title=title))
 
 
 def print_records(records: Sequence[Mapping[Any, Any]], *, title: str | None = None) -> None:
@@ -45,33 +46,77 @@ def print_records(records: Sequence[Mapping[Any, Any]], *, title: str | None = N
 
 @contextlib.contextmanager
 def progress(description: str) -> Iterator[OnProgress]:
-    """Show progress on stderr, as a bar or in a log as lines; gives a function ``on_progress(done, total)``."""
+    """Show progress on stderr, as a bar or in a log as lines; gives a function ``on_progress(done, total)``.
+
+    The bar begins at 0 %; its remaining time is that of a constant speed since the beginning.
+    """
     if not sys.stderr.isatty():
         yield _lines(description)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+    started = told = time.monotonic()
+    share = 0.0
+
+    def remaining(_: Any) -> str:
+        if not share:
+            return "remaining –"
+        seconds = (told - started) / share - (time.monotonic() - started)
+        return f"remaining {format_clock(max(seconds, 0))}"
+
+    # Without colours nothing but the bar's characters and the movements of the cursor is written.
+    console = Console(stderr=True, color_system=None if os.environ.get("NO_COLOR") else "auto")
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(compact=True),
+        TaskProgressColumn(show_speed=False),
+        _remaining_column(remaining),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(description, total=None)
+    with Progress(*columns, console=console, transient=True) as bar:
+        # With an unknown total the bar would pulse.
+        task = bar.add_task(description, total=1.0)
 
         def on_progress(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
+            nonlocal share, told
+            # A second stage that counts anew does not move the bar back.
+            share, told = max(share, done / max(total, 1)), time.monotonic()
+            bar.update(task, completed=share)
 
         yield on_progress
 
 
+def _remaining_column(remaining: Callable[[Any], str]) -> ProgressColumn:
+    from rich.progress import ProgressColumn
+    from rich.text import Text
+
+    class Remaining(ProgressColumn):
+        def render(self, task: Any) -> Text:
+            return Text(remaining(task))
+
+    return Remaining()
+
+
+def format_clock(seconds: float) -> str:
+    """Return a duration as minutes and seconds, or hours, minutes and seconds.
+
+    Examples
+    --------
+    >>> format_clock(65), format_clock(3600)
+    ('1:05', '1:00:00')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def _lines(description: str) -> OnProgress:
-    last = time.monotonic()
+    last: float | None = None
 
     def on_progress(done: int, total: int) -> None:
         nonlocal last
+        # The pause begins with the first call: loading an encoder before it is no progress to report.
+        last = time.monotonic() if last is None else last
         if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
             last = time.monotonic()
             tell(f"{description}: {done}/{total}")

@@ -22,7 +22,3 @@ class EncodingOptions:
     ] = EncodingSettings.max_tokens
     seed: Seed = 0
     device: Annotated[str, Option(help="auto, cpu, or cuda:N.")] = "cpu"
-
-    def to_settings(self) -> EncodingSettings:
-        """Return the library's settings."""
-        return EncodingSettings(self.max_length, self.max_tokens)

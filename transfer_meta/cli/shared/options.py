@@ -8,14 +8,11 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 from typer import Context, Option
 
 from transfer_meta.errors import InputError
-
-if TYPE_CHECKING:
-    from transfer_meta.runs.parallel import Parallelism
 
 Features = Annotated[
     str | None, Option(help="Feature set (all, all-refit, data, curve, …) or a regular expression.")
@@ -96,11 +93,11 @@ class ParallelOptions:
         str | None, Option(help="Ray: auto, local, or HOST:PORT of the cluster's head; default: auto.")
     ] = None
 
-    def to_settings(self) -> Parallelism:
-        """Return the library's settings."""
-        from transfer_meta.runs.parallel import Parallelism
 
-        return Parallelism(workers=self.workers, engine=self.engine, address=self.address)
+def settings_of(options: Any, kind: type) -> dict[str, Any]:
+    """Return those fields of a group of options that a class of settings has too."""
+    names = {field.name for field in dataclasses.fields(kind)}
+    return {name: value for name, value in vars(options).items() if name in names}
 
 
 def parse_pairs(option: str, pairs: Iterable[str], *, form: str) -> dict[str, str]:

@@ -19,16 +19,12 @@ def check_out(out: Path | None) -> None:
 
 def write_table(frame: pd.DataFrame, out: Path) -> None:
     """Write a table as CSV, Parquet or JSON (one object per row), by the suffix."""
-    from transfer_meta.files import atomic_file
+    from transfer_meta.files import save_table
 
     if out.suffix.lower() == ".json":
         write_json(frame.to_dict("records"), out)
-        return
-    with atomic_file(out) as path:
-        if out.suffix.lower() == ".csv":
-            frame.to_csv(path, index=False)
-        else:
-            frame.to_parquet(path, index=False)
+    else:
+        save_table(frame, out)
 
 
 def write_json(value: Any, out: Path) -> None:

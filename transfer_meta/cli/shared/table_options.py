@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
 from transfer_meta.cli.shared.console import tell
 from transfer_meta.cli.shared.options import parse_pairs, split_list
+from transfer_meta.errors import InputError
 
 if TYPE_CHECKING:
     from transfer_meta.outcomes.tables import OutcomeTable
@@ -71,10 +72,33 @@ class TableOptions:
             strict=self.strict,
             verbose=self.verbose,
         )
+        self._refuse_unused()
         table = load_outcomes(self.dataset, tasks=self.tasks, settings=settings)
+        if self.lower_is_better is not None and "score" not in table.runs:
+            raise InputError(
+                "--lower-is-better/--higher-is-better has no effect on a table without scores"
+            )
         for note in table.notes:
             tell(f"{table.name}: {note}")
         return table
+
+    def _refuse_unused(self) -> None:
+        """Raise an InputError for an option of reading files without effect on these."""
+        from transfer_meta.outcomes.shipped import shipped_tables
+
+        is_shipped = self.dataset in shipped_tables()
+        of_files = {"separator": self.separator, "encoding": self.encoding, "decimal": self.decimal}
+        if is_shipped and self.tasks is None:
+            ignored, reason = {**of_files, "columns": self.columns}, "on a table that ships"
+        else:
+            files = [None if is_shipped else Path(self.dataset), self.tasks]
+            if not all(file.suffix.lower() == ".parquet" for file in files if file is not None):
+                return
+            del of_files["decimal"]  # numbers may be text in Parquet too
+            ignored, reason = of_files, "on Parquet"
+        for name, value in ignored.items():
+            if value is not None:
+                raise InputError(f"--{name} has no effect {reason}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,27 +111,6 @@ class VectorTableOptions(TableOptions):
             help="Task vectors written by `embed` (.npz, .safetensors): adds their similarities as features."
         ),
     ] = None
-
-    def load(self) -> OutcomeTable:
-        """Load the table, with the similarities of task vectors as features of the pairs."""
-        table = super().load()
-        if self.vectors is None:
-            return table
-        from transfer_meta.metadataset import with_similarities
-
-        return with_similarities(table, load_task_space(self.vectors)[0])
-
-
-def load_task_space(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the vectors and the types of tasks from a file written by ``embed``."""
-    from transfer_meta.features.vectors.vector_files import load_vectors
-    from transfer_meta.readers.clean_names import clean_name
-
-    vectors, settings = load_vectors(path)
-    types = settings.get("types", {})
-    return {clean_name(task): found for task, found in vectors.items()}, {
-        clean_name(task): kind for task, kind in types.items()
-    }
 
 
 def parse_columns(text: str | None) -> dict[str, str]:

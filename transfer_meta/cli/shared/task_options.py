@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from transfer_meta.cli.shared.console import tell
 from transfer_meta.cli.shared.options import parse_pairs
 from transfer_meta.errors import InputError
 
 if TYPE_CHECKING:
-    from transfer_meta.tasks import Task
     from transfer_meta.tasks.settings import ReadSettings
 
 TaskNames = Annotated[
     list[str],
-    Argument(metavar="TASK...", help="A file, a task card (.toml), a folder of them, or hf:DATASET."),
+    Argument(
+        metavar="TASK...",
+        help="A file, a task card (.toml), a folder of them, demo:NAME or hf:DATASET.",
+    ),
 ]
 TargetTask = Annotated[str, Option("--target", metavar="TASK", help="The task to be helped.")]
 SourceTasks = Annotated[
@@ -26,10 +28,23 @@ SourceTasks = Annotated[
     Option(
         "--sources",
         metavar="TASK...",
-        help="Tasks that may help: files, task cards, folders, hf:DATASET.",
+        help="Tasks that may help: files, task cards, folders, demo:NAME, hf:DATASET.",
     ),
 ]
 MoreSources = Annotated[list[str] | None, Argument(metavar="[SOURCE]...", help="Further sources.")]
+
+
+FORMATS_OF_OPTION: dict[str, tuple[str, tuple[str, ...]]] = {
+    "separator": ("--separator", ("csv", "tsv", "conll")),
+    "quoted": ("--quotes/--no-quotes", ("csv", "tsv")),
+    "escape": ("--escape", ("csv", "tsv")),
+    "header": ("--no-header", ("csv", "tsv")),
+    "encoding": ("--encoding", ("csv", "tsv", "jsonl", "json", "conll")),
+    "comment": ("--comment", ("conll",)),
+    "revision": ("--revision", ("hub",)),
+    "outside": ("--outside", ()),
+}
+"""Options of reading by field: the name on the command line, and the formats of files that they are for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +113,36 @@ class ReadOptions:
         bool, Option("--verbose", help="List the rows that were left out or mended.")
     ] = False
 
+    def refuse_unused(self, addresses: Iterable[str]) -> None:
+        """Raise an InputError for an option that has no effect on any of the files of the named tasks."""
+        from transfer_meta.tasks.build_task import file_format
+        from transfer_meta.tasks.hub import is_hub_address
+        from transfer_meta.tasks.resolve import find_tasks
+
+        given = {
+            option: formats
+            for name, (option, formats) in FORMATS_OF_OPTION.items()
+            if getattr(self, name) != getattr(type(self), name)
+        }
+        if not given:
+            return
+        try:
+            found = find_tasks(addresses)
+        except InputError:  # the command itself says what cannot be found
+            return
+        kinds = set()
+        for address in found:
+            if is_hub_address(address):
+                kinds.add("hub")
+            elif Path(address).suffix == ".toml":
+                kinds.add("card")
+            else:
+                kinds.add(self.format or file_format(Path(address)) or "")
+        for option, formats in given.items():
+            # A card, or a file whose format is told from its content, may be of any kind.
+            if kinds and not kinds & {"card", "", *formats}:
+                raise InputError(f"{option} has no effect on {' and '.join(sorted(kinds))}")
+
     def to_settings(self) -> ReadSettings:
         """Return the library's settings."""
         from transfer_meta.tasks.settings import ReadSettings
@@ -106,26 +151,3 @@ class ReadOptions:
         values: dict[str, Any] = {**vars(self)}
         values["columns"] = parse_pairs("--column", self.columns or (), form=form)
         return ReadSettings(**values)
-
-
-def tell_reading(tasks: Iterable[Task], *, verbose: bool) -> None:
-    """Write a line on stderr for every split of which rows were left out or mended; with `verbose` their places."""
-    for task in tasks:
-        for line in task.reading_notes(verbose=verbose):
-            tell(f"{task.name}: {line}")
-
-
-def find_target_and_sources(target: str, sources: Iterable[str]) -> tuple[str, list[str]]:
-    """Return the address of the target and those of the sources without it.
-
-    Raises
-    ------
-    InputError
-        The target is not exactly one task.
-    """
-    from transfer_meta.tasks.resolve import find_tasks, is_same_task
-
-    found = find_tasks([target])
-    if len(found) != 1:
-        raise InputError(f"--target: expected one task, got {len(found)} in '{target}'")
-    return found[0], [source for source in find_tasks(sources) if not is_same_task(source, found[0])]

@@ -68,18 +68,18 @@ def curve_features(log: CurveLog) -> CurveFeatures:
 def _groups(log: CurveLog, curve: LearningCurve) -> list[Group]:
     groups: list[Group] = []
     for percent in CURVE_PERCENTS:
-        names = [f"{name}_{percent}" for name in ("slope", "slope_se", "relative_slope", "loss_done")]
-        groups.append(([f"grad_{percent}"], functools.partial(paper_gradient, log, percent)))
-        groups.append((names, functools.partial(window_slope, curve, percent)))
-    functions: list[tuple[str, Callable[[], tuple[float, ...]]]] = [
-        ("init_loss final_loss half_iter", lambda: loss_levels(curve)),
-        ("curve_a curve_b curve_c curve_d curve_rmse", lambda: fit_paper(log.steps, log.losses)),
-        ("log_fit_a log_fit_b log_fit_s log_fit_rmse", lambda: fit_log(*_train(curve))),
-        ("power_fit_a power_fit_b power_fit_p power_fit_rmse", lambda: fit_power(*_train(curve))),
-        ("dev_final_score dev_score_gain_late", lambda: dev_scores(curve)),
-        ("dev_overfit dev_loss_ratio", lambda: dev_losses(curve)),
-    ]
-    return groups + [(names.split(), function) for names, function in functions]
+        for names, function in FEATURES_AT_PERCENT.items():
+            record = log if function is paper_gradient else curve
+            at_percent = [f"{name}_{percent}" for name in names.split()]
+            groups.append((at_percent, functools.partial(function, record, percent)))
+    fits: dict[Callable[..., tuple[float, ...]], Callable[[], tuple[float, ...]]] = {
+        fit_paper: lambda: fit_paper(log.steps, log.losses),
+        fit_log: lambda: fit_log(*_train(curve)),
+        fit_power: lambda: fit_power(*_train(curve)),
+    }
+    for names, function in FEATURES_OF_RUN.items():
+        groups.append((names.split(), fits.get(function) or functools.partial(function, curve)))
+    return groups
 
 
 def paper_gradient(log: CurveLog, percent: int) -> tuple[float]:
@@ -171,6 +171,33 @@ def dev_losses(curve: LearningCurve) -> tuple[float, float]:
     lowest = float(_trailing_mean(losses, max(len(losses) // 50, 1)).min())
     final_train = _ends(curve)[1]
     return final - lowest, final / final_train if final_train else np.nan
+
+
+FEATURES_AT_PERCENT: dict[str, Callable[..., tuple[float, ...]]] = {
+    "grad": paper_gradient,
+    "slope slope_se relative_slope loss_done": window_slope,
+}
+"""Features at each of `CURVE_PERCENTS`, whose number ends the name, by the function that computes them."""
+
+FEATURES_OF_RUN: dict[str, Callable[..., tuple[float, ...]]] = {
+    "init_loss final_loss half_iter": loss_levels,
+    "curve_a curve_b curve_c curve_d curve_rmse": fit_paper,
+    "log_fit_a log_fit_b log_fit_s log_fit_rmse": fit_log,
+    "power_fit_a power_fit_b power_fit_p power_fit_rmse": fit_power,
+    "dev_final_score dev_score_gain_late": dev_scores,
+    "dev_overfit dev_loss_ratio": dev_losses,
+}
+"""Features of the whole run, by the function that computes them."""
+
+CURVE_UNITS: dict[str, str] = {
+    "grad": "loss per step", "slope": "loss per step", "slope_se": "loss per step", "relative_slope": "1",
+    "loss_done": "share", "init_loss": "loss", "final_loss": "loss", "half_iter": "steps", "curve_a": "loss",
+    "curve_b": "loss", "curve_c": "1 / step", "curve_d": "1", "curve_rmse": "loss", "log_fit_a": "loss",
+    "log_fit_b": "loss", "log_fit_s": "steps", "log_fit_rmse": "loss", "power_fit_a": "loss", "power_fit_b": "loss",
+    "power_fit_p": "1", "power_fit_rmse": "loss", "dev_final_score": "0–1", "dev_score_gain_late": "score, 0–1",
+    "dev_overfit": "loss", "dev_loss_ratio": "ratio",
+}  # fmt: skip
+"""Unit or range of each feature; those at a percentage without their number."""
 
 
 def _train(curve: LearningCurve) -> tuple[FloatArray, FloatArray]:

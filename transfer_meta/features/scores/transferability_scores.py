@@ -27,6 +27,10 @@ FEATURE_SCORES: dict[str, Callable[..., float]] = {
     "linear_probe": linear_probe,
 }
 LABEL_SCORES = ("leep", "nce")
+FEWSHOT = "fewshot_neg_loss"
+"""Score that needs fine-tuning, see `transfer_meta.encoding.fewshot`."""
+SCORES = (*FEATURE_SCORES, *LABEL_SCORES, FEWSHOT)
+"""Columns of a table of transferability scores."""
 REGRESSION_SCORES = ("logme", "knn", "linear_probe")
 
 

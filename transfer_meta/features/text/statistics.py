@@ -230,6 +230,16 @@ STATISTICS: dict[str, Callable[[Corpus], float]] = {
     )
 }  # fmt: skip
 
+STATISTIC_UNITS: dict[str, str] = {
+    "size": "examples", "n_labels": "labels", "tokens_types": "tokens per type", "oov_rate": "0–1",
+    "label_entropy": "nats", "fro_norm": "tokens", "jsd": "nats, 0 to ln 2", "vocabulary_size": "types",
+    "hapax_rate": "0–1", "length_mean": "tokens", "length_median": "tokens", "length_p95": "tokens",
+    "majority_share": "0–1", "label_entropy_normalised": "0–1", "duplicate_rate": "0–1",
+    "near_duplicate_rate": "0–1", "label_conflict_rate": "0–1", "train_test_overlap": "0–1",
+    "train_test_near_overlap": "0–1", "unseen_rate": "0–1", "subword_fertility": "subwords per token",
+}  # fmt: skip
+"""Unit or range of each of `STATISTICS`."""
+
 
 def _n_tokens(split: SplitCounts) -> int:
     if not split.n_tokens:

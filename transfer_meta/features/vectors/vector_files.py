@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from transfer_meta.errors import InputError
 from transfer_meta.files import atomic_file
+from transfer_meta.readers.clean_names import clean_name
 from transfer_meta.records import FloatArray
 
 _SETTINGS = "settings"  # entry beside the vectors, whose names contain a slash
@@ -78,6 +79,21 @@ def load_vectors(path: Path | str) -> tuple[dict[str, dict[str, FloatArray]], di
             raise InputError(f"'{path}': entry '{key}' is no task vector (expected TASK/VECTOR, 1-D)")
         vectors.setdefault(task, {})[name] = values.astype(np.float64)
     return vectors, settings
+
+
+def load_task_space(path: Path | str) -> tuple[dict[str, dict[str, FloatArray]], dict[str, str]]:
+    """Return the vectors and the types of tasks from a file written by ``embed``, by clean names.
+
+    Raises
+    ------
+    InputError
+        See `load_vectors`.
+    """
+    vectors, settings = load_vectors(path)
+    types = settings.get("types", {})
+    return {clean_name(task): found for task, found in vectors.items()}, {
+        clean_name(task): kind for task, kind in types.items()
+    }
 
 
 def check_suffix(path: Path | str) -> Path:

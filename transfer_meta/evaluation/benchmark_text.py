@@ -1,11 +1,13 @@
-"""Tables of ``transfer-meta benchmark``."""
+"""Tables of a benchmark as text."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from transfer_meta.cli.shared.console import print_table
+from transfer_meta.evaluation.metrics import METRICS
+from transfer_meta.results import table_as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -13,28 +15,43 @@ if TYPE_CHECKING:
     from transfer_meta.evaluation.benchmark import BenchmarkResult
     from transfer_meta.evaluation.fold_jobs import PredictionKey
 
+METRICS_SHOWN = ("accuracy", "f1", "auroc_within_target", "spearman", "ndcg", "regret@1")
+"""Columns of the first table, as far as the benchmark has them."""
 MAX_REASONS_SHOWN = 3
 """More skipped predictors are listed without their reasons."""
 MAX_COMPARED_UNASKED = 8
 """A comparison of more predictors is printed as a matrix only with ``--compare``."""
 
 
-def print_benchmark(result: BenchmarkResult, metrics: tuple[str, ...]) -> None:
-    """Print all tables of a benchmark; `metrics` are the columns of the first one, as far as they are known."""
-    print_metrics(result, metrics)
+def benchmark_text(result: BenchmarkResult, metrics: Sequence[str] = METRICS_SHOWN) -> str:
+    """Return all tables of a benchmark; `metrics` are the columns of the first one, as far as they are known."""
+    parts = [metrics_text(result, metrics)]
     if len(result.decisions):
-        print()
-        print_decisions(result)
+        parts.append(decisions_text(result))
     if len(result.comparisons):
-        print()
-        print_comparisons(result)
+        parts.append(comparisons_text(result))
+    return "\n\n".join(parts)
 
 
-def print_metrics(result: BenchmarkResult, metrics: tuple[str, ...]) -> None:
-    """Print the metrics of each predictor with their spread, and the noise ceilings below."""
-    cells = {(r.predictor, r.features, r.metric): r for r in _records(result.rows)}
-    keys = list(dict.fromkeys((p, f) for p, f, _ in cells))
-    metrics = tuple(m for m in metrics if any((*key, m) in cells for key in keys))
+def metrics_text(result: BenchmarkResult, metrics: Sequence[str] = METRICS_SHOWN) -> str:
+    """Return the metrics of each predictor with their spread, and the noise ceilings below."""
+    columns, rows = metric_cells(result, metrics)
+    lines = [table_as_text(columns, rows, title=benchmark_title(result))]
+    spreads = "± standard deviation over repeats; [95 % bootstrap interval over targets]; – undefined"
+    lines.append(f"{spreads}; {result.seconds:.1f} s")
+    if len(result.ceiling):
+        lines.append(
+            "noise ceiling: rankings by some seeds, scored against as many other seeds of the same pairs"
+        )
+    if len(result.skipped) > MAX_REASONS_SHOWN:
+        lines.append(f"skipped, for reasons that --json gives: {', '.join(result.skipped)}")
+    else:
+        lines += [f"skipped {name}: {reason}" for name, reason in result.skipped.items()]
+    return "\n".join(lines)
+
+
+def benchmark_title(result: BenchmarkResult) -> str:
+    """Return the table, the protocol and the number of pairs and targets in a line."""
     repeats = f" × {result.settings.draws}" if result.settings.protocol.is_shuffled else ""
     title = f"{result.dataset}, {result.settings.protocol.name}{repeats}: {result.n_pairs} pairs"
     title += f", {result.n_targets} targets"
@@ -42,23 +59,22 @@ def print_metrics(result: BenchmarkResult, metrics: tuple[str, ...]) -> None:
         title += f", {result.positive_rate:.0%} gains"
     if result.settings.gain_definition.transform is not None:
         title += f", gain definition {result.settings.gain_definition.name}"
+    return title
+
+
+def metric_cells(
+    result: BenchmarkResult, metrics: Sequence[str]
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Return the columns and rows of the metrics with their spread as text, and of the noise ceilings."""
+    cells = {(r.predictor, r.features, r.metric): r for r in _records(result.rows)}
+    keys = list(dict.fromkeys((p, f) for p, f, _ in cells))
+    metrics = tuple(m for m in metrics if any((*key, m) in cells for key in keys))
     rows = [(p, f, *(_cell(cells.get((p, f, m))) for m in metrics)) for p, f in keys]
-    print_table(("predictor", "features", *metrics), [*rows, *_ceilings(result, metrics)], title=title)
-    spreads = "± standard deviation over repeats; [95 % bootstrap interval over targets]; – undefined"
-    print(f"{spreads}; {result.seconds:.1f} s")
-    if len(result.ceiling):
-        print(
-            "noise ceiling: rankings by some seeds, scored against as many other seeds of the same pairs"
-        )
-    if len(result.skipped) > MAX_REASONS_SHOWN:
-        print(f"skipped, for reasons that --json gives: {', '.join(result.skipped)}")
-        return
-    for name, reason in result.skipped.items():
-        print(f"skipped {name}: {reason}")
+    return ["predictor", "features", *metrics], [*rows, *_ceilings(result, metrics)]
 
 
-def print_decisions(result: BenchmarkResult) -> None:
-    """Print the gain realised by following each predictor, its calibration error and interval coverage."""
+def decisions_text(result: BenchmarkResult) -> str:
+    """Return the gain realised by following each predictor, its calibration error and interval coverage."""
     calibration = {(r.predictor, r.features): r for r in _records(result.calibration)}
     coverage = {(r.predictor, r.features): r for r in _records(result.coverage)}
     rows = []
@@ -80,18 +96,16 @@ def print_decisions(result: BenchmarkResult) -> None:
         *("predictor", "features", "realised gain", "over best popular", "transfers", "helped"),
         *("calibration error", "90 % intervals"),
     )
-    print_table(columns, rows, title="transfer or not, and from which")
-    print(
-        "realised gain: of the source ranked first where its expected gain is above 0, else 0; helped: share of\n"
+    table = table_as_text(columns, rows, title="transfer or not, and from which")
+    return table + (
+        "\nrealised gain: of the source ranked first where its expected gain is above 0, else 0; helped: share of\n"
         "the transfers; calibration error (what the number of pairs alone causes); 90 % intervals: share of a\n"
         "held-out target's pairs inside ± mean half-width"
     )
 
 
-def print_comparisons(result: BenchmarkResult) -> None:
-    """Print which predictors differ by more than noise: a matrix, if small or requested, and a summary."""
-    from transfer_meta.evaluation.metrics import METRICS
-
+def comparisons_text(result: BenchmarkResult) -> str:
+    """Return which predictors differ by more than noise: a matrix, if small or requested, and a summary."""
     comparisons = _records(result.comparisons)
     pairs = [((r.predictor, r.features), (r.other, r.other_features)) for r in comparisons]
     keys = list(dict.fromkeys([*(a for a, _ in pairs), *(b for _, b in pairs)]))
@@ -101,25 +115,39 @@ def print_comparisons(result: BenchmarkResult) -> None:
         separable = row.verdict != "not separable"
         cells[a, b], cells[b, a] = (row.difference, separable), (-row.difference, separable)
     metric = result.settings.compared
+    lines = []
     if result.settings.compare or len(keys) <= MAX_COMPARED_UNASKED:
         rows = [
-            (f"{i} {_name(a)}", *(_compared(cells.get((a, b))) for b in keys))
+            (f"{i} {predictor_label(*a)}", *(_compared(cells.get((a, b))) for b in keys))
             for i, a in enumerate(keys, start=1)
         ]
         heads = ("row − column", *map(str, range(1, len(keys) + 1)))
-        print_table(heads, rows, title=f"difference in {metric}, paired by target")
+        title = f"difference in {metric}, paired by target"
+        lines.append(table_as_text(heads, rows, title=title))
     sign = 1 if metric is None or METRICS[metric].higher_is_better else -1
     lead = max(keys, key=lambda a: sign * sum(cells[a, b][0] for b in keys if (a, b) in cells))
     others = [b for b in keys if (lead, b) in cells]
-    tied = [_name(b) for b in others if not cells[lead, b][1]]
-    print(
-        f"{'highest' if sign > 0 else 'lowest'} {metric}: {_name(lead)}; {_verdict(tied, len(others))}"
+    tied = [predictor_label(*b) for b in others if not cells[lead, b][1]]
+    lines.append(
+        f"{'highest' if sign > 0 else 'lowest'} {metric}: {predictor_label(*lead)}; {_verdict(tied, len(others))}"
     )
     n_targets = result.comparisons["n"].max()
-    print(
+    lines.append(
         f"n.s. not separable: paired bootstrap over {n_targets} targets, p > 0.05 after Holm's correction "
         f"for {len(pairs)} comparisons"
     )
+    return "\n".join(lines)
+
+
+def predictor_label(predictor: str, features: str) -> str:
+    """Return a predictor's name, with its feature set unless that is all features.
+
+    Examples
+    --------
+    >>> predictor_label("logistic", "all"), predictor_label("logistic", "curve")
+    ('logistic', 'logistic (curve)')
+    """
+    return predictor if features in ("–", "all") else f"{predictor} ({features})"
 
 
 def _verdict(tied: list[str], n_others: int) -> str:
@@ -130,7 +158,7 @@ def _verdict(tied: list[str], n_others: int) -> str:
     return f"not separable from it: {', '.join(tied)}"
 
 
-def _ceilings(result: BenchmarkResult, metrics: tuple[str, ...]) -> list[tuple[Any, ...]]:
+def _ceilings(result: BenchmarkResult, metrics: Sequence[str]) -> list[tuple[Any, ...]]:
     """Return a row for each kind of noise ceiling, with the most seeds."""
     rows: list[tuple[Any, ...]] = []
     for how, of_kind in result.ceiling.groupby("how", sort=False) if len(result.ceiling) else ():
@@ -167,7 +195,3 @@ def _compared(cell: tuple[float, bool] | None) -> str | None:
 def _records(frame: pd.DataFrame) -> list[Any]:
     """Return the rows, with their columns as attributes."""
     return list(frame.itertuples())
-
-
-def _name(key: PredictionKey) -> str:
-    return key[0] if key[1] in ("–", "all") else f"{key[0]} ({key[1]})"
