@@ -15,7 +15,7 @@ import argparse
 import re
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
@@ -50,6 +50,7 @@ from transfer_meta.tasks.subsets import draw_examples
 ENCODER = "offline"
 EXAMPLES = 200  # of a task, for all of its features: what a target of the grid has
 EMBEDDING = VectorSettings(max_examples=EXAMPLES, dimension=512)
+VECTORS = ("textemb", "descemb", "taskemb")
 SCORING = ScoreSettings(encoder=ENCODER, examples=100, steps=5)
 OUTCOME = ["source", "target", "method", "regime", "seed", "baseline", "score", "gain", "absolute_gain"]
 KEY = ["source", "target"]
@@ -86,14 +87,14 @@ def sample(task: Task) -> Task:
     return replace(task, splits={**task.splits, "train": draw_examples(task, "train", EXAMPLES)[0]})
 
 
-def write_vectors(task: Task, path: Path, embedder: Embedder) -> None:
-    """All vectors of a task."""
+def write_vectors(task: Task, path: Path, embedder: Embedder, names: Sequence[str] = VECTORS) -> None:
+    """The hashed TF-IDF vector of a task and those of an encoder."""
     few = sample(task)
-    found = embedder.embed(few, ["textemb", "descemb", "taskemb"])
+    found = embedder.embed(few, list(names))
     for kind, reason in found.missing.items():
         tell(f"{task.name}: no {kind}: {reason}")
     tfidf = hashed_text_vector(example_text(example) for example in few.examples())
-    kinds = {kind: embedder.settings.of_kind(kind) for kind in ("textemb", "descemb", "taskemb")}
+    kinds = {kind: embedder.settings.of_kind(kind) for kind in names}
     settings = {"encoder": embedder.name, "revision": embedder.revision, "kinds": kinds}
     types = {task.name: str(task.type)}
     save_vectors(path, {task.name: {"tfidf": tfidf, **found.vectors}}, {**settings, "types": types})

@@ -16,5 +16,8 @@ def test_the_command_prints_the_result(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().out == f"{found}\n"
     assert main(["outcomes", "list", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == found.to_dict()
-    check_result(found, ["name", "pairs", "targets", "runs", "gains_known", "title"])
+    counts = ["pairs", "targets", "sources", "settings", "seeds", "runs", "gains_known"]
+    names = ["encoders", "methods", "regimes", "licence", "title", "citation"]
+    check_result(found, ["name", *counts, *names])
+    assert not (found.to_frame()["licence"] == "").any()
     assert found.to_frame()["name"].tolist() == list(shipped_tables())

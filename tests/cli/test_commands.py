@@ -15,9 +15,22 @@ CHEAP = ["--predictors", "always-gain,logistic", "--workers", "1"]
 
 def test_outcomes_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["outcomes", "list"]) == 0
-    assert NAME in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert NAME in out
+    assert max(map(len, out.splitlines())) <= 120
     assert main(["outcomes", "show", NAME, "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["pairs"]) == 90
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["pairs"]) == 90
+    assert found["facts"]["citation"].startswith("Joachim Bingel")
+
+
+def test_a_large_table_is_shown_by_its_best_sources(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["outcomes", "show", "taskweb"]) == 0
+    out = capsys.readouterr().out
+    assert "the best 3 of each target and setting, 315 of 2205 pairs" in out
+    assert "Spearman 0.68 with 4 + 4 seeds (split-half), 0.78 with 8 + 8 seeds" in out
+    assert main(["outcomes", "show", "taskweb", "--top", "1", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["pairs"]) == 5 * 21
 
 
 def test_benchmark_prints_a_table_or_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,7 +33,8 @@ def noise_ceiling(
     Parameters
     ----------
     table : OutcomeTable
-        Of the pairs with several runs, those with fewer than the most frequent number are left out.
+        Of the pairs with several runs, those with fewer than the most frequent number are left out.  Of a table of
+        means the ceiling that ships with it is returned.
     metrics : iterable of str
         Keys of `METRICS`; pooled ones are left out.
     splits : int
@@ -60,6 +61,9 @@ def noise_ceiling(
     Spearman 1910, "Correlation calculated from faulty data".
     Brown 1910, "Some experimental results in the correlation of mental abilities".
     """
+    if len(table.ceiling):
+        known = table.ceiling
+        return known[known["metric"].isin(list(metrics))].reset_index(drop=True)
     values, index = _repeated_runs(table)
     if not len(index):
         return pd.DataFrame(columns=list(CEILING_COLUMNS))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from transfer_meta.errors import InputError, unknown
+from transfer_meta.outcomes.table_checks import IMPROVED_COLUMN
 from transfer_meta.outcomes.tables import OutcomeTable
 
 IMPROVEMENT_WEIGHT = 0.2
@@ -23,15 +24,15 @@ class GainDefinition:
     name : str
         Name in tables, JSON and on the command line.
     transform : callable or None
-        Computes the gains of runs from their relative gains; None leaves them as they are.
+        Computes gains from relative gains and the shares of runs that improved; None leaves them as they are.
     """
 
     name: str
-    transform: Callable[[pd.Series], pd.Series] | None = None
+    transform: Callable[[pd.Series, pd.Series], pd.Series] | None = None
 
 
-def _taskshop(gain: pd.Series) -> pd.Series:
-    return (gain + IMPROVEMENT_WEIGHT * (gain > 0) - IMPROVEMENT_WEIGHT / 2) / 2
+def _taskshop(gain: pd.Series, improved: pd.Series) -> pd.Series:
+    return (gain + IMPROVEMENT_WEIGHT * improved - IMPROVEMENT_WEIGHT / 2) / 2
 
 
 MEAN_GAIN = GainDefinition("mean-gain")
@@ -61,12 +62,13 @@ def apply_gain_definition(table: OutcomeTable, definition: GainDefinition) -> Ou
     Returns
     -------
     OutcomeTable
-        ``gain`` and ``gain_std`` of its runs and pairs are replaced; scores and baselines stay.
+        ``gain`` and ``gain_std`` of its runs and pairs are replaced; scores and baselines stay.  Of a table of
+        means ``gain_std`` becomes the largest that the mixture can have, and the noise ceiling is left out.
 
     Raises
     ------
     InputError
-        A table without gains.
+        A table without gains, or one of means that does not state the share of runs that improved.
 
     Notes
     -----
@@ -89,9 +91,32 @@ def apply_gain_definition(table: OutcomeTable, definition: GainDefinition) -> Ou
         raise InputError(
             f"'{table.name}' has scores without baselines: the gain definition '{definition.name}' needs gains"
         )
-    runs = table.runs.assign(gain=definition.transform(table.runs["gain"]))
+    if table.has_means:
+        return _apply_to_means(table, definition.transform)
+    gain = table.runs["gain"]
+    runs = table.runs.assign(gain=definition.transform(gain, gain > 0))
     key = ["setting", "source", "target"]
     found = runs.groupby(key, sort=False)["gain"].agg(["mean", "std"])
     rows = pd.MultiIndex.from_frame(table.pairs[key])
     mean, std = (found[column].reindex(rows).to_numpy() for column in ("mean", "std"))
     return replace(table, runs=runs, pairs=table.pairs.assign(gain=mean, gain_std=std))
+
+
+def _apply_to_means(
+    table: OutcomeTable, transform: Callable[[pd.Series, pd.Series], pd.Series]
+) -> OutcomeTable:
+    """Return a table of means, whose rows are its pairs, with other gains."""
+    runs, pairs = table.runs, table.pairs
+    if IMPROVED_COLUMN not in runs:
+        raise InputError(
+            f"'{table.name}' has means over seeds: this gain definition also needs the column '{IMPROVED_COLUMN}', "
+            "the share of a row's runs whose gain is above 0"
+        )
+    share = runs[IMPROVED_COLUMN]
+    gain = transform(runs["gain"], share)
+    pairs = pairs.assign(gain=gain.to_numpy())
+    if "gain_std" in pairs:
+        n = pairs["n_seeds"].clip(lower=2).to_numpy()
+        of_share = IMPROVEMENT_WEIGHT * (share * (1 - share) * n / (n - 1)) ** 0.5
+        pairs["gain_std"] = (pairs["gain_std"] + of_share.to_numpy()) / 2
+    return replace(table, runs=runs.assign(gain=gain), pairs=pairs, ceiling=pd.DataFrame())

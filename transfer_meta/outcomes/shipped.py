@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from transfer_meta.errors import unknown
 from transfer_meta.files import data_folder
 
+FACTS = ("encoder", "method", "regime")
+"""Entries of ``dataset.toml`` that stand for a column of `table_checks.SETTING_COLUMNS`."""
+
 
 @dataclass(frozen=True)
 class Shipped:
-    """A folder of ``data/`` with ``outcomes.csv``, ``dataset.toml`` and optional files about its tasks.
+    """A folder of ``data/`` with outcomes, ``dataset.toml`` and optional files about its tasks.
 
     Parameters
     ----------
     name : str
         Name for `load_outcomes`.
     folder : Path
-    title, citation : str
+    title, citation, licence : str
     feature_sets : dict of str to tuple of str
         Named sets of task features.
     profile_examples : int or None
         Number of training examples, drawn as by a run, that profiles and vectors are computed from; a new task
         should be compared with at most as many.
+    facts : dict of str to str
+        What all rows have in common and no column says: ``encoder``, ``method``, ``regime``.
     """
 
     name: str
@@ -33,11 +38,18 @@ class Shipped:
     citation: str
     feature_sets: dict[str, tuple[str, ...]]
     profile_examples: int | None = None
+    licence: str = ""
+    facts: dict[str, str] = field(default_factory=dict)
 
     @property
     def outcomes(self) -> Path:
-        """File of outcomes."""
-        return self.folder / "outcomes.csv"
+        """File of outcomes, CSV or Parquet."""
+        return self._file("outcomes.parquet") or self.folder / "outcomes.csv"
+
+    @property
+    def ceiling(self) -> Path | None:
+        """File of the noise ceiling, for a table of means over seeds, if any."""
+        return self._file("ceiling.csv")
 
     @property
     def others(self) -> Path | None:
@@ -87,6 +99,8 @@ def shipped_tables() -> dict[str, Shipped]:
             citation=fields["citation"],
             feature_sets={k: tuple(v) for k, v in fields.get("feature_sets", {}).items()},
             profile_examples=fields.get("profile_examples"),
+            licence=fields.get("licence", ""),
+            facts={name: fields[name] for name in FACTS if name in fields},
         )
     return tables
 

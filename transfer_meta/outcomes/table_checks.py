@@ -20,11 +20,14 @@ MEASURED_COLUMNS = ("baseline", "score", "gain", "absolute_gain")
 REPORTED_COLUMN = "reported_score"
 """Score as in the file, where the table has metrics of which lower is better."""
 SPREAD_COLUMNS = ("gain_std", "score_std", "n_seeds")
+"""Of a table of means: deviations over the runs of a row, and their number."""
+IMPROVED_COLUMN = "improved"
+"""Of a table of means: the share of a row's runs whose gain is above 0."""
 ANNOTATION_COLUMNS = ("shared_text",)
 """Columns about a pair that are no features: the share of the target's texts that occur in the source."""
 
 NON_FEATURE_COLUMNS = frozenset(
-    ("source", "target", "setting", "seed", METRIC_COLUMN, REPORTED_COLUMN)
+    ("source", "target", "setting", "seed", METRIC_COLUMN, REPORTED_COLUMN, IMPROVED_COLUMN)
     + (SETTING_COLUMNS + MEASURED_COLUMNS + SPREAD_COLUMNS + ANNOTATION_COLUMNS)
 )
 
@@ -42,6 +45,8 @@ _MIN_EQUAL_PAIRS = 5
 """Pairs from which equal values for all seeds are noted."""
 _MIN_PERCENT_ROWS = 3
 """Rows whose gains must all be hundred times too large to be read as percent."""
+_MIN_PERCENT_RATIO = 10
+"""Times that gains of means are larger than those of mean scores, in the median, if they are percent."""
 
 
 def rename_columns(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
@@ -277,6 +282,8 @@ def add_gain(frame: pd.DataFrame, lower: pd.Series, log: TableLog) -> pd.DataFra
     if "score" in frame and "baseline" in frame:
         raw = pd.Series(relative_gain(frame["score"], frame["baseline"]), index=frame.index)
         gain = raw.where(~lower, -raw)
+        if {"gain", "n_seeds"} <= set(frame):
+            gain = _gains_of_means(frame, gain, lower)
         if "gain" in frame:
             frame = _compare_gains(frame, gain, raw, log)
             gain = gain[frame.index]
@@ -301,6 +308,19 @@ def add_gain(frame: pd.DataFrame, lower: pd.Series, log: TableLog) -> pd.DataFra
     return frame
 
 
+def _gains_of_means(frame: pd.DataFrame, gain: pd.Series, lower: pd.Series) -> pd.Series:
+    """Return the gains, those of rows that are means over runs as stated, but as fractions.
+
+    The mean of relative gains is not the gain of the means: only the unit of the stated ones can be checked.
+    """
+    stated, change = frame["gain"], frame["score"] - frame["baseline"]
+    means = (pd.to_numeric(frame["n_seeds"], errors="coerce") > 1) & stated.notna() & ~lower
+    if ((stated - change)[means].abs() <= GAIN_TOLERANCE).all():
+        return gain  # computed: differences of scores are stated
+    percent = stated[means].abs().median() > _MIN_PERCENT_RATIO * gain[means].abs().median()
+    return gain.mask(means, stated / 100 if percent else stated)
+
+
 def _compare_gains(frame: pd.DataFrame, gain: pd.Series, raw: pd.Series, log: TableLog) -> pd.DataFrame:
     def agrees(stated: pd.Series) -> pd.Series:
         near = (stated - gain).abs() <= GAIN_TOLERANCE + 0.01 * gain.abs()
@@ -315,6 +335,8 @@ def _compare_gains(frame: pd.DataFrame, gain: pd.Series, raw: pd.Series, log: Ta
     if off.sum() >= _MIN_PERCENT_ROWS and not log.strict:
         if bool(agrees(stated / 100)[off].all()):
             log.note(f"gains stated in percent in {int(off.sum())} rows: read as fractions")
+            if "gain_std" in frame:
+                frame["gain_std"] = pd.to_numeric(frame["gain_std"], errors="coerce") / 100
             return frame
         if spread and bool(((stated - change).abs() <= GAIN_TOLERANCE)[off].all()):
             log.note(

@@ -26,6 +26,7 @@ from transfer_meta.outcomes.table_checks import (
     NON_FEATURE_COLUMNS,
     REPORTED_COLUMN,
     SETTING_COLUMNS,
+    SPREAD_COLUMNS,
     add_gain,
     check_baselines,
     clean_keys,
@@ -47,6 +48,8 @@ from transfer_meta.readers.whole_table import NAME_COLUMNS, TableFormat, read_ta
 
 DEFAULT_TABLE_NAME = "outcomes"
 """Name of a table that was made from a data frame."""
+_MAX_SEEDS = 10**6
+"""Number of seeds that a row of means can state."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,8 @@ class OutcomeTable:
         The validated rows: ``setting``, ``source``, ``target``, ``seed`` and the measured columns.
     pairs : DataFrame
         Means over the runs of a pair in one setting, with ``gain_std`` or ``score_std`` (standard deviation
-        over runs, NaN for one run) and ``n_seeds``.  Gains are fractions.  ``shared_text``, if known: the share
-        of the target's texts that also occur in the source.
+        over runs, NaN for one run) and ``n_seeds``, both as stated by a table of means.  Gains are fractions.
+        ``shared_text``, if known: the share of the target's texts that also occur in the source.
     tasks : DataFrame
         One row per task (its index), one column per feature; empty without a tasks file.
     pair_features : tuple of str
@@ -71,6 +74,8 @@ class OutcomeTable:
         Named sets of task features that ship with the table.
     notes : tuple of str
         What was left out, mended, refused or taken, a line each.
+    ceiling : DataFrame
+        `evaluation.ceiling.noise_ceiling` of the single runs, for a table of means that ships; else empty.
     file : Path or None
         The file of outcomes that was read.
     """
@@ -82,12 +87,18 @@ class OutcomeTable:
     pair_features: tuple[str, ...] = ()
     feature_sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    ceiling: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     file: Path | None = None
 
     @property
     def has_gain(self) -> bool:
         """Whether gains are known; scores alone rank sources within a target."""
         return "gain" in self.pairs
+
+    @property
+    def has_means(self) -> bool:
+        """Whether a row of outcomes is a mean over runs."""
+        return len(self.pairs) == len(self.runs) and bool((self.pairs["n_seeds"] > 1).any())
 
     @property
     def digest(self) -> str:
@@ -130,6 +141,7 @@ def load_outcomes(
     """
     settings = _with_columns(settings, columns)
     notes: tuple[str, ...] = ()
+    ceiling = pd.DataFrame()
     file, feature_sets = None, None
     if isinstance(name, pd.DataFrame):
         frame, title = name, DEFAULT_TABLE_NAME
@@ -141,6 +153,7 @@ def load_outcomes(
         file, title, feature_sets = shipped.outcomes, shipped.name, shipped.feature_sets
         frame = read_table(file)
         tasks = shipped.tasks if tasks is None else tasks
+        ceiling = _read_ceiling(shipped.ceiling)
         if shipped.pairs is not None:
             pairs = read_table(shipped.pairs)
             frame = frame.merge(pairs, on=["source", "target"], how="left", validate="many_to_one")
@@ -158,7 +171,7 @@ def load_outcomes(
         feature_sets=feature_sets,
         trusted=feature_sets is not None,
     )
-    return replace(table, notes=(*notes, *table.notes), file=file)
+    return replace(table, notes=(*notes, *table.notes), file=file, ceiling=ceiling)
 
 
 def build_table(
@@ -274,6 +287,14 @@ def read_task_features(path: Path, form: TableFormat, *, log: TableLog) -> pd.Da
     return task_table(read.frame, log)
 
 
+def _read_ceiling(path: Path | None) -> pd.DataFrame:
+    """Return the noise ceiling of all settings together; the file also has those of each."""
+    if path is None:
+        return pd.DataFrame()
+    frame = pd.read_csv(path)
+    return frame[frame["setting"].isna()].drop(columns="setting").reset_index(drop=True)
+
+
 def _with_columns(settings: TableSettings | None, columns: Mapping[str, str] | None) -> TableSettings:
     settings = settings or TableSettings()
     return replace(settings, columns={**settings.columns, **columns}) if columns else settings
@@ -307,4 +328,9 @@ def _average(runs: pd.DataFrame, pair_features: tuple[str, ...]) -> pd.DataFrame
         if column in measured:
             pairs[f"{column}_std"] = groups[column].std()
     pairs["n_seeds"] = groups.size()
+    if "n_seeds" in runs and len(pairs) == len(runs):
+        # A table of means.
+        for column in (c for c in SPREAD_COLUMNS if c in runs):
+            pairs[column] = pd.to_numeric(groups[column].first(), errors="coerce")
+        pairs["n_seeds"] = pairs["n_seeds"].fillna(1).clip(1, _MAX_SEEDS).astype(int)
     return pairs.reset_index()
