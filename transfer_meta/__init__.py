@@ -11,11 +11,13 @@ from transfer_meta._version import __version__
 _PUBLIC = {
     "BenchmarkResult": "transfer_meta.evaluation.benchmark",
     "BenchmarkSettings": "transfer_meta.evaluation.benchmark",
+    "CatalogueSource": "transfer_meta.tasks.catalogue",
     "Diagnosis": "transfer_meta.api.doctor",
     "EmbedSettings": "transfer_meta.api.embedding",
     "Example": "transfer_meta.records",
     "ExportSettings": "transfer_meta.runs.export",
     "Exported": "transfer_meta.runs.export",
+    "FindSettings": "transfer_meta.api.source_list",
     "FitSettings": "transfer_meta.model",
     "Importance": "transfer_meta.feature_importance",
     "ImportanceSettings": "transfer_meta.feature_importance",
@@ -41,6 +43,10 @@ _PUBLIC = {
     "ScoreSettings": "transfer_meta.encoding.score_settings",
     "SearchResult": "transfer_meta.api.source_search",
     "SearchSettings": "transfer_meta.api.source_search",
+    "SourceChecks": "transfer_meta.api.source_checks",
+    "SourceFacts": "transfer_meta.api.source_facts",
+    "SourceFilter": "transfer_meta.api.source_list",
+    "SourceList": "transfer_meta.api.source_list",
     "SourceScores": "transfer_meta.encoding.score_sources",
     "TableSettings": "transfer_meta.outcomes.table_settings",
     "Task": "transfer_meta.tasks",
@@ -50,14 +56,17 @@ _PUBLIC = {
     "TaskVectors": "transfer_meta.api.embedding",
     "benchmark": "transfer_meta.evaluation.benchmark",
     "build_metadataset": "transfer_meta.metadataset",
+    "check_sources": "transfer_meta.api.source_checks",
     "check_tasks": "transfer_meta.api.task_checks",
     "demo_task": "transfer_meta.tasks",
     "doctor": "transfer_meta.api.doctor",
     "embed": "transfer_meta.api.embedding",
     "export": "transfer_meta.runs.export",
+    "find_sources": "transfer_meta.api.source_list",
     "fit": "transfer_meta.model",
     "importance": "transfer_meta.feature_importance",
     "list_outcomes": "transfer_meta.api.outcome_list",
+    "list_sources": "transfer_meta.api.source_list",
     "load_model": "transfer_meta.model",
     "load_outcomes": "transfer_meta.outcomes.tables",
     "load_task": "transfer_meta.tasks",
@@ -71,6 +80,7 @@ _PUBLIC = {
     "run_status": "transfer_meta.runs.run_status",
     "score_sources": "transfer_meta.encoding.score_sources",
     "search": "transfer_meta.api.source_search",
+    "show_source": "transfer_meta.api.source_facts",
     "write_recommendation": "transfer_meta.pages.recommendation_page",
 }
 
@@ -89,6 +99,15 @@ if TYPE_CHECKING:
     from transfer_meta.api.profiles import Profiles as Profiles
     from transfer_meta.api.profiles import ProfileSettings as ProfileSettings
     from transfer_meta.api.profiles import profile as profile
+    from transfer_meta.api.source_checks import SourceChecks as SourceChecks
+    from transfer_meta.api.source_checks import check_sources as check_sources
+    from transfer_meta.api.source_facts import SourceFacts as SourceFacts
+    from transfer_meta.api.source_facts import show_source as show_source
+    from transfer_meta.api.source_list import FindSettings as FindSettings
+    from transfer_meta.api.source_list import SourceFilter as SourceFilter
+    from transfer_meta.api.source_list import SourceList as SourceList
+    from transfer_meta.api.source_list import find_sources as find_sources
+    from transfer_meta.api.source_list import list_sources as list_sources
     from transfer_meta.api.source_search import SearchResult as SearchResult
     from transfer_meta.api.source_search import SearchSettings as SearchSettings
     from transfer_meta.api.source_search import search as search
@@ -140,6 +159,7 @@ if TYPE_CHECKING:
     from transfer_meta.tasks import Task as Task
     from transfer_meta.tasks import demo_task as demo_task
     from transfer_meta.tasks import load_task as load_task
+    from transfer_meta.tasks.catalogue import CatalogueSource as CatalogueSource
 
 
 def __getattr__(name: str) -> Any:

@@ -24,6 +24,9 @@ COPIED = {
     "CHANGELOG.md": "changelog.md",
     "data/README.md": "reference/data.md",
     "data/minilm_grid/README.md": "reference/minilm_grid.md",
+    "data/taskweb/README.md": "reference/taskweb.md",
+    "data/model_recycling/README.md": "reference/model_recycling.md",
+    "data/taskonomy/README.md": "reference/taskonomy.md",
     "deploy/README.md": "how-to/deploy.md",
     "tests/performance/RESULTS.md": "performance.md",
 }

@@ -22,6 +22,7 @@ from docstrings import (
 )
 from markdown_table import markdown_table
 
+from transfer_meta.api.outcome_list import outcome_facts
 from transfer_meta.evaluation.metrics import METRICS
 from transfer_meta.evaluation.splits import DEFAULT_PROTOCOL, PROTOCOLS
 from transfer_meta.features.curves import curve_features
@@ -38,6 +39,7 @@ from transfer_meta.outcomes.shipped import shipped_tables
 from transfer_meta.outcomes.tables import load_outcomes
 from transfer_meta.predictors import BY_TARGET, PREDICTORS, TUNED, make_predictor
 from transfer_meta.predictors.registry import SIMILARITIES
+from transfer_meta.tasks.catalogue import load_catalogue
 
 OWN = "this package"
 FEATURE_COLUMNS = ("feature", "definition", "unit or range", "source")
@@ -211,20 +213,35 @@ def shipped() -> str:
     """Return the table of the outcome tables that ship, and a section on each."""
     rows: list[list[object]] = []
     parts = []
+    counts = ("pairs", "targets", "sources", "settings", "seeds")
+    labels = ("Encoders", "Methods", "Regimes")
     for name, table in shipped_tables().items():
-        outcomes = load_outcomes(name)
-        columns = (outcomes.pairs[column] for column in ("target", "source", "setting"))
-        counts = [len(outcomes.pairs), *(column.nunique() for column in columns)]
-        rows.append([f"`{name}`", *counts, "yes" if outcomes.has_gain else "scores only"])
+        facts = outcome_facts(load_outcomes(name))
+        gains = "yes" if facts["gains_known"] else "scores only"
+        rows.append([f"`{name}`", *(facts[column] for column in counts), gains, facts["licence"]])
         parts += [f"## {name}", f"{table.title}.", table.citation]
+        parts += [f"{label}: {facts[label.lower()]}." for label in labels if facts[label.lower()]]
         if table.feature_sets:
             sets = [
                 [f"`{key}`", ", ".join(f"`{feature}`" for feature in features)]
                 for key, features in table.feature_sets.items()
             ]
             parts.append(markdown_table(["`--features`", "features of a task"], sets))
-    head = markdown_table(["name", "pairs", "targets", "sources", "settings", "gains"], rows)
+    head = markdown_table(["name", *counts, "gains", "licence"], rows)
     return "\n\n".join([head, *parts])
+
+
+def sources() -> str:
+    """Return the table of the catalogue of sources."""
+    rows = []
+    for source in load_catalogue():
+        link = f"[{source.path}](https://huggingface.co/datasets/{source.hub})"
+        numbers = ["" if n is None else f"{n:,}" for n in (source.classes, source.train_size)]
+        rows.append(
+            [f"`{source.name}`", source.description, source.type, *numbers, source.licence, link]
+        )
+    columns = ["name", "description", "type", "classes", "training examples", "licence", "Hub id"]
+    return markdown_table(columns, rows)
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -232,6 +249,7 @@ TABLES: dict[str, Callable[[], str]] = {
     for function in (
         ratios, text_statistics, learning_curves, pair_content, vector_kinds, similarities, transferability_scores,
         predictors, feature_rankings, estimators, metrics, metric_definitions, protocols, gain_definitions, shipped,
+        sources,
     )
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ import pytest
 from transfer_meta.errors import InputError
 from transfer_meta.records import Answer
 from transfer_meta.tasks import ReadSettings, Task, read_task
-from transfer_meta.tasks.answer_places import move_answer
+from transfer_meta.tasks.answer_places import find_answers, move_answer
 
 CONTEXT = "In 1902 the baker Jon Lund opened a shop in Vik. In 1930 he sold the shop."
 
@@ -131,3 +131,36 @@ def test_offsets_as_floats_and_questions_without_answer(tmp_path: Path) -> None:
     row = {"context": CONTEXT, "question": "?", "answers": flat(("1902", 3.0))}
     path.write_text(json.dumps(row) + "\n" + json.dumps({**row, "is_impossible": True}) + "\n")
     assert [e.label for e in read_task(path).examples()] == [(Answer("1902", 3),), ()]
+
+
+@pytest.mark.parametrize(
+    ("texts", "found"),
+    [
+        (["Jon Lund"], [("Jon Lund", 18)]),
+        (["shop"], [("shop", 36)]),
+        # Within a word only if it stands nowhere between words, digits never.
+        (["he"], [("he", 57)]),
+        (["bake"], [("bake", 12)]),
+        (["02", "2"], []),
+        (["Oslo", " Vik ", "Vik"], [("Vik", 44)]),
+        (["the  BAKER"], [("the baker", 8)]),
+        ([" "], []),
+    ],
+)
+def test_answers_without_offsets_are_at_their_first_place(
+    texts: list[str], found: list[tuple[str, int]]
+) -> None:
+    assert find_answers(texts, CONTEXT) == [Answer(*each) for each in found]
+
+
+def test_answers_without_offsets_are_counted(task) -> None:
+    made = task(["Vik", "Oslo"], [], {"spans": ["1902"], "types": ["date"]}, ["Oslo"])
+    assert [e.label for e in made.examples()] == [(Answer("Vik", 44),), (), (Answer("1902", 3),)]
+    log = made.splits["train"].log
+    assert dict(log.left_out) == {"with an answer not in its context": 1}
+    assert dict(log.mended) == {
+        "with answers without offsets, taken at their first place": 2,
+        "with an answer not in its context, dropped beside others": 1,
+    }
+    with pytest.raises(InputError, match=r":2: the answer 'Oslo' has no offset and is nowhere"):
+        list(task(["Vik"], ["Oslo"], strict=True).examples())

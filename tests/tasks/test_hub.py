@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from transfer_meta.errors import InputError
-from transfer_meta.records import TaskType
+from transfer_meta.records import Answer, TaskType
 from transfer_meta.tasks import ReadSettings, read_hub, read_task, resolve_tasks
 
 datasets = pytest.importorskip("datasets")
@@ -44,6 +44,8 @@ def hub(monkeypatch) -> dict[tuple[str, str | None], Any]:
         held["asked"].append((path, name, options))
         if (path, name) not in held:
             raise datasets.exceptions.DatasetNotFoundError(f"Dataset '{path}' doesn't exist on the Hub")
+        if isinstance(held[path, name], Exception):
+            raise held[path, name]
         return held[path, name]
 
     monkeypatch.setattr(datasets, "load_dataset", load)
@@ -116,6 +118,131 @@ def test_a_card_names_splits_and_revision(hub, tmp_path: Path) -> None:
         InputError, match=r"unknown split of hf:glue/sst2@abc .*did you mean 'validation'"
     ):
         read_task(card)
+
+
+def trec() -> Any:
+    rows = [
+        {"text": "who?", "coarse_label": 0, "fine_label": 1},
+        {"text": "when?", "coarse_label": 1, "fine_label": 0},
+    ]
+    data = split(rows, coarse_label=["HUM", "NUM"], fine_label=["date", "ind"])
+    return {"train": data, "test": data}
+
+
+def test_an_entry_of_the_catalogue_gives_configuration_columns_and_splits(hub) -> None:
+    rows = [
+        {"text": "a", "label": 0, "label_text": "no"},
+        {"text": "b", "label": 1, "label_text": "yes"},
+    ]
+    data = split(rows, label=["no", "yes"])
+    hub["mteb/amazon_counterfactual", "en"] = {"train": data, "validation": data, "test": data}
+    task = read_hub("hf:mteb/amazon_counterfactual")
+    assert hub["asked"] == [("mteb/amazon_counterfactual", "en", {"revision": None})]
+    assert (task.columns, list(task.splits)) == (
+        {"text": "text", "label": "label"},
+        ["train", "dev", "test"],
+    )
+    assert task.licence == "cc-by-4.0"
+    assert "product reviews" in task.description
+    assert task.notes[-1] == (
+        "from the catalogue's entry amazon_counterfactual: configuration en;"
+        " splits train = train, dev = validation, test = test; type and columns"
+    )
+
+
+def test_splits_of_other_names_and_a_revision_are_those_of_the_catalogue(hub) -> None:
+    rows = [{"premise": "p", "hypothesis": "h", "label": label, "uid": "x"} for label in (0, 1, 2)]
+    data = split(rows, label=["entailment", "neutral", "contradiction"])
+    hub["facebook/anli", None] = {"train_r1": data, "dev_r1": data, "test_r1": data}
+    task = read_hub("facebook/anli#anli_r1")
+    assert (task.name, task.origin["test"]) == ("anli_r1", "hf:facebook/anli[test_r1]")
+    hub["esnli/esnli", None] = {"train": data, "test": data}
+    read_hub("esnli/esnli")
+    read_hub("esnli/esnli@abc")
+    revisions = [options["revision"] for path, _, options in hub["asked"] if path == "esnli/esnli"]
+    assert revisions == ["refs/convert/parquet", "abc"]
+
+
+def test_of_several_tasks_of_a_data_set_one_is_named_or_told_by_its_columns(hub) -> None:
+    hub["tasksource/trec", None] = trec()
+    with pytest.raises(
+        InputError, match="2 tasks in the catalogue; name one: hf:tasksource/trec#trec, hf:.*#trec_fine"
+    ):
+        read_hub("tasksource/trec")
+    assert hub["asked"] == []
+    assert read_hub("tasksource/trec#trec").labels() == ("HUM", "NUM")
+    told = read_hub("tasksource/trec", ReadSettings(columns={"label": "fine_label"}))
+    assert told.labels() == ("date", "ind")
+    with pytest.raises(InputError, match="unknown entry of the catalogue .*did you mean 'trec_fine'"):
+        read_hub("tasksource/trec#trec_fin")
+
+
+def test_what_the_user_set_comes_before_the_catalogue(hub) -> None:
+    rows = [
+        {"sentence": "a", "other": "x", "score": 0.5, "label": 1},
+        {"sentence": "b", "other": "y", "score": 1.5, "label": 0},
+    ]
+    hub["nyu-mll/glue", "sst2"] = {"train": split(rows), "validation": split(rows)}
+    task = read_hub("nyu-mll/glue/sst2", ReadSettings(columns={"text": "other"}))
+    assert task.columns == {"text": "other", "label": "label"}
+    task = read_hub("nyu-mll/glue/sst2", ReadSettings(columns={"label": "score"}))
+    assert (task.type, task.columns["label"]) == (TaskType.REGRESSION, "score")
+    task = read_hub("nyu-mll/glue/sst2", splits={"train": "train"}, licence="mine", description="mine")
+    assert (list(task.splits), task.licence, task.description) == (["train"], "mine", "mine")
+
+
+def test_a_data_set_that_is_not_as_the_catalogue_says_is_detected(hub) -> None:
+    hub["stanfordnlp/imdb", None] = {"train": sentences(0, 1), "test": sentences(0, 1)}
+    task = read_hub("stanfordnlp/imdb")
+    assert task.columns == {"text": "sentence", "label": "label"}
+    assert (
+        task.notes[-1] == "the catalogue's entry imdb does not fit: no column 'text'; detected instead"
+    )
+    hub["tasksource/trec", None] = {"train": sentences(0, 1), "test": sentences(0, 1)}
+    with pytest.raises(InputError, match="entry trec does not fit: no column 'text'"):
+        read_hub("tasksource/trec#trec")
+
+
+def test_choices_whose_numbers_are_names_of_classes_are_counted(hub) -> None:
+    rows = [
+        {
+            "observation_1": "a",
+            "observation_2": "b",
+            "hypothesis_1": "x",
+            "hypothesis_2": "y",
+            "label": label,
+        }
+        for label in (1, 2)
+    ]
+    data = split(rows, label=["0", "1", "2"])
+    hub["allenai/art", None] = {"train": data, "validation": data}
+    assert [example.label for example in read_hub("allenai/art").examples()] == [0, 1]
+
+
+def test_answers_without_offsets(hub) -> None:
+    context = "In 1871 Ann built a mill."
+    rows = [
+        {"context": context, "question": "?", "answers": [answer, "Eve"]}
+        for answer in ("Ann", "1871", "a  MILL", "7")
+    ]
+    hub["lucadiliello/newsqa", None] = {"train": split(rows), "validation": split(rows)}
+    task = read_hub("lucadiliello/newsqa")
+    found = [example.label for example in task.examples()]
+    assert found == [(Answer("Ann", 8),), (Answer("1871", 3),), (Answer("a mill", 18),)]
+    notes = "; ".join(task.reading_notes())
+    assert "1 of 4 rows left out: 1 with an answer not in its context" in notes
+    assert "3 with answers without offsets, taken at their first place" in notes
+
+
+def test_a_loading_script_is_named(hub) -> None:
+    hub["old/data", None] = RuntimeError("Dataset scripts are no longer supported, but found data.py")
+    with pytest.raises(
+        InputError, match="hf:old/data: has a script .* never run; try hf:old/data@refs/convert/parquet"
+    ):
+        read_hub("old/data")
+    hub["old/data", "part"] = hub["old/data", None]
+    with pytest.raises(InputError, match="never run$"):
+        read_hub("old/data/part")
 
 
 def test_names_that_lead_nowhere(hub, tmp_path: Path, monkeypatch) -> None:

@@ -25,6 +25,7 @@ from transfer_meta.cli.commands.report_command import report_command
 from transfer_meta.cli.commands.run_command import run_command
 from transfer_meta.cli.commands.runs_command import runs_app
 from transfer_meta.cli.commands.search_command import search_command
+from transfer_meta.cli.commands.sources_command import sources_app
 from transfer_meta.cli.commands.tasks_command import tasks_app
 from transfer_meta.cli.commands.transferability_command import transferability_command
 from transfer_meta.errors import GatheredInputError, InputError
@@ -34,6 +35,7 @@ HEADINGS: dict[str, tuple[dict[str, Callable[..., Any] | typer.Typer], str]] = {
         {
             "quickstart": quickstart_command,
             "recommend": recommend_command,
+            "sources": sources_app,
             "search": search_command,
             "predict": predict_command,
         },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
@@ -46,6 +47,53 @@ def read_answers(column: str, raw: Any) -> tuple[Answer, ...]:
             f"{column} must have a text (a string) and an answer_start (an integer) for each answer",
         )
     return tuple(map(Answer, texts, starts))
+
+
+def answer_texts(raw: Any) -> list[str] | None:
+    """Return answers that are given as texts without offsets: a list of strings, or an object with ``spans``.
+
+    None for any other form, an empty list among them: it says that there is no answer.
+
+    Examples
+    --------
+    >>> answer_texts(["Ann"]), answer_texts({"spans": ["Ann", "Bob"], "types": ["span", "span"]})
+    (['Ann'], ['Ann', 'Bob'])
+    >>> answer_texts([]), answer_texts([{"text": "Ann", "answer_start": 0}])
+    (None, None)
+    """
+    texts = raw.get("spans") if isinstance(raw, dict) else raw
+    if isinstance(texts, list) and texts and all(type(text) is str for text in texts):
+        return texts
+    return None
+
+
+def find_answers(texts: Sequence[str], context: str) -> list[Answer]:
+    """Return answers at their first places in a context, without those that are nowhere.
+
+    A place between words is preferred; digits are not looked for within other digits or words.  If no text is
+    found, white space, quotes, dashes, composed letters and case are taken as equal; an answer is as the context
+    has it.
+
+    Examples
+    --------
+    >>> find_answers(["Ann", "Eve"], "Annie saw Ann."), find_answers(["ANN"], "Annie saw Ann.")
+    ([Answer(text='Ann', start=10)], [Answer(text='Ann', start=10)])
+    >>> find_answers(["7"], "In 1871.")
+    []
+    """
+    distinct = dict.fromkeys(stripped for text in texts if (stripped := text.strip()))
+    found = [Answer(text, at) for text in distinct if (at := _first_place(text, context)) is not None]
+    if found:
+        return found
+    searched, offsets = _normal(context)
+    lowered = searched.lower()
+    for text in distinct:
+        plain = _normal(text)[0].lower()
+        at = _first_place(plain, lowered) if plain and len(lowered) == len(offsets) else None
+        if at is not None:
+            start, end = offsets[at], offsets[at + len(plain) - 1] + 1
+            found.append(Answer(context[start:end], start))
+    return list(dict.fromkeys(found))
 
 
 def move_answer(answer: Answer, context: str) -> tuple[Answer, str] | None:
@@ -111,6 +159,16 @@ def _places(text: str, context: str) -> list[int]:
         found.append(at)
         at = context.find(text, at + 1)
     return found
+
+
+def _first_place(text: str, context: str) -> int | None:
+    """Return the offset of the first occurrence between words, else, unless it is digits, of the first at all."""
+    if text not in context:
+        return None
+    bounded = re.search(rf"(?<!\w){re.escape(text)}(?!\w)", context)
+    if bounded:
+        return bounded.start()
+    return None if text.isdecimal() else context.find(text)
 
 
 def _nearest(places: Sequence[int], start: int) -> int | None:

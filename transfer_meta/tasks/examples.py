@@ -12,7 +12,7 @@ from transfer_meta.readers.jsonl import kind
 from transfer_meta.readers.opening import shown
 from transfer_meta.readers.rows import BadRow, Row, Rows, lenient_rows
 from transfer_meta.records import Answer, Example, TaskType
-from transfer_meta.tasks.answer_places import move_answer, read_answers
+from transfer_meta.tasks.answer_places import answer_texts, find_answers, move_answer, read_answers
 from transfer_meta.tasks.choice_labels import FROM_0, FROM_1, as_index, find_choice, read_choices
 from transfer_meta.tasks.class_names import ClassNames, LabelRule, is_missing, is_no_label
 from transfer_meta.tasks.conll import ConllSentences
@@ -221,6 +221,9 @@ def _question(columns: Columns, mending: Mending) -> Convert:
             return Example(question, (), context)
         if raw is None:
             raise BadRow(WITHOUT_LABEL, f"{column} is {kind(raw)}, expected answers")
+        texts = answer_texts(raw)
+        if texts is not None:
+            return Example(question, _place_answers(texts, context, mending), context)
         answers = read_answers(column, raw)
         for text, start in answers:
             if not text or start < 0 or not context.startswith(text, start):
@@ -229,6 +232,18 @@ def _question(columns: Columns, mending: Mending) -> Convert:
         return Example(question, answers, context)
 
     return convert
+
+
+def _place_answers(texts: list[str], context: str, mending: Mending) -> tuple[Answer, ...]:
+    """Return answers without offsets where they first stand in the context; those that are nowhere are left out."""
+    found = tuple(find_answers(texts, context))
+    if not found:
+        message = f"the answer {_short(texts[0])} has no offset and is nowhere in its context"
+        raise BadRow("with an answer not in its context", message)
+    mending.mend("with answers without offsets, taken at their first place")
+    if len(found) < len({text.strip() for text in texts}):
+        mending.mend("with an answer not in its context, dropped beside others")
+    return found
 
 
 def _mend_answers(answers: tuple[Answer, ...], context: str, mending: Mending) -> tuple[Answer, ...]:
