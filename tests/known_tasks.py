@@ -1,10 +1,16 @@
-"""A small table of outcomes with known gains, eight tasks on two topics, for tests of the recommender."""
+"""Small tables of outcomes with known gains, tasks on two topics, for tests of the recommender.
+
+`fitted_data` has one table of eight tasks; `fitted_atlas` a second one too, and a catalogue of sources.
+"""
 
 from __future__ import annotations
 
+import csv
 import functools
 import itertools
+import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,15 +23,26 @@ from transfer_meta.features.profile_files import save_profile
 from transfer_meta.features.task_profile import profile_task
 from transfer_meta.features.vectors.hashed_tfidf import example_text, hashed_text_vector
 from transfer_meta.features.vectors.vector_files import save_vectors
+from transfer_meta.files import data_folder
+from transfer_meta.recommender.persistence import rebuild
 from transfer_meta.records import Example, LearningCurve, TaskType
 from transfer_meta.tasks import Task
+from transfer_meta.tasks.catalogue import CATALOGUE_COLUMNS, load_catalogue
 
 FILM = ["film", "actor", "scene", "plot", "script", "drama", "comedy", "director", "cinema", "screen"]
 RAIN = ["rain", "cloud", "storm", "wind", "snow", "sun", "frost", "thunder", "weather", "sky"]
 COMMON = ["the", "a", "is", "was", "very", "not", "this", "it", "and", "with"]
+MORE_NAMES = ("film_c", "film_d", "film_e", "film_f", "rain_c", "rain_d", "rain_e", "rain_f")
+"""Tasks of the second table: four of the first one, and four others."""
 NAMES = ("film_a", "film_b", "film_c", "film_d", "rain_a", "rain_b", "rain_c", "rain_d")
+ALL_NAMES = (*NAMES, *(name for name in MORE_NAMES if name not in NAMES))
+NEVER_TRIED = ("studio", "festival", "harbour", "harvest")
+"""Sources of the catalogue without outcomes: two on film, two on the weather."""
 DATA_FOLDER = "transfer_meta.outcomes.shipped.data_folder"
 ENCODER = "random:1x16"
+FIRST_ENCODER, SECOND_ENCODER = "toy-mini", "toy-encoder"
+FILM_WORDS = "Reviews of films and of actors in cinemas"
+RAIN_WORDS = "Forecasts of the weather, storms and frost"
 HELPFUL, HARMFUL = "film_b", "rain_c"
 GOOD = {HELPFUL: 0.06, HARMFUL: -0.06}
 PLAN = f"""encoder = "{ENCODER}"
@@ -55,7 +72,7 @@ def make_task(name: str, words: list[str], *, count: int = 60, seed: int = 0) ->
 
 def task_named(name: str) -> Task:
     """One of the known tasks."""
-    return make_task(name, FILM if name.startswith("film") else RAIN, seed=NAMES.index(name))
+    return make_task(name, FILM if name.startswith("film") else RAIN, seed=ALL_NAMES.index(name))
 
 
 def write_csv(path: Path, task: Task) -> Path:
@@ -70,11 +87,12 @@ def true_gain(source: str, target: str) -> float:
     return 0.03 * (2 * (source[:4] == target[:4]) - 1) + GOOD.get(source, 0.0)
 
 
-def write_table(folder: Path, *, noise: float = 0.005) -> None:
-    """Write a folder like ``data/minilm_grid``, without models."""
+def write_tasks(folder: Path, names: Sequence[str]) -> None:
+    """Write profiles and vectors of known tasks."""
     (folder / "profiles").mkdir(parents=True)
+    (folder / "vectors").mkdir()
     random = np.random.default_rng(0)
-    for k, name in enumerate(NAMES):
+    for k, name in enumerate(names):
         task = task_named(name)
         steps = np.arange(1.0, 41.0)
         curve = LearningCurve(steps, np.exp(-steps / (10 + k)) + 0.1)
@@ -91,9 +109,14 @@ def write_table(folder: Path, *, noise: float = 0.005) -> None:
             "textemb": {"max_examples": 60, "max_length": 32},
             "taskemb": {"max_examples": 60, "max_length": 32, "dimension": 16},
         }
-        (folder / "vectors").mkdir(exist_ok=True)
         settings = {"encoder": ENCODER, "kinds": kinds}
         save_vectors(folder / "vectors" / f"{name}.npz", {name: vectors}, settings)
+
+
+def write_table(folder: Path, *, noise: float = 0.005) -> None:
+    """Write a folder like ``data/minilm_grid``, without models."""
+    write_tasks(folder, NAMES)
+    random = np.random.default_rng(0)
     rows = ["source,target,method,regime,seed,baseline,score,gain"]
     for target, source in itertools.permutations(NAMES, 2):
         for seed in (0, 1):
@@ -103,18 +126,98 @@ def write_table(folder: Path, *, noise: float = 0.005) -> None:
             )
     (folder / "outcomes.csv").write_text("\n".join(rows) + "\n")
     (folder / "plan.toml").write_text(PLAN)
-    (folder / "dataset.toml").write_text('title = "Toy"\ncitation = "nobody"\nprofile_examples = 60\n')
+    (folder / "dataset.toml").write_text(
+        f'title = "Toy"\ncitation = "nobody"\nprofile_examples = 60\nencoder = "{FIRST_ENCODER}"\n'
+    )
+
+
+def second_gain(source: str, target: str, adaptation: str) -> float:
+    """Gain in the second table: larger than in the first, smaller and lower by adapters."""
+    return (2 * true_gain(source, target) + 0.02) if adaptation == "finetune" else (
+        true_gain(source, target) - 0.02
+    )  # fmt: skip
+
+
+def write_second_table(folder: Path, *, noise: float = 0.005) -> None:
+    """Write a folder like ``data/taskweb``: means over four seeds, another encoder, tuned in two ways."""
+    write_tasks(folder, MORE_NAMES)
+    random = np.random.default_rng(1)
+    rows = ["source,target,adaptation,method,regime,n_seeds,baseline,score,gain,gain_std"]
+    for target, source in itertools.permutations(MORE_NAMES, 2):
+        for adaptation in ("finetune", "adapter"):
+            gain = second_gain(source, target, adaptation) + noise * random.normal()
+            rows.append(
+                f"{source},{target},{adaptation},intermediate,full-400,4,0.5,{0.5 * (1 + gain):.9f},{gain:.9f},0.01"
+            )
+    (folder / "outcomes.csv").write_text("\n".join(rows) + "\n")
+    (folder / "dataset.toml").write_text(
+        f'title = "Toy 2"\ncitation = "nobody"\nprofile_examples = 60\nencoder = "{SECOND_ENCODER}"\n'
+    )
+
+
+def write_catalogue(path: Path) -> None:
+    """Write a catalogue of all known tasks and of `NEVER_TRIED`; sizes and licences differ."""
+    rows = []
+    for i, name in enumerate((*ALL_NAMES, *NEVER_TRIED)):
+        film = name.startswith("film") or name in NEVER_TRIED[:2]
+        about = FILM_WORDS if film else RAIN_WORDS
+        fields = {
+            "name": name,
+            "aliases": f"{name}-alias",
+            "hub": f"toy/{name}",
+            "train_split": "train",
+            "columns": json.dumps({"text": "text", "label": "label"}),
+            "type": "classification",
+            "classes": "2",
+            "train_size": str(1000 * (i + 1)),
+            "language": "en",
+            "licence": "mit" if film else "cc0",
+            "description": f"{about} number {i}",
+        }
+        rows.append({column: fields.get(column, "") for column in CATALOGUE_COLUMNS})
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, CATALOGUE_COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def patch_data(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let the recommender read a folder in place of the shipped one, with its catalogue if it has one."""
+    patch.setattr(DATA_FOLDER, lambda: folder)
+    file = folder / "catalogue.csv"
+    if file.is_file():
+        known = {name: source for source in load_catalogue(file) for name in source.names}
+        facts = "transfer_meta.recommender.catalogue_facts"
+        patch.setattr(f"{facts}.load_catalogue", lambda: load_catalogue(file))
+        patch.setattr(f"{facts}.find_in_catalogue", known.get)
 
 
 @functools.cache
 def fitted_data() -> Path:
-    """A data folder with this table and its recommenders, made once per test run."""
-    root = Path(_FOLDER.name)
+    """A data folder with the first table, its recommenders and the checkpoints, made once per test run."""
+    root = Path(_FOLDER.name) / "one"
+    root.mkdir()
+    (root / "model_recycling").symlink_to(data_folder() / "model_recycling")
     write_table(root / "minilm_grid")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DATA_FOLDER, lambda: root)
-        out = str(root / "minilm_grid" / "models")
-        assert main(["fit", "minilm-grid", "--recommender", "--out", out]) == 0
+        patch_data(patch, root)
+        assert main(["fit", "atlas", "--recommender", "--out", str(root / "atlas")]) == 0
+    return root
+
+
+@functools.cache
+def fitted_atlas() -> Path:
+    """A data folder with both tables, a catalogue, the checkpoints, and recommenders without a training run."""
+    root = Path(_FOLDER.name) / "two"
+    root.mkdir()
+    (root / "model_recycling").symlink_to(data_folder() / "model_recycling")
+    write_table(root / "minilm_grid")
+    write_second_table(root / "taskweb")
+    write_catalogue(root / "catalogue.csv")
+    with pytest.MonkeyPatch.context() as patch:
+        patch_data(patch, root)
+        patch.setattr("transfer_meta.recommender.persistence.MODES", ("text", "encoder"))
+        rebuild("atlas", root / "atlas")
     return root
 
 

@@ -382,6 +382,13 @@ HINTS: list[Hint] = [
         "give a tasks file with --tasks",
         ("--tasks", "tasks.csv"),
     ),
+    Hint(
+        "neither-a-target-nor-a-description",
+        {},
+        ("recommend", "--mode", "text"),
+        "expected a target, or a description of it (--description)",
+        ("--description", "Reviews of hotels, good or bad"),
+    ),
 ]
 
 

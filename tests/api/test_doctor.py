@@ -50,7 +50,7 @@ def test_a_sound_installation(capsys: pytest.CaptureFixture[str]) -> None:
     assert checks["store", "run store"]["status"] == "missing"
     assert "not there yet, writable" in checks["cache", "folder"]["found"]
     assert checks["data", "minilm-grid"]["status"] == "ok"
-    assert "6 models" in checks["data", "minilm-grid"]["found"]
+    assert "6 recommenders" in checks["data", "atlas"]["found"]
     assert sum(found["counts"].values()) == len(checks)
     assert not (Path("cache")).exists()
 
@@ -147,13 +147,14 @@ def test_damaged_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = tmp_path / "data"
     for table in tables.values():
         shutil.copytree(table.folder, copy / table.folder.name)
-    state = next(iter(shipped.shipped_tables()["minilm-grid"].models.values())).name
-    damaged = copy / "minilm_grid" / "models" / state / "state.json"
+    shutil.copytree(shipped.data_folder() / "atlas", copy / "atlas")
+    (copy / "minilm_grid" / "outcomes.csv").write_text("a,b\n1,2\n")
+    damaged = copy / "atlas" / "text" / "state.json"
     damaged.write_text(damaged.read_text().replace("0", "1", 1))
     monkeypatch.setattr(shipped, "data_folder", lambda: copy)
     data = by_name(tm.doctor(), "data")
     assert {name: check.status for name, check in data.items()} == {
-        name: "broken" if name == "minilm-grid" else "ok" for name in tables
+        name: "broken" if name in ("minilm-grid", "atlas") else "ok" for name in (*tables, "atlas")
     }
 
 

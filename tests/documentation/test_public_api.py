@@ -36,6 +36,10 @@ FUNCTIONS: dict[str, tuple[str, tuple[type, ...]]] = {
     "transferability": ("score_sources", (tm.ScoreSettings, ReadSettings)),
     "tasks check": ("check_tasks", (ReadSettings,)),
     "outcomes list": ("list_outcomes", ()),
+    "sources list": ("list_sources", (tm.SourceFilter,)),
+    "sources show": ("show_source", ()),
+    "sources find": ("find_sources", (tm.FindSettings,)),
+    "sources check": ("check_sources", ()),
     "outcomes show": ("load_outcomes", TABLE),
     "predict": ("load_model", TABLE),
     "doctor": ("doctor", ()),
@@ -60,6 +64,7 @@ OPTIONS_ONLY = {
     "quotes": "`ReadSettings.quoted`: --quotes and --no-quotes",
     "no_cache": "`ProfileSettings.cache`",
     "recommender": "fits the files that ship, not a model",
+    "top": "`OutcomeTable.pairs` has all of them",
 }
 """Options without a name in Python, and what there is instead."""
 DEFAULTS = {

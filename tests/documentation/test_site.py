@@ -34,6 +34,7 @@ from transfer_meta.features.text.statistics import STATISTIC_UNITS, STATISTICS
 from transfer_meta.outcomes.gain_definition import GAIN_DEFINITIONS
 from transfer_meta.outcomes.shipped import shipped_tables
 from transfer_meta.predictors import PREDICTORS
+from transfer_meta.tasks.catalogue import load_catalogue
 
 WRITTEN = sorted((ROOT / "docs").rglob("*.md"))
 
@@ -48,6 +49,7 @@ WRITTEN = sorted((ROOT / "docs").rglob("*.md"))
         ("protocols", PROTOCOLS),
         ("gain_definitions", GAIN_DEFINITIONS),
         ("shipped", shipped_tables()),
+        ("sources", [source.name for source in load_catalogue()]),
     ],
 )
 def test_a_table_has_everything_that_is_registered(table: str, names: list[str]) -> None:

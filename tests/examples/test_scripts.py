@@ -47,6 +47,23 @@ def test_a_search_is_replayed_on_the_grid_that_ships(
     assert "random search" in out
 
 
+def test_published_checkpoints_are_ranked_for_left_out_targets(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("checkpoint_evaluation.py", "--quick", "--bases", "t5-v1_1-base", patch=monkeypatch)
+    out = capsys.readouterr().out
+    assert "Paired differences" in out
+    assert "roberta-base" not in out
+
+
+def test_sources_of_the_right_kind_are_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("find_sources.py", "--encoders", "none", patch=monkeypatch)
+    # The figures of docs/how-to/sources.md.
+    assert capsys.readouterr().out == "--encoder none: 0.50 of the first five, 14 of 20 first\n"
+
+
 def test_the_space_of_the_demo_tasks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,12 +8,36 @@ from result_checks import check_escaped, check_result
 
 from transfer_meta.errors import InputError
 from transfer_meta.pages.recommendation_page import render_recommendation, write_recommendation
+from transfer_meta.recommender.library import Evidence
 from transfer_meta.recommender.recommendation import RankedSource, Reason, Recommendation, verdict_of
+from transfer_meta.recommender.starting_points import StartingPoint, StartingPoints
+from transfer_meta.records import TaskType
+from transfer_meta.tasks.catalogue import CatalogueSource
 
 FIGURES = {
     "spearman": 0.5, "regret@1": 0.01, "regret@3": 0.0, "coverage": 0.91, "coverage_promised": 0.9,
     "calibration_error": 0.05, "share_gaining": 0.4,
 }  # fmt: skip
+NEW = "new"
+FACTS = CatalogueSource(
+    name=NEW,
+    hub="toy/new<b>",
+    columns={"text": "text", "label": "label"},
+    type=TaskType.CLASSIFICATION,
+    train_size=12000,
+    licence="mit & more",
+    description="New",
+)
+CHECKPOINTS = StartingPoints(
+    "toy",
+    "toy",
+    (StartingPoint(1, "toy/checkpoint<b>", "unknown", "toy", 0.8, 0.07, -0.1, 0.2, 36),),
+    1,
+    ("a",),
+    0.3,
+    0.9,
+    ("a <note> on checkpoints",),
+)
 NASTY = "<script>alert('$x$')</script>"
 
 
@@ -21,14 +46,33 @@ def ranked(
 ) -> RankedSource:
     reasons = (Reason("task type", "classification", gain / 2, "classification, as the target"),)
     shared = 0.25 if duplicate else 0.0
-    return RankedSource(name, name, False, rank, p, gain, gain - 0.1, gain + 0.1, reasons, 3, shared)
+    evidence = Evidence(3, 2, ("toy",)) if name != NEW else Evidence()
+    return RankedSource(
+        name,
+        name,
+        False,
+        rank,
+        p,
+        gain,
+        gain - 0.1,
+        gain + 0.1,
+        reasons,
+        evidence,
+        shared,
+        FACTS if name == NEW else None,
+    )
 
 
 @pytest.fixture
 def recommendation() -> Recommendation:
-    sources = (ranked(1, NASTY, 0.05, duplicate=True), ranked(2, "trec", -0.02, p=0.3))
+    sources = (
+        ranked(1, NASTY, 0.05, duplicate=True),
+        ranked(2, "trec", -0.02, p=0.3),
+        ranked(3, NEW, -0.03, p=0.3),
+    )
     model = {
-        "dataset": "toy", "method": "intermediate", "regime": "1-1", "n_targets": 4, "n_outcomes": 12,
+        "dataset": "toy", "method": "intermediate", "n_targets": 4, "n_outcomes": 12,
+        "setting": NASTY, "encoders": ["toy", NASTY],
         "figures": FIGURES, "reliability": [{"predicted": 0.7, "observed": 0.6, "n": 5}],
     }  # fmt: skip
     return Recommendation(
@@ -36,10 +80,11 @@ def recommendation() -> Recommendation:
         "text",
         verdict_of(sources, coverage=0.9, skill=0.5),
         sources,
-        2,
+        3,
         ("a note",),
         widened=2.0,
         model=model,
+        checkpoints=CHECKPOINTS,
     )
 
 
@@ -55,29 +100,57 @@ def test_page_says_it_all_and_escapes_names(recommendation: Recommendation) -> N
         "a note",
         "2.0 times as wide",
         "91 %; 90 %",
+        "3 on 2 targets",
+        "never tried",
+        "12000",
+        "hf:toy/new&lt;b&gt;",
+        "mit &amp; more",
+        "toy/checkpoint&lt;b&gt;",
+        "+7.0 %",
+        "a &lt;note&gt; on checkpoints",
     ):
         assert said in text
-    assert text.count("classification, as the target") == 2
+    assert text.count("classification, as the target") == 3
+
+
+def test_without_checkpoints_the_page_has_no_section_on_them(recommendation: Recommendation) -> None:
+    assert 'id="checkpoints"' in render_recommendation(recommendation)
+    assert 'id="checkpoints"' not in render_recommendation(replace(recommendation, checkpoints=None))
+    none = StartingPoints("toy", notes=("none of toy",))
+    text = render_recommendation(replace(recommendation, checkpoints=none))
+    assert "none of toy" in text
+    assert 'scope="col" class="text">checkpoint<' not in text
 
 
 def test_the_plot_is_an_image_with_a_text(recommendation: Recommendation) -> None:
     text = render_recommendation(recommendation)
-    assert 'role="img" aria-label="Expected gain of 2 sources' in text
+    assert 'role="img" aria-label="Expected gain of 3 sources' in text
     assert "with +5.0 %." in text
 
 
 def test_a_recommendation_is_a_result(recommendation: Recommendation) -> None:
     columns = (
         "rank", "source", "probability", "expected_gain", "low", "high", "n_outcomes", "near_duplicate",
-        "reasons_for", "reasons_against",
+        "address", "train_size", "licence", "reasons_for", "reasons_against",
     )  # fmt: skip
     check_result(recommendation, columns)
     check_escaped(recommendation, NASTY)
     frame = recommendation.to_frame()
-    assert frame["source"].tolist() == [NASTY, "trec"]
+    assert frame["source"].tolist() == [NASTY, "trec", NEW]
+    assert frame["address"].tolist() == ["", "", "hf:toy/new<b>"]
     reason = "task type: classification, as the target"
-    assert frame["reasons_for"].tolist() == [reason, ""]
-    assert frame["reasons_against"].tolist() == ["", reason]
+    assert frame["reasons_for"].tolist() == [reason, "", ""]
+    assert frame["reasons_against"].tolist() == ["", reason, reason]
+
+
+def test_values_of_a_source_that_was_never_tried(recommendation: Recommendation) -> None:
+    tried, _, new = recommendation.to_dict()["sources"]
+    assert (tried["n_outcomes"], tried["n_targets"], tried["encoders"]) == (3, 2, ["toy"])
+    assert (tried["tried"], tried["address"], tried["hub"], tried["licence"]) == (True, "", None, None)
+    assert (new["n_outcomes"], new["n_targets"], new["encoders"], new["tried"]) == (0, 0, [], False)
+    assert (new["hub"], new["train_size"]) == ("toy/new<b>", 12000)
+    assert recommendation.to_dict()["checkpoints"] == CHECKPOINTS.to_dict()
+    assert "Checkpoints to start from in the place of toy" in str(recommendation)
 
 
 def test_it_is_written_whole_or_not_at_all(recommendation: Recommendation, tmp_path: Path) -> None:
@@ -97,6 +170,6 @@ def test_verdicts() -> None:
     assert verdict_of((ranked(1, "a", -0.01),), coverage=0.9, skill=0.5).startswith(
         "No source is likely to help"
     )
-    sure = RankedSource("a", "a", False, 1, 0.99, 0.3, 0.1, 0.5, (), 3)
+    sure = RankedSource("a", "a", False, 1, 0.99, 0.3, 0.1, 0.5, (), Evidence(3))
     assert "no better than chance" in verdict_of((good,), coverage=0.9, skill=-0.02)
     assert "loss" not in verdict_of((sure,), coverage=0.9, skill=0.5)

@@ -94,9 +94,9 @@ def main() -> None:
             profile = replace(known[i % len(known)], name=f"source{i}", digest=str(i))
             vectors = {"tfidf": random.random(1024)}
             own.append(replace(described, profile=profile, vectors=vectors, notes=()))
-        recommend_described(described, library, recommender, top=5)
+        recommend_described(described, library, recommender)
         with timed(f"ranking {options.sources} sources with cached profiles", "1 s"):
-            recommend_described(described, library, recommender, known=[], own=own, top=5)
+            recommend_described(described, library, recommender, known=[], own=own)
 
 
 if __name__ == "__main__":

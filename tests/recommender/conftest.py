@@ -1,22 +1,42 @@
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from known_tasks import DATA_FOLDER, fitted_data
+from known_tasks import fitted_atlas, fitted_data, patch_data
 
 from transfer_meta.recommender.library import Library, open_library
 
 
 @pytest.fixture(scope="module")
 def data() -> Iterator[Path]:
-    """The small data folder, in place of the shipped one."""
+    """The small data folder of one table, in place of the shipped one."""
+    folder = fitted_data()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DATA_FOLDER, fitted_data)
-        yield fitted_data()
+        patch_data(patch, folder)
+        yield folder
 
 
 @pytest.fixture(scope="module")
 def library(data: Path) -> Library:
+    return open_library()
+
+
+@pytest.fixture
+def atlas(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The small data folder of two tables and a catalogue, in place of the shipped one."""
+    pytest.importorskip("torch")
+    patch_data(monkeypatch, fitted_atlas())
+    return fitted_atlas()
+
+
+@pytest.fixture
+def atlas_library(atlas: Path) -> Library:
+    return _open_atlas()
+
+
+@functools.cache
+def _open_atlas() -> Library:
     return open_library()

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from transfer_meta.evaluation.conformal import fit_conformal
+from transfer_meta.evaluation.conformal import fit_conformal, interval_coverage
+from transfer_meta.predictors.platt import fit_platt
+from transfer_meta.recommender.fitting import UNKNOWN_SETTING, fit_recommender
 from transfer_meta.recommender.inputs import MODES
 from transfer_meta.recommender.library import Library
 from transfer_meta.recommender.persistence import shipped_recommender
@@ -11,7 +14,8 @@ from transfer_meta.recommender.training_pairs import TrainingPairs
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_truth_is_found_on_held_out_targets(library: Library, mode: str) -> None:
-    figures = shipped_recommender(library, mode).card["figures"]
+    recommender = shipped_recommender(library, mode)
+    figures = recommender.figures("toy-mini, 40 examples")
     assert figures["spearman"] > 0.8
     assert figures["regret@3"] < 0.02
     assert figures["calibration_error"] < 0.25
@@ -23,7 +27,83 @@ def test_the_truth_is_found_on_held_out_targets(library: Library, mode: str) -> 
 def test_the_interval_is_that_of_the_held_out_residuals(library: Library) -> None:
     training = TrainingPairs.from_library(library, "text")
     recommender = shipped_recommender(library, "text")
-    assert recommender.conformal == fit_conformal(
-        training.held_out()[0], training.y, training.X["target"], coverage=0.9
+    own, new = (recommender.interval("toy-mini, 40 examples", new=new) for new in (False, True))
+    assert own == fit_conformal(training.held_out()[0], training.y, training.X["target"], coverage=0.9)
+    assert new == fit_conformal(
+        training.held_out_sources(), training.y, training.X["target"], coverage=0.9
     )
-    assert recommender.conformal_new.high_offset >= recommender.conformal.high_offset
+    assert new.high_offset >= own.high_offset
+
+
+def test_with_one_encoder_another_one_has_its_figures(library: Library) -> None:
+    recommender = shipped_recommender(library, "text")
+    assert recommender.figures(None) == recommender.figures("toy-mini, 40 examples")
+    assert recommender.interval(None) == recommender.interval("toy-mini, 40 examples")
+
+
+ALONE = {"coverage_new_sources", "spearman_new_sources"}
+"""Figures that are not known for another encoder."""
+
+
+@pytest.mark.parametrize("mode", ["text", "encoder"])
+def test_figures_of_every_setting_and_of_another_encoder(atlas_library: Library, mode: str) -> None:
+    recommender = shipped_recommender(atlas_library, mode)
+    names = [setting.name for setting in atlas_library.settings]
+    card = recommender.card
+    assert set(card["figures"]) == set(card["reliability"]) == {*names, UNKNOWN_SETTING}
+    assert set(recommender.conformal) == set(recommender.conformal_new) == {*names, UNKNOWN_SETTING}
+    assert card["settings"] == [vars(setting) for setting in atlas_library.settings]
+    assert (card["n_targets"], card["n_pairs"], card["protocol"]) == (12, 168, "leave-one-task-out")
+    for name in (*names, None):
+        figures = recommender.figures(name)
+        assert figures["spearman"] > (0.65 if name else 0.5)
+        assert figures["regret@3"] < 0.02
+        assert figures["calibration_error"] < 0.25
+        assert figures["coverage_promised"] == 0.9
+        assert figures["coverage"] > 0.75
+        assert sum(point["n"] for point in card["reliability"][name or UNKNOWN_SETTING]) == (
+            56 if name else 168
+        )
+        assert (figures.keys() >= ALONE) == (name is not None)
+        if name is not None:
+            # The descriptions tell the topic, but neither the helpful source nor the harmful one.
+            assert figures["spearman_new_sources"] > 0.25
+            assert figures["coverage_new_sources"] > 0.75
+
+
+def test_intervals_are_those_of_the_setting(atlas_library: Library) -> None:
+    training = TrainingPairs.from_library(atlas_library, "text")
+    recommender = shipped_recommender(atlas_library, "text")
+    targets, setting = training.X["target"], training.X["setting"]
+    held_out, encoders = training.held_out()[0], training.held_out_encoders()[0]
+    for name in training.settings:
+        rows = (setting == name).to_numpy()
+        expected = fit_conformal(held_out[rows], training.y[rows], targets[rows], coverage=0.9)
+        assert recommender.interval(name) == expected
+        found = interval_coverage(held_out[rows], training.y[rows], targets[rows], coverage=0.9)
+        assert recommender.figures(name)["coverage"] == pytest.approx(found["covered"].mean(), abs=1e-6)
+    unknown = recommender.interval(None)
+    assert unknown == fit_conformal(encoders, training.y, targets, coverage=0.9)
+    # What another encoder does is known less well than what these do: in units of the gain's spread.
+    units = {name: scale.unit for name, scale in recommender.gain_model.scales.items()}
+    own = [recommender.interval(name).high_offset / units[name] for name in training.settings]
+    assert unknown.high_offset / recommender.gain_model.unknown.unit > sum(own) / len(own)
+
+
+def test_probabilities_for_another_encoder_are_calibrated_on_held_out_ones(
+    atlas_library: Library,
+) -> None:
+    training = TrainingPairs.from_library(atlas_library, "text")
+    recommender = shipped_recommender(atlas_library, "text")
+    scale = recommender.gain_model.unknown
+    expected = training.held_out_encoders()[0]
+    np.testing.assert_allclose(scale.platt, fit_platt(expected / scale.unit, training.y > 0))
+    probability = recommender.gain_model.probability(expected, None)
+    assert probability.mean() == pytest.approx((training.y > 0).mean(), abs=0.02)
+
+
+def test_progress_is_told(library: Library) -> None:
+    seen: list[tuple[int, int]] = []
+    fit_recommender(library, "text", on_progress=lambda *at: seen.append(at))
+    assert [at for at, _ in seen] == sorted({at for at, _ in seen})
+    assert seen[-1][0] == seen[-1][1]

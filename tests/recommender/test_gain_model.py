@@ -1,13 +1,24 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from transfer_meta.predictors.within_target import WithinTarget, group_codes
-from transfer_meta.recommender.gain_model import GainModel, MeanGainModel, relative_to
+from transfer_meta.recommender.gain_model import (
+    MAX_NEW_SIMILARITY,
+    GainModel,
+    MeanGainModel,
+    relative_to,
+)
+from transfer_meta.recommender.inputs import NEW_SOURCE_COLUMNS
 from transfer_meta.recommender.library import Library
 from transfer_meta.recommender.training_pairs import TrainingPairs
+
+ONLY = "toy-mini, 40 examples"
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +31,10 @@ def gain_model(training: TrainingPairs) -> GainModel:
     return training.fit()
 
 
+def names(n: int) -> np.ndarray:
+    return np.array([f"t{i}" for i in range(n)], dtype=object)
+
+
 def of_target(training: TrainingPairs, name: str) -> pd.DataFrame:
     return training.X[training.X["target"] == name].reset_index(drop=True)
 
@@ -28,9 +43,10 @@ def test_terms_add_up_to_the_ranking_of_the_ridge_regression(
     training: TrainingPairs, gain_model: GainModel
 ) -> None:
     X = of_target(training, "film_a")
-    effects = gain_model.effects(X, np.ones(len(X), dtype=bool))
+    effects = gain_model.effects(X, np.ones(len(X), dtype=bool), ONLY)
+    unit = gain_model.scale(ONLY).unit
     np.testing.assert_allclose(
-        effects.sum(axis=1), gain_model.slope * gain_model.ridge.ranking(X), atol=1e-12
+        effects.sum(axis=1), unit * gain_model.slope * gain_model.ridge.ranking(X), atol=1e-12
     )
 
 
@@ -39,10 +55,12 @@ def test_expected_gain_is_the_level_and_the_terms(
 ) -> None:
     X, own = of_target(training, "rain_a"), training.target_features.loc["rain_a"].to_numpy(dtype=float)
     every = np.ones(len(X), dtype=bool)
-    terms = gain_model.effects(X, every).to_numpy().sum(axis=1)
-    np.testing.assert_allclose(
-        gain_model.expected(X, own, every), gain_model.mean_gain.predict(own[None])[0] + terms
-    )
+    for setting in (ONLY, None):
+        terms = gain_model.effects(X, every, setting).to_numpy().sum(axis=1)
+        scale = gain_model.scale(setting)
+        level = scale.mean + scale.unit * gain_model.mean_gain.predict(own[None])[0]
+        assert gain_model.level(own, setting) == pytest.approx(level)
+        np.testing.assert_allclose(gain_model.expected(X, own, every, setting), level + terms)
 
 
 def test_what_is_said_of_a_source_does_not_depend_on_new_ones(
@@ -52,8 +70,9 @@ def test_what_is_said_of_a_source_does_not_depend_on_new_ones(
     new = X.assign(source=[f"new{i}" for i in range(len(X))])
     both = pd.concat([X, new], ignore_index=True)
     reference = np.arange(len(both)) < len(X)
-    alone = gain_model.expected(X, own, np.ones(len(X), dtype=bool))
-    np.testing.assert_allclose(gain_model.expected(both, own, reference)[: len(X)], alone, atol=1e-12)
+    alone = gain_model.expected(X, own, np.ones(len(X), dtype=bool), ONLY)
+    found = gain_model.expected(both, own, reference, ONLY, ~reference)
+    np.testing.assert_allclose(found[: len(X)], alone, atol=1e-12)
 
 
 def test_relative_to_every_row_is_within_target() -> None:
@@ -72,15 +91,16 @@ def test_relative_to_nothing_is_finite() -> None:
 
 
 def test_probability_rises_with_the_gain_and_doubt_draws_it_to_one_half(gain_model: GainModel) -> None:
-    p = gain_model.probability(np.array([-0.1, 0.0, 0.1]))
-    assert (np.diff(p) > 0).all()
-    doubtful = gain_model.probability(np.array([-0.1, 0.0, 0.1]), doubt=3.0)
-    assert (np.abs(doubtful - 0.5) <= np.abs(p - 0.5) + 1e-12).all()
+    for setting in (ONLY, None):
+        p = gain_model.probability(np.array([-0.1, 0.0, 0.1]), setting)
+        assert (np.diff(p) > 0).all()
+        doubtful = gain_model.probability(np.array([-0.1, 0.0, 0.1]), setting, doubt=3.0)
+        assert (np.abs(doubtful - 0.5) <= np.abs(p - 0.5) + 1e-12).all()
 
 
 def test_level_follows_features_that_tell_it() -> None:
     x = np.linspace(1.0, 5.0, 20)[:, None]
-    model, left_out = MeanGainModel.fit(x, 0.1 * np.log1p(x[:, 0]))
+    model, left_out = MeanGainModel.fit(x, 0.1 * np.log1p(x[:, 0]), names(20))
     assert np.isfinite(model.penalty)
     assert np.corrcoef(left_out, x[:, 0])[0, 1] > 0.9
     assert model.predict(np.array([[5.0]]))[0] > model.predict(np.array([[1.0]]))[0]
@@ -89,7 +109,7 @@ def test_level_follows_features_that_tell_it() -> None:
 def test_level_is_the_mean_where_features_say_nothing() -> None:
     random = np.random.default_rng(1)
     values = random.normal(size=30)
-    model, left_out = MeanGainModel.fit(random.normal(size=(30, 8)), values)
+    model, left_out = MeanGainModel.fit(random.normal(size=(30, 8)), values, names(30))
     if np.isinf(model.penalty):
         np.testing.assert_allclose(model.predict(np.full((1, 8), 9.0)), values.mean())
         np.testing.assert_allclose(left_out, [(values.sum() - v) / 29 for v in values])
@@ -102,14 +122,178 @@ def test_left_out_level_does_not_know_the_target() -> None:
     y = np.zeros(10)
     changed = y.copy()
     changed[3] = 100.0
-    before, after = MeanGainModel.fit(x, y)[1], MeanGainModel.fit(x, changed)[1]
-    if np.isinf(MeanGainModel.fit(x, changed)[0].penalty):
+    before, after = (MeanGainModel.fit(x, each, names(10))[1] for each in (y, changed))
+    if np.isinf(MeanGainModel.fit(x, changed, names(10))[0].penalty):
         assert after[3] == before[3] == 0.0
 
 
-def test_round_trip(gain_model: GainModel) -> None:
-    again = GainModel.from_dict(gain_model.ridge, gain_model.to_dict())
-    assert again.slope == gain_model.slope
-    np.testing.assert_array_equal(again.platt, gain_model.platt)
-    np.testing.assert_array_equal(again.mean_gain.coef, gain_model.mean_gain.coef)
-    assert again.mean_gain.penalty == gain_model.mean_gain.penalty
+def test_rows_of_a_target_in_several_settings_are_left_out_together() -> None:
+    x = np.repeat(np.arange(10.0), 2)[:, None]
+    y = np.zeros(20)
+    changed = y.copy()
+    changed[6:8] = 100.0
+    together = np.repeat(names(10), 2)
+    model, left_out = MeanGainModel.fit(x, changed, together)
+    assert left_out[6] == left_out[7]
+    if np.isinf(model.penalty):
+        assert left_out[6] == 0.0
+    # One target alone cannot be left out.
+    alone = MeanGainModel.fit(x, changed, np.repeat(names(1), 20))[1]
+    np.testing.assert_allclose(alone, changed.mean())
+
+
+def test_round_trip(gain_model: GainModel, several: GainModel) -> None:
+    for model in (gain_model, several):
+        values = json.loads(json.dumps(model.to_dict()))
+        again = GainModel.from_dict(model.ridge, values)
+        assert again.to_dict() == model.to_dict()
+        assert (again.slope, again.new_slope) == (model.slope, model.new_slope)
+        assert list(again.scales) == list(model.scales)
+        np.testing.assert_array_equal(again.unknown.platt, model.unknown.platt)
+        np.testing.assert_array_equal(again.mean_gain.coef, model.mean_gain.coef)
+        assert again.mean_gain.penalty == model.mean_gain.penalty
+
+
+@pytest.fixture
+def every(atlas_library: Library) -> TrainingPairs:
+    return TrainingPairs.from_library(atlas_library, "text")
+
+
+@pytest.fixture
+def several(every: TrainingPairs) -> GainModel:
+    """A model of two tables."""
+    return every.fit()
+
+
+FINETUNED, ADAPTED = "toy-encoder, 400 examples", "toy-encoder adapter, 400 examples"
+
+
+def test_every_setting_has_its_scale(every: TrainingPairs, several: GainModel) -> None:
+    assert list(several.scales) == [ADAPTED, FINETUNED, ONLY]
+    means, units = [], []
+    for name, scale in several.scales.items():
+        rows = (every.X["setting"] == name).to_numpy()
+        of_target = pd.Series(every.y[rows]).groupby(every.X.loc[rows, "target"].to_numpy())
+        assert scale.mean == pytest.approx(of_target.mean().mean())
+        assert scale.unit == pytest.approx(of_target.std(ddof=0).mean())
+        means.append(scale.mean)
+        units.append(scale.unit)
+    # Gains of the second table are twice as large where it is tuned as a whole, and lower by adapters.
+    assert several.scales[FINETUNED].unit > 1.6 * several.scales[ADAPTED].unit
+    assert several.scales[FINETUNED].mean > several.scales[ADAPTED].mean + 0.015
+    assert several.unknown.mean == pytest.approx(np.mean(means))
+    assert several.unknown.unit == pytest.approx(np.mean(units))
+    assert several.scale(None) is several.unknown
+    assert several.scale(ONLY) is several.scales[ONLY]
+    with pytest.raises(KeyError):
+        several.scale("toy-encoder")
+
+
+@pytest.mark.parametrize("setting", [ONLY, FINETUNED, ADAPTED, None])
+def test_effects_add_up_in_every_setting_and_for_another_encoder(
+    every: TrainingPairs, several: GainModel, setting: str | None
+) -> None:
+    rows = every.X[(every.X["target"] == "film_c") & (every.X["setting"] == (setting or FINETUNED))]
+    X, own = rows.reset_index(drop=True), every.target_features.loc["film_c"].to_numpy(dtype=float)
+    reference = np.arange(len(X)) < 5
+    for new in (None, ~reference):
+        effects = several.effects(X, reference, setting, new)
+        assert list(effects) == several.columns
+        np.testing.assert_allclose(
+            several.expected(X, own, reference, setting, new),
+            several.level(own, setting) + effects.to_numpy().sum(axis=1),
+        )
+    if setting is not None:
+        all_known = np.ones(len(X), dtype=bool)
+        np.testing.assert_allclose(
+            several.effects(X, all_known, setting).to_numpy().sum(axis=1),
+            several.scale(setting).unit * several.slope * several.ridge.ranking(X),
+            atol=1e-12,
+        )
+
+
+def test_for_another_encoder_the_effects_are_the_mean_of_all_settings(
+    every: TrainingPairs, several: GainModel
+) -> None:
+    X = of_target(every, "film_a")
+    reference = np.ones(len(X), dtype=bool)
+    by_setting = [
+        several.effects(X, reference, name) / several.scale(name).unit for name in several.scales
+    ]
+    mean = sum(frame.to_numpy() for frame in by_setting) / len(by_setting)
+    np.testing.assert_allclose(
+        several.effects(X, reference, None).to_numpy(), several.unknown.unit * mean, atol=1e-12
+    )
+
+
+def test_new_sources_are_ranked_by_their_descriptions_alone(
+    every: TrainingPairs, several: GainModel
+) -> None:
+    X = of_target(every, "film_c")
+    X = X[X["setting"] == ONLY].reset_index(drop=True)
+    new = np.isin(X["source"], ["film_b", "rain_c"])
+    effects = several.effects(X, ~new, ONLY, new)
+    other = [c for c in effects if c not in NEW_SOURCE_COLUMNS]
+    assert (effects.loc[new, other] == 0).all(axis=None)
+    assert (effects.loc[~new, other] != 0).any(axis=None)
+    alike, unlike = effects[new].sum(axis=1).to_numpy()
+    assert several.new_slope > 0
+    assert alike > 0 > unlike
+    # Nothing else that is known of them counts.
+    numbers = [
+        c for c in X if c.startswith(("source.", "ratio.", "pair.")) and c not in NEW_SOURCE_COLUMNS
+    ]
+    odd = X.copy()
+    odd.loc[new, numbers] = 77.0
+    np.testing.assert_allclose(several.effects(odd, ~new, ONLY, new)[new], effects[new])
+    # Without a description it is a typical source.
+    unknown = X.copy()
+    unknown.loc[new, [c for c in X if c in NEW_SOURCE_COLUMNS]] = np.nan
+    assert (several.effects(unknown, ~new, ONLY, new)[new] == 0).all(axis=None)
+
+
+def test_without_descriptions_new_sources_are_all_alike(
+    training: TrainingPairs, gain_model: GainModel
+) -> None:
+    assert gain_model.new_slope == 0.0
+    assert gain_model.new_source_weights.sum() == 0.0
+    X = of_target(training, "film_a")
+    new = np.arange(len(X)) > 3
+    assert (gain_model.effects(X, ~new, ONLY, new)[new] == 0).all(axis=None)
+
+
+def test_probabilities_are_on_the_scale_of_the_setting(several: GainModel) -> None:
+    for setting in (ONLY, FINETUNED, ADAPTED, None):
+        scale = several.scale(setting)
+        p = several.probability(np.array([0.01, 0.02]), setting)
+        again = replace(scale, unit=2 * scale.unit)
+        doubled = replace(several, scales=dict.fromkeys(several.scales, again), unknown=again)
+        np.testing.assert_allclose(doubled.probability(np.array([0.02, 0.04]), setting), p)
+
+
+def test_new_sources_have_a_sigmoid_of_their_own(every: TrainingPairs, several: GainModel) -> None:
+    expected = np.array([-0.05, 0.02])
+    other = replace(several.unknown, platt_new=np.array([0.5, 0.1]))
+    scales = {n: replace(s, platt_new=np.array([1.0, -0.2])) for n, s in several.scales.items()}
+    calibrated = replace(several, scales=scales, unknown=other)
+    again = every.without("film_a").fit().with_calibration(calibrated)
+    assert again.unknown is other
+    for name, scale in again.scales.items():
+        np.testing.assert_array_equal(scale.platt_new, [1.0, -0.2])
+        for new, platt in ((True, scale.platt_new), (False, scale.platt)):
+            p = 1 / (1 + np.exp(-(platt[0] * expected / scale.unit + platt[1])))
+            np.testing.assert_allclose(again.probability(expected, name, new=new), p)
+
+
+def test_a_description_far_more_alike_than_usual_counts_no_more_than_that(
+    every: TrainingPairs, several: GainModel
+) -> None:
+    X = of_target(every, "film_c")
+    X = X[X["setting"] == ONLY].reset_index(drop=True)
+    new = np.arange(len(X)) < 2
+    similar = X.copy()
+    similar.loc[new, [c for c in X if c in NEW_SOURCE_COLUMNS]] = [[1.0], [0.99]]
+    similar.loc[~new, [c for c in X if c in NEW_SOURCE_COLUMNS]] = 0.0
+    found = several.effects(similar, ~new, ONLY, new)[new].sum(axis=1).to_numpy()
+    most = several.scale(ONLY).unit * several.new_slope * MAX_NEW_SIMILARITY
+    np.testing.assert_allclose(found, most)

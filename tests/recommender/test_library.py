@@ -1,14 +1,32 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
-from known_tasks import DATA_FOLDER, NAMES
+from known_tasks import (
+    ALL_NAMES,
+    DATA_FOLDER,
+    ENCODER,
+    FIRST_ENCODER,
+    MORE_NAMES,
+    NAMES,
+    SECOND_ENCODER,
+)
 
 from transfer_meta.errors import InputError
-from transfer_meta.recommender.library import Library, methods_of, open_library
+from transfer_meta.recommender.library import (
+    ATLAS_TABLES,
+    Evidence,
+    Library,
+    Setting,
+    methods_of,
+    open_library,
+    size_distance,
+)
 
 
 def test_other_methods_are_read_from_the_file_beside_the_outcomes(data: Path, tmp_path: Path) -> None:
@@ -26,15 +44,17 @@ def test_other_methods_are_read_from_the_file_beside_the_outcomes(data: Path, tm
         library = open_library(method="multitask")
         usual = open_library()
     assert library.sources == ("film_a", "film_b", "film_c", "film_d")
-    assert len(library.outcomes.runs) == len(beside)
-    assert len(usual.outcomes.runs) == len(rows)
+    assert library.n_outcomes == len(beside)
+    assert usual.n_outcomes == len(rows)
 
 
 def test_no_model_for_a_method_without_outcomes(data: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"no outcomes of method 'multitask' .*\(it has: intermediate\)"
-    ):
-        open_library(method="multitask")
+    for name in ("atlas", "minilm-grid"):
+        with pytest.raises(
+            InputError, match=r"no outcomes of method 'multitask' .*\(it has: intermediate\)"
+        ) as error:
+            open_library(name, method="multitask")
+        assert "\n" not in str(error.value)
 
 
 def test_a_table_without_profiles_cannot_recommend(data: Path) -> None:
@@ -49,7 +69,115 @@ def test_a_table_without_profiles_cannot_recommend(data: Path) -> None:
 
 
 def test_library_names(library: Library) -> None:
-    assert library.sources == NAMES
-    assert library.examples == (100, 40)
-    assert library.count_outcomes("film_a") == 14
-    assert library.count_outcomes("film_a", without="film_b") == 12
+    assert library.sources == library.targets == NAMES
+    assert library.trained.examples == (100, 40)
+    assert library.encoder == ENCODER
+    assert library.behind("film_a") == Evidence(14, 7, (FIRST_ENCODER,))
+    assert library.behind("film_a", without=["film_b"]) == Evidence(12, 6, (FIRST_ENCODER,))
+    assert library.behind("nothing") == Evidence()
+
+
+def test_settings_of_several_tables(atlas_library: Library) -> None:
+    first, adapter, second = atlas_library.settings
+    assert first == Setting(
+        name="toy-mini, 40 examples",
+        table="minilm-grid",
+        encoder=FIRST_ENCODER,
+        adaptation="finetune",
+        regime="100-40",
+        n_outcomes=8 * 7 * 2,
+    )
+    assert (adapter.name, adapter.adaptation) == ("toy-encoder adapter, 400 examples", "adapter")
+    assert (second.name, second.adaptation) == ("toy-encoder, 400 examples", "finetune")
+    for setting in (adapter, second):
+        assert (setting.table, setting.encoder) == ("taskweb", SECOND_ENCODER)
+        assert setting.examples == (None, 400)
+        assert setting.n_outcomes == 8 * 7 * 4
+    assert atlas_library.trained is first
+    assert atlas_library.n_outcomes == sum(s.n_outcomes for s in atlas_library.settings)
+
+
+def test_tasks_of_several_tables_are_joined(atlas_library: Library) -> None:
+    assert atlas_library.sources == tuple(sorted(ALL_NAMES))
+    assert set(atlas_library.profiles) == set(atlas_library.vectors) == set(ALL_NAMES)
+    assert atlas_library.tried_in(None) == set(ALL_NAMES)
+    assert atlas_library.tried_in("toy-mini, 40 examples") == set(NAMES)
+    assert atlas_library.tried_in("toy-encoder, 400 examples") == set(MORE_NAMES)
+    # What can be repeated here is the first table's: its baselines, plan and encoder.
+    assert list(atlas_library.baselines.index) == list(NAMES)
+    assert (atlas_library.encoder, atlas_library.training["epochs"]) == (ENCODER, 1)
+    kinds = {kind for vectors in atlas_library.vectors.values() for kind in vectors}
+    assert kinds == {"tfidf", "textemb", "taskemb.layer.0", "desctext"}
+
+
+def test_what_is_behind_a_source_in_several_tables(atlas_library: Library) -> None:
+    both = (FIRST_ENCODER, SECOND_ENCODER)
+    assert atlas_library.behind("film_a") == Evidence(14, 7, (FIRST_ENCODER,))
+    assert atlas_library.behind("film_e") == Evidence(7 * 2 * 4, 7, (SECOND_ENCODER,))
+    # Seven targets in each table, three of them in both.
+    assert atlas_library.behind("film_c") == Evidence(14 + 56, 11, both)
+    assert atlas_library.behind("film_c", without=["film_d"]) == Evidence(12 + 48, 10, both)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "n_examples", "name"),
+    [
+        (None, None, "toy-mini, 40 examples"),
+        ("offline", 400, "toy-mini, 40 examples"),
+        ("toy-mini", 10_000, "toy-mini, 40 examples"),
+        ("toy-encoder", None, "toy-encoder, 400 examples"),
+        ("somebody/Toy-Encoder", 50, "toy-encoder, 400 examples"),
+        ("somebody/toy-encoder/", None, "toy-encoder, 400 examples"),
+        ("toy-encodr", None, None),
+        ("somebody", None, None),
+    ],
+)
+def test_the_setting_of_an_encoder(
+    atlas_library: Library, encoder: str | None, n_examples: int | None, name: str | None
+) -> None:
+    found = atlas_library.find_setting(encoder, n_examples)
+    assert (None if found is None else found.name) == name
+
+
+def test_the_nearest_size_counts_and_then_finetuning(atlas_library: Library) -> None:
+    small = replace(atlas_library.settings[1], name="small adapter", regime="full-100")
+    library = replace(atlas_library, settings=(*atlas_library.settings, small))
+    names = {n: library.find_setting(SECOND_ENCODER, n) for n in (20, 150, 250, 400, 9000, None)}
+    assert {n: None if s is None else s.name for n, s in names.items()} == {
+        20: "small adapter",
+        150: "small adapter",
+        250: "toy-encoder, 400 examples",
+        400: "toy-encoder, 400 examples",
+        9000: "toy-encoder, 400 examples",
+        None: "toy-encoder, 400 examples",
+    }
+    whole = replace(small, regime="full-full")
+    assert size_distance(whole, 100) == size_distance(small, None) == 0.0
+    assert size_distance(small, 200) == pytest.approx(np.log(2))
+
+
+def test_a_table_without_the_method_is_left_out_and_so_is_one_that_is_not_there(
+    atlas: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for table in ATLAS_TABLES:
+        shutil.copytree(atlas / table.replace("-", "_"), tmp_path / table.replace("-", "_"))
+    file = tmp_path / "taskweb" / "outcomes.csv"
+    file.write_text(file.read_text().replace("intermediate", "multitask"))
+    monkeypatch.setattr(DATA_FOLDER, lambda: tmp_path)
+    assert {s.table for s in open_library().settings} == {"minilm-grid"}
+    assert open_library().sources == NAMES
+    multitask = open_library(method="multitask")
+    assert {s.table for s in multitask.settings} == {"taskweb"}
+    assert multitask.sources == MORE_NAMES
+    shutil.rmtree(tmp_path / "taskweb")
+    assert {s.table for s in open_library().settings} == {"minilm-grid"}
+    with pytest.raises(InputError, match="unknown dataset 'taskweb'"):
+        open_library("taskweb")
+
+
+def test_one_table_of_several(atlas: Path, atlas_library: Library) -> None:
+    alone = open_library("taskweb")
+    assert alone.settings == atlas_library.settings[1:]
+    assert alone.sources == MORE_NAMES
+    assert alone.digest != atlas_library.digest
+    assert open_library().digest == atlas_library.digest

@@ -1,11 +1,34 @@
 from __future__ import annotations
 
-import numpy as np
-import pytest
-from known_tasks import true_gain
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
 
+import numpy as np
+import pandas as pd
+import pytest
+from known_tasks import (
+    ALL_NAMES,
+    FIRST_ENCODER,
+    MORE_NAMES,
+    NAMES,
+    SECOND_ENCODER,
+    make_task,
+    second_gain,
+    true_gain,
+)
+
+from transfer_meta.features.task_profile import profile_task
+from transfer_meta.recommender.gain_model import GainModel
 from transfer_meta.recommender.library import Library
-from transfer_meta.recommender.training_pairs import TrainingPairs
+from transfer_meta.recommender.training_pairs import (
+    N_SOURCE_FOLDS,
+    TrainingPairs,
+    encoder_of,
+    find_twins,
+)
+from transfer_meta.records import Example, TaskProfile, TaskType
+from transfer_meta.tasks import Task
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +52,8 @@ def test_held_out_is_what_a_fit_without_the_target_says(training: TrainingPairs)
     gain_model = training.without("rain_b").fit()
     rows = (training.X["target"] == "rain_b").to_numpy()
     own = training.target_features.loc["rain_b"].to_numpy(dtype=float)
-    expected = gain_model.expected(training.X[rows].reset_index(drop=True), own, np.ones(7, dtype=bool))
+    X = training.X[rows].reset_index(drop=True)
+    expected = gain_model.expected(X, own, np.ones(7, dtype=bool), "toy-mini, 40 examples")
     np.testing.assert_allclose(training.held_out()[0, rows], expected)
 
 
@@ -47,5 +71,147 @@ def test_new_sources_know_nothing_of_their_own_outcomes(training: TrainingPairs)
     changed[(training.X["source"] == "film_b").to_numpy()] += 1.0
     other = TrainingPairs(training.X, changed, training.weight, training.target_features)
     rows = (training.X["source"] == "film_b").to_numpy()
-    # The same quarter is left out with it, so nothing else of the fit has seen these outcomes either.
-    np.testing.assert_allclose(other.held_out_sources()[rows], training.held_out_sources()[rows])
+    # The same fold is left out with it, so nothing else of the fit has seen these outcomes either; only the mean
+    # gain over the seven sources of other targets, which is the same for all sources of a target, is 1 / 7 higher.
+    np.testing.assert_allclose(
+        other.held_out_sources()[rows], training.held_out_sources()[rows] + 1 / 7
+    )
+
+
+@pytest.fixture
+def every(atlas_library: Library) -> TrainingPairs:
+    return TrainingPairs.from_library(atlas_library, "text")
+
+
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> list[pd.DataFrame]:
+    """The pairs that models were fitted on since."""
+    seen: list[pd.DataFrame] = []
+    fit = GainModel.fit.__func__  # type: ignore[attr-defined]
+
+    def spy(cls: type[GainModel], X: pd.DataFrame, *arguments: object) -> GainModel:
+        seen.append(X)
+        return fit(cls, X, *arguments)
+
+    monkeypatch.setattr(GainModel, "fit", classmethod(spy))
+    return seen
+
+
+def test_rows_of_several_settings(every: TrainingPairs) -> None:
+    assert len(every.y) == 3 * 8 * 7
+    assert [encoder_of(name) for name in every.settings] == [
+        SECOND_ENCODER,
+        SECOND_ENCODER,
+        FIRST_ENCODER,
+    ]
+    assert every.targets == sorted(ALL_NAMES)
+    for row, y in zip(every.X.itertuples(), every.y, strict=True):
+        if encoder_of(row.setting) == FIRST_ENCODER:
+            assert y == pytest.approx(true_gain(row.source, row.target), abs=0.02)
+        else:
+            how = "adapter" if "adapter" in row.setting else "finetune"
+            assert y == pytest.approx(second_gain(row.source, row.target, how), abs=0.02)
+    # Four seeds count more than two.
+    assert every.weight[(every.X["source"] == "film_e").to_numpy()].min() > 0
+
+
+def test_features_of_a_pair_are_relative_to_the_sources_of_its_setting(every: TrainingPairs) -> None:
+    pair = every.X[(every.X["source"] == "film_c") & (every.X["target"] == "film_d")]
+    assert list(pair["setting"]) == every.settings
+    first, second = pair.iloc[0], pair.iloc[1]
+    pd.testing.assert_series_equal(first.drop("setting"), second.drop("setting"), check_names=False)
+
+
+def twin_profiles() -> Iterator[TaskProfile]:
+    rows = list(make_task("one", ["film", "scene", "plot", "actor", "sky"], seed=5).examples())
+    other = [e._replace(label=f"{e.label}!") for e in rows]
+    new = list(make_task("new", ["rain", "cloud", "wind", "sun", "snow"], seed=6).examples())
+    for name, examples in (
+        ("one", rows),
+        ("half", [*rows[:30], *new[:30]]),
+        ("relabelled", other),
+        ("apart", new),
+    ):
+        yield profile_task(Task.from_iterable(name, TaskType.CLASSIFICATION, {"train": examples}))
+    numbers = [Example(e.text, float(i)) for i, e in enumerate(rows)]
+    yield profile_task(Task.from_iterable("scores", TaskType.REGRESSION, {"train": numbers}))
+
+
+def test_twins_have_the_same_labels_and_partly_the_same_texts() -> None:
+    one, half, relabelled, apart, scores = twin_profiles()
+    assert find_twins([one, relabelled, scores]) == {}
+    assert find_twins([one, half, relabelled, scores]) == {"one": "one", "half": "one"}
+    # What is a twin of a twin is of the same group, whatever the order.
+    for order in itertools.permutations([one, half, apart]):
+        assert len({find_twins(order)[p.name] for p in order}) == 1
+
+
+def test_twins_are_held_out_together(every: TrainingPairs, fits: list[pd.DataFrame]) -> None:
+    twins = replace(every, twins={"film_c": "film_c", "film_a": "film_c"})
+    assert twins.group_of("film_a") == twins.group_of("film_c") == "film_c"
+    rest = twins.without("film_a")
+    assert not {"film_a", "film_c"} & {*rest.X["source"], *rest.X["target"]}
+    assert len(twins.targets) == len(every.targets) - 1
+    found = twins.held_out()
+    assert np.isfinite(found).all()
+    assert len(fits) == len(twins.targets)
+    for X in fits:
+        # Either both are there or neither.
+        assert len({"film_a", "film_c"} & {*X["source"], *X["target"]}) in (0, 2)
+    changed = every.y.copy()
+    own = every.X[["source", "target"]].isin(["film_c"]).any(axis=1).to_numpy()
+    changed[own] = np.random.default_rng(0).normal(size=int(own.sum()))
+    rows = (every.X["target"] == "film_a").to_numpy()
+    np.testing.assert_allclose(replace(twins, y=changed).held_out()[:, rows], found[:, rows])
+
+
+def test_every_table_leaves_a_task_of_one_name_out(
+    every: TrainingPairs, fits: list[pd.DataFrame]
+) -> None:
+    assert np.isfinite(every.held_out()).all()
+    assert len(fits) == len(ALL_NAMES)
+    for group, X in zip(every.targets, fits, strict=True):
+        assert group not in {*X["source"], *X["target"]}
+        assert X["setting"].nunique() == 3
+
+
+def test_held_out_encoders_have_no_part_in_the_fit(
+    every: TrainingPairs, fits: list[pd.DataFrame]
+) -> None:
+    found = every.held_out_encoders()
+    assert np.isfinite(found).all()
+    assert len(fits) == len(NAMES) + len(MORE_NAMES)
+    for X in fits:
+        assert X["setting"].map(encoder_of).nunique() == 1
+    of_first = [X for X in fits if set(X["setting"].map(encoder_of)) == {FIRST_ENCODER}]
+    # The second encoder's targets are predicted from the first one alone, each without itself.
+    assert len(of_first) == len(MORE_NAMES)
+    for name, X in zip(sorted(MORE_NAMES), of_first, strict=True):
+        assert name not in {*X["source"], *X["target"]}
+    changed = every.y.copy()
+    own = every.X["setting"].map(encoder_of).eq(FIRST_ENCODER).to_numpy()
+    changed[own] = np.random.default_rng(0).normal(size=int(own.sum()))
+    again = replace(every, y=changed).held_out_encoders()
+    np.testing.assert_allclose(again[:, own], found[:, own])
+
+
+def test_one_encoder_cannot_be_held_out(training: TrainingPairs) -> None:
+    assert np.isnan(training.held_out_encoders()).all()
+
+
+def test_held_out_sources_of_several_settings(every: TrainingPairs, fits: list[pd.DataFrame]) -> None:
+    found = every.held_out_sources()
+    assert np.isfinite(found).all()
+    left_out = [set(ALL_NAMES) - set(X["source"]) for X in fits]
+    # Of each target a model without it alone, for its level, and one per fold without further sources.
+    assert sorted(map(len, left_out)).count(1) >= len(ALL_NAMES)
+    folds = [names for names in left_out if len(names) > 1]
+    assert len(folds) == pytest.approx(N_SOURCE_FOLDS * len(ALL_NAMES), abs=N_SOURCE_FOLDS)
+    assert {name for names in folds for name in names} == set(ALL_NAMES)
+    changed = every.y.copy()
+    changed[(every.X["source"] == "film_e").to_numpy()] += 1.0
+    rows = (every.X["source"] == "film_e").to_numpy()
+    # Only the mean gain over the seven sources of a target knows these outcomes.
+    again = replace(every, y=changed).held_out_sources()
+    known = every.X["setting"].map(encoder_of).eq(SECOND_ENCODER).to_numpy()
+    np.testing.assert_allclose(again[rows & known], found[rows & known] + 1 / 7)

@@ -92,8 +92,10 @@ def test_a_worker_loads_once() -> None:
 def test_ctrl_c_ends_the_workers(tmp_path: Path) -> None:
     script = tmp_path / "wait.py"
     script.write_text(
-        "import os, sys, time\n"
+        "import os, signal, sys, time\n"
         "from transfer_meta.runs.parallel import Parallelism, each\n"
+        # A shell's background job, in which the tests may run, ignores the signal.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def wait(item):\n"
         "    open(os.path.join(sys.argv[1], str(os.getpid())) + '.pid', 'w').close()\n"
         "    time.sleep(60)\n"

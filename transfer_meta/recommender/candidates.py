@@ -10,16 +10,21 @@ import pandas as pd
 
 from transfer_meta.features.pair_features import compare_profiles
 from transfer_meta.features.vectors.similarities import Vectors
+from transfer_meta.recommender.catalogue_facts import catalogue_profile, catalogue_vectors, facts_of
 from transfer_meta.recommender.describe_target import TargetDescription
 from transfer_meta.recommender.inputs import pair_table, task_features
 from transfer_meta.recommender.library import Library
-from transfer_meta.recommender.training_pairs import learned_columns, target_level_features
+from transfer_meta.recommender.training_pairs import (
+    MIN_LABEL_JACCARD,
+    learned_columns,
+    target_level_features,
+)
 from transfer_meta.records import TaskProfile
+from transfer_meta.tasks.catalogue import CatalogueSource
 
 MIN_KNOWN_SHARE = 0.9
-"""A target is a known task if that task, of the same type and labels, has at least this share of its examples."""
-MIN_LABEL_JACCARD = 0.5
-"""Tasks with less similar label sets are different tasks, even on the same texts."""
+"""A target is a known task of the same type and labels if at least this share of the examples of one of them is in
+the other."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +35,22 @@ class Candidate:
     ----------
     name : str
     is_own : bool
-        Whether it is a task of the user, without outcomes, rather than one of the library.
+        Whether it is a task of the user rather than one of the library or the catalogue.
+    is_tried : bool
+        Whether it has outcomes, with whatever encoder.
     profile : TaskProfile
         Its name is the candidate's label.
     vectors : Vectors
+    facts : CatalogueSource or None
+        Its entry in the catalogue.
     """
 
     name: str
     is_own: bool
+    is_tried: bool
     profile: TaskProfile
     vectors: Vectors
+    facts: CatalogueSource | None = None
 
     @property
     def label(self) -> str:
@@ -48,13 +59,17 @@ class Candidate:
 
 
 class CandidatePairs:
-    """A target paired with known sources and with the user's own ones.
+    """A target paired with known sources, with those of the catalogue, and with the user's own ones.
 
     Attributes
     ----------
     candidates : list of Candidate
     is_known : array of bool, shape (n_candidates,)
-        Which candidates are in the library; features are relative to these.
+        Which candidates have outcomes in the setting; features are relative to these.
+    is_new : array of bool, shape (n_candidates,)
+        Which candidates have no outcomes in any setting.
+    setting : str or None
+        That of the answer; None for an encoder without outcomes.
     target : TaskProfile
         Under a name that no candidate and no task of the library has.
     vectors : dict of str to Vectors
@@ -71,16 +86,29 @@ class CandidatePairs:
         library: Library,
         known: Sequence[str],
         own: Sequence[TargetDescription],
+        *,
+        setting: str | None,
+        listed: Sequence[CatalogueSource] = (),
     ) -> None:
+        self.setting = setting
         self.candidates = [
-            Candidate(name, False, library.profiles[name], library.vectors[name]) for name in known
+            Candidate(n, False, True, library.profiles[n], library.vectors[n], facts_of(n))
+            for n in known
         ]
+        vectors = catalogue_vectors() if listed else {}
+        self.candidates += [
+            Candidate(s.name, False, False, catalogue_profile(s), vectors.get(s.name, {}), s)
+            for s in listed
+        ]
+        names = {candidate.label for candidate in self.candidates} | set(library.profiles)
         for task in own:
             name, profile = task.profile.name, task.profile
-            if name in library.profiles:
+            if name in names:
                 profile = replace(profile, name=f"{name} (own file)")
-            self.candidates.append(Candidate(name, True, profile, task.vectors))
-        self.is_known = np.array([not c.is_own for c in self.candidates], dtype=bool)
+            self.candidates.append(Candidate(name, True, False, profile, task.vectors))
+        tried = library.tried_in(setting)
+        self.is_new = np.array([not c.is_tried for c in self.candidates], dtype=bool)
+        self.is_known = ~self.is_new & np.array([c.name in tried for c in self.candidates], dtype=bool)
         profiles = [c.profile for c in self.candidates]
         name = target.profile.name
         if name in {*library.profiles, *(p.name for p in profiles)}:
@@ -102,22 +130,32 @@ class CandidatePairs:
 
 
 def known_as(target: TargetDescription, library: Library) -> str | None:
-    """Return the library task that the target is, or is a part of; None for a new task."""
+    """Return the library task that the target is, is a part of, or contains; None for a new task."""
     for name, profile in library.profiles.items():
-        if profile.digest == target.profile.digest:
+        if profile.digest and profile.digest == target.profile.digest:
             return name
     same_type = [p for p in library.profiles.values() if p.type == target.profile.type]
     if not same_type:
         return None
+    if not target.profile.sketches:  # known by its description alone
+        return None
     frame = compare_profiles(sources=same_type, target=target.profile)
-    covered = frame["pair.examples_covered_target"].fillna(0.0)
+    shares = frame[["pair.examples_covered_target", "pair.examples_covered_source"]]
+    covered = shares.fillna(0.0).max(axis=1)
     labels = frame["pair.labels_jaccard"].fillna(1.0)
     matches = frame.loc[(covered >= MIN_KNOWN_SHARE) & (labels >= MIN_LABEL_JACCARD), "source"]
     return str(matches.iloc[0]) if len(matches) else None
 
 
 def shared_examples(target: TaskProfile, sources: Sequence[TaskProfile]) -> list[float]:
-    """Return, per source, the share of examples in common, 0-1: of the target's or its own, the larger."""
-    frame = compare_profiles(sources=sources, target=target)
+    """Return, per source, the share of examples in common, 0-1: of the target's or its own, the larger.
+
+    0 where the texts of the source or of the target are not known.
+    """
+    with_text = [source for source in sources if source.sketches] if target.sketches else []
+    if not with_text:
+        return [0.0] * len(sources)
+    frame = compare_profiles(sources=with_text, target=target)
     columns = ["pair.examples_covered_target", "pair.examples_covered_source"]
-    return frame[columns].fillna(0.0).max(axis=1).tolist()
+    shared = dict(zip(frame["source"], frame[columns].fillna(0.0).max(axis=1), strict=True))
+    return [float(shared.get(source.name, 0.0)) for source in sources]

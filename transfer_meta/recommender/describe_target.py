@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +15,12 @@ from transfer_meta.features.task_profile import add_curve, profile_task
 from transfer_meta.features.text.text_hashes import TextHashes
 from transfer_meta.features.vectors.hashed_tfidf import example_text, hashed_text_vector
 from transfer_meta.features.vectors.similarities import Vectors
+from transfer_meta.features.vectors.vector_files import save_vectors
+from transfer_meta.recommender.catalogue_facts import DESCRIPTION_KIND, catalogue, description_vector
 from transfer_meta.recommender.inputs import KINDS_OF_MODE, pair_share
 from transfer_meta.recommender.library import Library
 from transfer_meta.recommender.measure_target import train_alone, with_test
-from transfer_meta.records import TaskProfile, Tell
+from transfer_meta.records import Example, TaskProfile, TaskType, Tell
 from transfer_meta.tasks import Task
 from transfer_meta.tasks.subsets import draw_examples
 
@@ -41,6 +45,8 @@ class TargetDescription:
         Score of a single-task run, 0-1, in mode ``measured``.
     notes : tuple of str
         Caveats.
+    description : str
+        What the task is, in words.
     """
 
     profile: TaskProfile
@@ -49,6 +55,42 @@ class TargetDescription:
     n_examples: int
     baseline: float | None = None
     notes: tuple[str, ...] = ()
+    description: str = ""
+
+
+def describe_words(
+    description: str | None,
+    type: TaskType | str | None,
+    library: Library,
+    mode: str,
+    *,
+    tell: Tell = lambda _: None,
+) -> TargetDescription:
+    """Describe a target of which no example is at hand, by what it is in words and by its type.
+
+    Raises
+    ------
+    InputError
+        No description.
+    """
+    if description is None or not description.strip():
+        raise InputError("expected a target, or a description of it (--description)")
+    notes = [
+        "the target is known by its description alone: texts, labels and size had no part in the answer"
+    ]
+    if type is None:
+        notes.append(f"no task type was given: it is taken for {TaskType.CLASSIFICATION}")
+    kind = TaskType(type) if type is not None else TaskType.CLASSIFICATION
+    task = _words_alone("target", kind, description)
+    vectors: Vectors = dict(description_vector(description))
+    if mode == "measured":
+        notes.append("no training run: there are no examples")
+        mode = "encoder"
+    if mode == "encoder":
+        found, _ = _embed(task, library, mode, tell, kinds=("descemb",))
+        vectors = {**vectors, **found}
+    profile = TaskProfile(name=task.name, type=kind, features={})
+    return TargetDescription(profile, vectors, mode, 0, None, tuple(notes), description)
 
 
 def best_mode(library: Library, *, measure: bool = False) -> str:
@@ -107,7 +149,8 @@ def describe_target(
         sketches=sketch.to_arrays(),
     )
     vectors: dict[str, NDArray[np.floating]] = {
-        "tfidf": hashed_text_vector(example_text(e) for e in examples)
+        "tfidf": hashed_text_vector(example_text(e) for e in examples),
+        **description_vector(task.description),
     }
     notes, baseline = list(task.reading_notes()), None
     if not task.is_labelled:
@@ -137,10 +180,32 @@ def describe_target(
                 f"trained on {run.notes['examples'][task.name]} examples it scores {run.score:.3f} alone"
                 f" ({run.main_metric}, on {test_split})"
             )
-    return TargetDescription(profile, vectors, mode, n_examples, baseline, tuple(notes))
+    return TargetDescription(
+        profile, vectors, mode, n_examples, baseline, tuple(notes), task.description
+    )
 
 
-def _embed(task: Task, library: Library, mode: str, tell: Tell) -> tuple[Vectors, dict[str, str]]:
+def _words_alone(name: str, type: TaskType, description: str) -> Task:
+    """Return a task of which the description alone counts; an encoder asks for an example nevertheless."""
+    splits = {"train": [Example(description)]}
+    return Task(name=name, type=type, splits=splits, description=description)
+
+
+def embed_catalogue(file: Path, library: Library) -> None:
+    """Write DescEmb vectors of the catalogue's descriptions, made as those of the library."""
+    vectors, types = {}, {}
+    for source in catalogue():
+        task = _words_alone(source.name, source.type, source.description)
+        found, _ = _embed(task, library, "encoder", lambda _: None, kinds=("descemb",))
+        vectors[source.name] = {k: np.asarray(v, dtype=np.float16) for k, v in found.items()}
+        types[source.name] = str(source.type)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_vectors(file, vectors, {"encoder": library.embedding["encoder"], "types": types})
+
+
+def _embed(
+    task: Task, library: Library, mode: str, tell: Tell, kinds: Sequence[str] | None = None
+) -> tuple[Vectors, dict[str, str]]:
     """Return the vectors of a mode, with the settings of the library's, and those missing with the reason."""
     from transfer_meta.encoding.embedder import Embedder
     from transfer_meta.encoding.encoding_settings import (
@@ -149,17 +214,18 @@ def _embed(task: Task, library: Library, mode: str, tell: Tell) -> tuple[Vectors
         VectorSettings,
     )
 
-    kinds = library.embedding["kinds"]
-    fisher = kinds.get("taskemb", {})
+    wanted = kinds or [k for k in KINDS_OF_MODE[mode] if k not in ("tfidf", DESCRIPTION_KIND)]
+    made = library.embedding["kinds"]
+    fisher = made.get("taskemb", {})
     names = ("variant", "draws", "batch_size", "embeddings", "head_steps", "seed")
     settings = VectorSettings(
-        max_examples=library.profile_examples or kinds["textemb"]["max_examples"],
-        encoding=EncodingSettings(max_length=kinds["textemb"]["max_length"]),
+        max_examples=library.profile_examples or made["textemb"]["max_examples"],
+        encoding=EncodingSettings(max_length=made["textemb"]["max_length"]),
         fisher=FisherSettings(**{name: fisher[name] for name in names if name in fisher}),
         dimension=fisher.get("dimension"),
         projection_seed=fisher.get("projection_seed", 0),
     )
     tell(f"embedding {task.name} with the encoder '{library.embedding['encoder']}'")
     embedder = Embedder(library.embedding["encoder"], settings)
-    found = embedder.embed(task, [kind for kind in KINDS_OF_MODE[mode] if kind != "tfidf"])
+    found = embedder.embed(task, wanted)
     return found.vectors, dict(found.missing)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from transfer_meta.evaluation.calibration import expected_calibration_error, reliability
 from transfer_meta.evaluation.conformal import COVERAGE, Conformal, fit_conformal, interval_coverage
 from transfer_meta.evaluation.metrics import PairPredictions, PairTruth, evaluate
+from transfer_meta.predictors.platt import fit_platt
 from transfer_meta.recommender.domain import Domain
-from transfer_meta.recommender.gain_model import GainModel
+from transfer_meta.recommender.gain_model import GainModel, GainScale
 from transfer_meta.recommender.library import Library
 from transfer_meta.recommender.training_pairs import TrainingPairs
-from transfer_meta.records import OnProgress
+from transfer_meta.records import FloatArray, OnProgress
 
 CARD_FIGURES = ("spearman", "regret@1", "regret@3", "auroc_within_target", "brier")
+UNKNOWN_SETTING = "another encoder"
+"""Key of the interval and the figures for an encoder without outcomes."""
 
 
 @dataclass(frozen=True)
@@ -26,74 +30,154 @@ class Recommender:
     Parameters
     ----------
     gain_model : GainModel
-    conformal, conformal_new : Conformal
-        Intervals for sources with outcomes and for those without, calibrated on held-out targets.
+    conformal, conformal_new : dict of str to Conformal
+        By setting: intervals for sources with outcomes and for those without, calibrated on held-out targets, and
+        under `UNKNOWN_SETTING` those for an encoder without outcomes, calibrated on held-out encoders.
     domain : Domain
         Range of the known tasks.
     card : mapping
-        ``mode``, ``method``, ``regime``, ``dataset``, and under ``figures`` the evaluation on held-out targets.
+        ``mode``, ``method``, ``dataset``, and by setting under ``figures`` and ``reliability`` the evaluation on
+        held-out targets.
     """
 
     gain_model: GainModel
-    conformal: Conformal
-    conformal_new: Conformal
+    conformal: dict[str, Conformal]
+    conformal_new: dict[str, Conformal]
     domain: Domain
     card: dict[str, Any]
+
+    def figures(self, setting: str | None) -> dict[str, float]:
+        """Return the evaluation in a setting, or for an encoder without outcomes."""
+        return dict(self.card["figures"][setting or UNKNOWN_SETTING])
+
+    def interval(self, setting: str | None, *, new: bool = False) -> Conformal:
+        """Return the interval for a setting, of sources with outcomes or of new ones."""
+        if setting is None and new:
+            # Both are unknown here, and held out one at a time: the wider interval of the two.
+            both = (self.conformal[UNKNOWN_SETTING], self.conformal_new[UNKNOWN_SETTING])
+            return max(both, key=lambda found: found.high_offset - found.low_offset)
+        return (self.conformal_new if new else self.conformal)[setting or UNKNOWN_SETTING]
 
 
 def fit_recommender(
     library: Library, mode: str, *, on_progress: OnProgress = lambda *_: None
 ) -> Recommender:
-    """Fit a recommender and evaluate it on held-out targets.
+    """Fit a recommender and evaluate it on held-out targets, encoders and sources.
 
-    Every figure of the card is from targets that had no part in the fit, in either role.  For the coverage, the
-    interval is calibrated without the target too: on held-out residuals within the table that lacks it.
+    Every figure of the card is from targets that had no part in the fit, in either role; an interval's coverage is
+    that of a target by the interval calibrated on all others (`evaluation.conformal.interval_coverage`).
+    The calibration error of `UNKNOWN_SETTING` is flattered a little: its sigmoid, of two parameters, is fitted to
+    the predictions for held-out encoders that it is then evaluated on.
     """
     pairs = TrainingPairs.from_library(library, mode)
     held_out = pairs.held_out()
-    target = pairs.X["target"].to_numpy(dtype=object)
-    conformal = fit_conformal(held_out[0], pairs.y, target, coverage=COVERAGE)
-    covered, width = [], []
-    for done, name in enumerate(pairs.targets):
-        on_progress(done, len(pairs.targets))
-        others = pairs.without(name)
-        interval = fit_conformal(others.held_out()[0], others.y, others.X["target"], coverage=COVERAGE)
-        rows = target == name
-        low, high = interval.interval(held_out[0, rows])
-        covered.append(float(((pairs.y[rows] >= low) & (pairs.y[rows] <= high)).mean()))
-        width.append(interval.high_offset - interval.low_offset)
+    on_progress(1, 4)
+    other_encoders = pairs.held_out_encoders()
+    on_progress(2, 4)
     new = pairs.held_out_sources()
-    covered_new = interval_coverage(new, pairs.y, target, coverage=COVERAGE)["covered"]
-    helped = (pairs.y > 0).astype(float)
-    truth = PairTruth(target=target, gain=pairs.y, score=None)
-    predicted = PairPredictions(
-        label=(held_out[1] > 0.5).astype(float), probability=held_out[1], ranking=held_out[0]
-    )
-    figures = {
-        name: float(np.nanmean(v)) for name, v in evaluate(truth, predicted, CARD_FIGURES).items()
-    }
-    points = reliability(helped, held_out[1], n_bins=5)
-    figures |= {
-        "coverage_promised": conformal.coverage,
-        "coverage": float(np.mean(covered)),
-        "interval_width": float(np.mean(width)),
-        "coverage_new_sources": float(covered_new.mean()),
-        "calibration_error": expected_calibration_error(points),
-        "share_gaining": float(helped.mean()),
-        "mean_gain": float(pairs.y.mean()),
-    }
+    on_progress(3, 4)
+    gain_model = _with_new_sources(pairs.fit(), pairs, new)
+    setting = pairs.X["setting"].to_numpy(dtype=object)
+    conformal, conformal_new = {}, {}
+    figures: dict[str, dict[str, float]] = {}
+    points: dict[str, list[dict[Any, Any]]] = {}
+    for name in pairs.settings:
+        rows = setting == name
+        conformal[name] = _fit_interval(pairs, held_out[0], rows)
+        conformal_new[name] = _fit_interval(pairs, new, rows)
+        figures[name], points[name] = _evaluate(pairs, held_out, rows)
+        covered = interval_coverage(new[rows], pairs.y[rows], _targets(pairs, rows), coverage=COVERAGE)
+        figures[name]["coverage_new_sources"] = float(covered["covered"].mean())
+        figures[name]["spearman_new_sources"] = _spearman(pairs, new, rows)
+    every = np.ones(len(pairs.y), dtype=bool)
+    if np.isfinite(other_encoders).any():
+        unknown = replace(gain_model.unknown, platt=_recalibrated(gain_model, pairs, other_encoders[0]))
+        gain_model = replace(gain_model, unknown=unknown)
+        other_encoders[1] = gain_model.probability(other_encoders[0], None)
+        conformal[UNKNOWN_SETTING] = _fit_interval(pairs, other_encoders[0], every)
+        figures[UNKNOWN_SETTING], points[UNKNOWN_SETTING] = _evaluate(pairs, other_encoders, every)
+    else:
+        only = pairs.settings[0]
+        conformal[UNKNOWN_SETTING] = conformal[only]
+        figures[UNKNOWN_SETTING], points[UNKNOWN_SETTING] = dict(figures[only]), points[only]
+    conformal_new[UNKNOWN_SETTING] = _fit_interval(pairs, new, every)
     card = {
         "mode": mode,
         "method": library.method,
-        "regime": library.regime,
         "dataset": library.name,
-        "data_digest": library.outcomes.digest,
+        "settings": [vars(found) for found in library.settings],
+        "data_digest": library.digest,
         "n_pairs": len(pairs.y),
-        "n_targets": len(pairs.targets),
-        "n_outcomes": len(library.outcomes.runs),
+        "n_targets": len(library.targets),
+        "n_outcomes": library.n_outcomes,
         "protocol": "leave-one-task-out",
-        "figures": {name: round(value, 6) for name, value in figures.items()},
-        "reliability": points.round(6).to_dict("records"),
+        "figures": {k: {n: round(v, 6) for n, v in of.items()} for k, of in figures.items()},
+        "reliability": points,
     }
-    conformal_new = fit_conformal(new, pairs.y, target, coverage=COVERAGE)
-    return Recommender(pairs.fit(), conformal, conformal_new, Domain.from_library(library, mode), card)
+    on_progress(4, 4)
+    return Recommender(gain_model, conformal, conformal_new, Domain.from_library(library, mode), card)
+
+
+def _with_new_sources(gain_model: GainModel, pairs: TrainingPairs, new: FloatArray) -> GainModel:
+    """Return the model with the sigmoids of sources without outcomes, fitted to predictions for held-out ones."""
+    setting = pairs.X["setting"].to_numpy(dtype=object)
+
+    def scaled(scale: GainScale, rows: NDArray[np.bool_]) -> GainScale:
+        rows = rows & np.isfinite(new)
+        return replace(scale, platt_new=fit_platt(new[rows] / scale.unit, pairs.y[rows] > 0))
+
+    scales = {name: scaled(scale, setting == name) for name, scale in gain_model.scales.items()}
+    unknown = scaled(gain_model.unknown, np.ones(len(new), dtype=bool))
+    return replace(gain_model, scales=scales, unknown=unknown)
+
+
+def _recalibrated(gain_model: GainModel, pairs: TrainingPairs, expected: FloatArray) -> FloatArray:
+    """Return the sigmoid of an unknown setting, fitted to predictions for held-out encoders."""
+    known = np.isfinite(expected)
+    return fit_platt(expected[known] / gain_model.unknown.unit, pairs.y[known] > 0)
+
+
+def _fit_interval(pairs: TrainingPairs, expected: FloatArray, rows: NDArray[np.bool_]) -> Conformal:
+    return fit_conformal(expected[rows], pairs.y[rows], _targets(pairs, rows), coverage=COVERAGE)
+
+
+def _targets(pairs: TrainingPairs, rows: NDArray[np.bool_]) -> NDArray[np.object_]:
+    return pairs.X.loc[rows, "target"].map(pairs.group_of).to_numpy(dtype=object)
+
+
+def _evaluate(
+    pairs: TrainingPairs, predicted: FloatArray, rows: NDArray[np.bool_]
+) -> tuple[dict[str, float], list[dict[Any, Any]]]:
+    """Return figures and the reliability diagram of held-out predictions."""
+    expected, probability = predicted[:, rows]
+    gain = pairs.y[rows]
+    helped = (gain > 0).astype(float)
+    X = pairs.X[rows]
+    groups = (X["target"] + " | " + X["setting"]).to_numpy(dtype=object)
+    truth = PairTruth(target=groups, gain=gain, score=None)
+    label = (probability > 0.5).astype(float)
+    found = evaluate(
+        truth, PairPredictions(label=label, probability=probability, ranking=expected), CARD_FIGURES
+    )
+    points = reliability(helped, probability, n_bins=5)
+    coverage = interval_coverage(expected, gain, _targets(pairs, rows), coverage=COVERAGE)
+    figures = {name: float(np.nanmean(value)) for name, value in found.items()} | {
+        "coverage_promised": COVERAGE,
+        "coverage": float(coverage["covered"].mean()),
+        "interval_width": float(coverage["width"].mean()),
+        "calibration_error": expected_calibration_error(points),
+        "share_gaining": float(helped.mean()),
+        "mean_gain": float(gain.mean()),
+    }
+    return figures, points.round(6).to_dict("records")
+
+
+def _spearman(pairs: TrainingPairs, expected: FloatArray, rows: NDArray[np.bool_]) -> float:
+    truth = PairTruth(
+        target=pairs.X.loc[rows, "target"].to_numpy(dtype=object), gain=pairs.y[rows], score=None
+    )
+    ranking = np.nan_to_num(expected[rows], nan=float(np.nanmean(expected[rows])))
+    predicted = PairPredictions(label=ranking, probability=ranking, ranking=ranking)
+    found = evaluate(truth, predicted, ("spearman",))["spearman"]
+    # Without descriptions nothing tells new sources apart: no order, no correlation.
+    return float(np.nanmean(found)) if np.isfinite(found).any() else 0.0

@@ -1,21 +1,23 @@
 """Linear model of the gain: the target's mean gain plus how much a source differs from the target's other sources.
 
-    expected gain of (s, t) = mean gain of t + slope · Σ coefficient · feature of s relative to t's known sources
+    expected gain of (s, t) in setting k
+        = mean_k + unit_k · (level of t + slope · Σ coefficient · feature of s relative to t's known sources)
 
-The sum is a ridge regression of the gain standardised within the target (`predictors.ridge`).  The mean gain of a
-target is a second, small ridge regression on the target's own features.  Since both are linear, the effect of a
-feature is exactly its term of the sum.
+The sum is a ridge regression, over all settings together, of the gain standardised within target and setting
+(`predictors.ridge`).  The level of a target is a second, small ridge regression on the target's own features.
+Since both are linear, the effect of a feature is exactly its term of the sum.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from transfer_meta.predictors.base import id_column
 from transfer_meta.predictors.history import HISTORY_FEATURES
 from transfer_meta.predictors.platt import fit_platt, platt_probability
 from transfer_meta.predictors.ridge import RidgePredictor
@@ -23,10 +25,14 @@ from transfer_meta.predictors.within_target import (
     WithinTarget,
     group_codes,
     group_moments,
+    setting_column,
     standardised_gains,
 )
+from transfer_meta.recommender.inputs import NEW_SOURCE_COLUMNS
 from transfer_meta.records import FloatArray, signed_log
 
+MAX_NEW_SIMILARITY = 2.0
+"""Standard deviations above the typical from which a description is no nearer: farther out nothing was measured."""
 MEAN_GAIN_PENALTIES = (10.0, 30.0, 100.0, np.inf)
 """Ridge penalties that `MeanGainModel` chooses from; with an infinite one it predicts the mean."""
 
@@ -52,14 +58,18 @@ class MeanGainModel:
     penalty: float
 
     @classmethod
-    def fit(cls, features: FloatArray, gain: FloatArray) -> tuple[Self, FloatArray]:
+    def fit(
+        cls, features: FloatArray, gain: FloatArray, targets: NDArray[np.object_]
+    ) -> tuple[Self, FloatArray]:
         """Fit on targets, and predict each from the others.
 
         Parameters
         ----------
         features : array of shape (n, p)
         gain : array of shape (n,)
-            Mean gains, fractions.
+            Mean gains of the targets, each in one or several settings.
+        targets : array of shape (n,)
+            Names; all rows of a target are left out together.
 
         Returns
         -------
@@ -68,12 +78,12 @@ class MeanGainModel:
             Leave-one-target-out predictions.
         """
         n = len(gain)
-        left_out = np.empty((n, len(MEAN_GAIN_PENALTIES)))
-        for i in range(n):
-            rest = np.arange(n) != i
-            for j, penalty in enumerate(MEAN_GAIN_PENALTIES):
+        left_out = np.full((n, len(MEAN_GAIN_PENALTIES)), gain.mean())
+        for name in np.unique(targets):
+            here, rest = targets == name, targets != name
+            for j, penalty in enumerate(MEAN_GAIN_PENALTIES if rest.any() else ()):
                 one = cls._fit_penalty(penalty, features[rest], gain[rest])
-                left_out[i, j] = one.predict(features[i : i + 1])[0]
+                left_out[here, j] = one.predict(features[here])
         best = int(np.argmin(((left_out - gain[:, None]) ** 2).sum(axis=0)))
         return cls._fit_penalty(MEAN_GAIN_PENALTIES[best], features, gain), left_out[:, best]
 
@@ -95,24 +105,53 @@ class MeanGainModel:
 
 
 @dataclass(frozen=True)
+class GainScale:
+    """Scale of the gains of a setting.
+
+    Parameters
+    ----------
+    mean : float
+        Mean gain over the targets, a fraction.
+    unit : float
+        Mean over the targets of the standard deviation of the gains of their sources.
+    platt : array of shape (2,)
+        Slope and intercept of the sigmoid from the expected gain, divided by `unit`, to the probability of gain.
+    platt_new : array of shape (2,)
+        The same for sources without outcomes.
+    """
+
+    mean: float
+    unit: float
+    platt: FloatArray
+    platt_new: FloatArray
+
+
+@dataclass(frozen=True)
 class GainModel:
     """Expected gain and probability of gain of pairs, with the effect of each feature.
 
     Parameters
     ----------
     ridge : RidgePredictor
-        Of the gain standardised within the target.
+        Of the gain standardised within target and setting.
     mean_gain : MeanGainModel
+        Of a target's mean gain relative to the setting's, in its units.
     slope : float
-        Gain (a fraction) per unit of the ridge regression's output.
-    platt : array of shape (2,)
-        Slope and intercept of the sigmoid from the expected gain, divided by `slope`, to the probability of gain.
+        Units of gain per unit of the ridge regression's output.
+    scales : dict of str to GainScale
+        By setting.
+    unknown : GainScale
+        Of a setting without outcomes: the mean of the others.
+    new_slope : float
+        Units of gain of a source without outcomes per standard deviation of the mean of `NEW_SOURCE_COLUMNS`.
     """
 
     ridge: RidgePredictor
     mean_gain: MeanGainModel
     slope: float
-    platt: FloatArray
+    scales: dict[str, GainScale]
+    unknown: GainScale
+    new_slope: float = 0.0
 
     @classmethod
     def fit(
@@ -130,19 +169,72 @@ class GainModel:
         weight = np.ones(len(y)) if weight is None else weight
         ridge = RidgePredictor()
         ridge.fit(X, y, weight)
-        ranking = ridge.inner_ranking(X, standardised_gains(y, group_codes(X)), weight)
-        targets, place = np.unique(X["target"].to_numpy(dtype=object), return_inverse=True)
-        means = np.bincount(place, y) / np.bincount(place)
-        features = target_features.loc[targets].to_numpy(dtype=float)
-        mean_gain, left_out = MeanGainModel.fit(features, means)
+        codes = group_codes(X)
+        ranking = ridge.inner_ranking(X, standardised_gains(y, codes), weight)
+        first = np.unique(codes, return_index=True)[1]
+        targets, settings = id_column(X, "target")[first], setting_column(X)[first]
+        means, deviations = (v[first, 0] for v in group_moments(y[:, None], codes))
+        names, place = np.unique(settings, return_inverse=True)
+        n_targets = np.bincount(place)
+        mean = np.bincount(place, means) / n_targets
+        unit = np.bincount(place, deviations) / n_targets
+        unit = np.where(unit > 0, unit, unit[unit > 0].mean() if (unit > 0).any() else 1.0)
+        features = target_features.loc[targets.tolist()].to_numpy(dtype=float)
+        mean_gain, level = MeanGainModel.fit(features, (means - mean[place]) / unit[place], targets)
+        z = (y - means[codes]) / unit[place][codes]
         power = float(ranking @ ranking)
-        slope = max(0.0, float(ranking @ (y - means[place])) / power) if power > 0 else 0.0
-        expected = left_out[place] + slope * ranking
-        platt = fit_platt(expected / (slope or 1.0), y > 0)
-        return cls(ridge, mean_gain, slope, platt)
+        slope = max(0.0, float(ranking @ z) / power) if power > 0 else 0.0
+        # The setting's mean without the target, of which there may be one only.
+        others = np.where(
+            n_targets[place] > 1,
+            (mean[place] * n_targets[place] - means) / np.maximum(n_targets[place] - 1, 1),
+            mean[place],
+        )
+        score = (others / unit[place] + level)[codes] + slope * ranking
+        scales = {
+            str(name): GainScale(
+                float(mean[i]), float(unit[i]), *2 * (fit_platt(score[rows], y[rows] > 0),)
+            )
+            for i, name in enumerate(names)
+            for rows in [place[codes] == i]
+        }
+        unknown = GainScale(float(mean.mean()), float(unit.mean()), *2 * (fit_platt(score, y > 0),))
+        relative = WithinTarget(ridge.centre_, ridge.scale_).transform(ridge.raw_features(X), codes)
+        fitted = cls(ridge, mean_gain, slope, scales, unknown)
+        near = relative @ fitted.new_source_weights
+        power = float(near @ near)
+        return replace(fitted, new_slope=max(0.0, float(near @ z) / power) if power > 0 else 0.0)
 
-    def effects(self, X: pd.DataFrame, reference: NDArray[np.bool_]) -> pd.DataFrame:
+    def with_calibration(self, other: GainModel) -> GainModel:
+        """Return the model with the sigmoids of another one for new sources and for unknown settings."""
+        scales = {
+            name: replace(scale, platt_new=other.scales[name].platt_new)
+            for name, scale in self.scales.items()
+        }
+        return replace(self, scales=scales, unknown=other.unknown)
+
+    def scale(self, setting: str | None) -> GainScale:
+        """Return the scale of a setting, or that of an unknown one."""
+        return self.unknown if setting is None else self.scales[setting]
+
+    @property
+    def new_source_weights(self) -> FloatArray:
+        """Weights of `columns` in the ranking of sources without outcomes, shape (n_features,), of sum 1 or 0."""
+        chosen = np.array([name in NEW_SOURCE_COLUMNS for name in self.columns], dtype=float)
+        chosen *= self.ridge.scale_ > 0
+        return chosen / max(1.0, chosen.sum())
+
+    def effects(
+        self,
+        X: pd.DataFrame,
+        reference: NDArray[np.bool_],
+        setting: str | None,
+        new: NDArray[np.bool_] | None = None,
+    ) -> pd.DataFrame:
         """Return the effect of each feature on the expected gain, a fraction.
+
+        Of a source without outcomes the descriptions count alone: what the regression learns from a few dozen
+        sources does not hold for others (see `fitting.fit_recommender`, which measures both).
 
         Parameters
         ----------
@@ -150,15 +242,28 @@ class GainModel:
             Pairs of one target, all known sources among them.
         reference : array of shape (n,)
             Mask of the known sources; features are relative to these.
+        setting : str, optional
+            A setting of the training pairs; by default the mean over all of them.
+        new : array of shape (n,), optional
+            Mask of the sources without outcomes in any setting; by default none.
 
         Returns
         -------
         DataFrame of shape (n, n_features)
             One row per pair, columns as in `columns`.
         """
-        raw = self.ridge.raw_features(X)
-        relative = relative_to(raw, reference, self.ridge.centre_, self.ridge.scale_)
-        return pd.DataFrame(self.slope * relative * self.ridge.coef_, columns=self.columns)
+        relative = np.zeros((len(X), len(self.columns)))
+        settings = list(self.scales) if setting is None else [setting]
+        for name in settings:
+            raw = self.ridge.raw_features(X.assign(setting=name))
+            relative += relative_to(raw, reference, self.ridge.centre_, self.ridge.scale_) / len(
+                settings
+            )
+        effect = self.slope * relative * self.ridge.coef_
+        if new is not None:
+            near = np.clip(relative[new], -MAX_NEW_SIMILARITY, MAX_NEW_SIMILARITY)
+            effect[new] = self.new_slope * near * self.new_source_weights
+        return pd.DataFrame(self.scale(setting).unit * effect, columns=self.columns)
 
     @property
     def columns(self) -> list[str]:
@@ -166,26 +271,49 @@ class GainModel:
         of_table = [c for c in self.ridge.feature_names_in_ if not c.startswith("target.")]
         return [*(f"history.{name}" for name in HISTORY_FEATURES), *of_table]
 
+    def level(self, target_features: FloatArray, setting: str | None) -> float:
+        """Return the expected mean gain of a target, whose features have shape (p,)."""
+        scale = self.scale(setting)
+        return scale.mean + scale.unit * float(self.mean_gain.predict(target_features[None])[0])
+
     def expected(
-        self, X: pd.DataFrame, target_features: FloatArray, reference: NDArray[np.bool_]
+        self,
+        X: pd.DataFrame,
+        target_features: FloatArray,
+        reference: NDArray[np.bool_],
+        setting: str | None,
+        new: NDArray[np.bool_] | None = None,
     ) -> FloatArray:
         """Return the expected gains of the pairs of one target, whose features have shape (p,)."""
-        effects = self.effects(X, reference).to_numpy().sum(axis=1)
-        return self.mean_gain.predict(target_features[None])[0] + effects
+        effects = self.effects(X, reference, setting, new).to_numpy().sum(axis=1)
+        return self.level(target_features, setting) + effects
 
-    def probability(self, expected: FloatArray, *, doubt: float = 1.0) -> FloatArray:
-        """Return probabilities of gain.
+    def probability(
+        self, expected: FloatArray, setting: str | None, *, new: bool = False, doubt: float = 1.0
+    ) -> FloatArray:
+        """Return probabilities of gain, of sources with outcomes or of `new` ones.
 
         Their log-odds are divided by `doubt`, at least 1, for a target outside of the known tasks' range: the
         less is known, the nearer to one half.
         """
-        return platt_probability(expected / (self.slope or 1.0), self.platt / doubt)
+        scale = self.scale(setting)
+        platt = scale.platt_new if new else scale.platt
+        if new and setting is None:
+            # Sources and encoders were held out one at a time: the flatter sigmoid of the two.
+            platt = min(scale.platt, scale.platt_new, key=lambda found: float(found[0]))
+        return platt_probability(expected / scale.unit, platt / doubt)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the ridge regression as plain values."""
         level = {k: np.asarray(v).tolist() for k, v in vars(self.mean_gain).items()}
         level["penalty"] = None if np.isinf(self.mean_gain.penalty) else self.mean_gain.penalty
-        return {"level": level, "slope": self.slope, "platt": self.platt.tolist()}
+        return {
+            "level": level,
+            "slope": self.slope,
+            "scales": {name: _scale_values(scale) for name, scale in self.scales.items()},
+            "unknown": _scale_values(self.unknown),
+            "new_slope": self.new_slope,
+        }
 
     @classmethod
     def from_dict(cls, ridge: RidgePredictor, values: dict[str, Any]) -> Self:
@@ -197,8 +325,28 @@ class GainModel:
             ridge,
             MeanGainModel(mean=float(level["mean"]), penalty=penalty, **arrays),
             float(values["slope"]),
-            np.array(values["platt"], dtype=float),
+            {str(name): _read_scale(scale) for name, scale in values["scales"].items()},
+            _read_scale(values["unknown"]),
+            float(values["new_slope"]),
         )
+
+
+def _scale_values(scale: GainScale) -> dict[str, Any]:
+    return {
+        "mean": scale.mean,
+        "unit": scale.unit,
+        "platt": scale.platt.tolist(),
+        "platt_new": scale.platt_new.tolist(),
+    }
+
+
+def _read_scale(values: dict[str, Any]) -> GainScale:
+    return GainScale(
+        float(values["mean"]),
+        float(values["unit"]),
+        np.array(values["platt"], dtype=float),
+        np.array(values["platt_new"], dtype=float),
+    )
 
 
 def relative_to(

@@ -31,11 +31,13 @@ COMPARED_STATISTICS = (
 COMPARED_CURVE_FEATURES = ("loss_done_10", "loss_done_30", "loss_done_50", "relative_slope_30")
 """Entries of `TaskProfile.features` that mode ``measured`` adds."""
 KINDS_OF_MODE: dict[str, tuple[str, ...]] = {
-    "text": ("tfidf",),
-    "encoder": ("tfidf", "textemb", "descemb"),
-    "measured": ("tfidf", "textemb", "descemb", "taskemb"),
+    "text": ("tfidf", "desctext"),
+    "encoder": ("tfidf", "desctext", "textemb", "descemb"),
+    "measured": ("tfidf", "desctext", "textemb", "descemb", "taskemb"),
 }
 """Kinds of task vectors that each mode compares."""
+NEW_SOURCE_COLUMNS = ("pair.mean_desctext", "pair.mean_descemb")
+"""Features by which sources without outcomes are ranked, as far as they are known, with equal weights."""
 TYPE_PREFIX = "type_"
 LEARNED_COLUMNS = rf"^(target|source)\.|^pair\.|^ratio\.(?!{TYPE_PREFIX})"
 """Regular expression of the columns to learn from: no ratios of the 0/1 columns of task types."""
@@ -68,7 +70,7 @@ def pair_columns(mode: str) -> list[str]:
     names = ["same_type"]
     for kind in KINDS_OF_MODE[mode]:
         names.append(f"mean_{kind}")
-        if kind not in ("tfidf", "descemb"):
+        if kind not in ("tfidf", "desctext", "descemb"):
             # An encoder's vectors of any two texts are alike, so the mean of all tasks is subtracted.
             names.append(f"centred_{kind}")
     return names

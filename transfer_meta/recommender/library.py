@@ -1,25 +1,33 @@
-"""Library of known tasks: profiles, task vectors and measured transfers between them."""
+"""Library of known tasks: profiles, task vectors and measured transfers, in one or several settings."""
 
 from __future__ import annotations
 
 import contextlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from transfer_meta.errors import InputError
+from transfer_meta.evaluation.pair_values import seed_weights
 from transfer_meta.features.profile_files import load_profile
 from transfer_meta.features.vectors.similarities import Vectors
 from transfer_meta.features.vectors.vector_files import load_vectors
+from transfer_meta.files import digest
 from transfer_meta.outcomes.shipped import Shipped, find_shipped
-from transfer_meta.outcomes.tables import OutcomeTable, build_table
+from transfer_meta.outcomes.tables import build_table
 from transfer_meta.readers.whole_table import read_table
+from transfer_meta.recommender.catalogue_facts import description_vector, facts_of
 from transfer_meta.records import TaskProfile
 
-DEFAULT_LIBRARY = "minilm-grid"
+ATLAS = "atlas"
+"""Name of the library of all tables in `ATLAS_TABLES`."""
+ATLAS_TABLES = ("minilm-grid", "taskweb")
+"""Shipped tables with profiles and vectors of their tasks; of a task in several tables the first one's count."""
+DEFAULT_LIBRARY = ATLAS
 LIBRARY_METHODS = ("intermediate", "multitask")
 """Train on the source before the target, or on both together."""
 MIN_TARGETS = 8
@@ -27,36 +35,90 @@ MIN_TARGETS = 8
 
 
 @dataclass(frozen=True)
-class Library:
-    """Known tasks and their transfers by one method in one regime.
+class Setting:
+    """Circumstances in which transfers were measured.
 
     Parameters
     ----------
     name : str
+        For example ``t5-base adapter, 1,000 examples``.
+    table : str
         Name of the shipped table.
-    method, regime : str
+    encoder, adaptation : str
+        The model that was tuned, and how: ``finetune`` or ``adapter``.
+    regime : str
         As in `transfer_meta.records.Outcome`.
-    outcomes : OutcomeTable
+    n_outcomes : int
+        Number of runs with a source.
+    """
+
+    name: str
+    table: str
+    encoder: str
+    adaptation: str
+    regime: str
+    n_outcomes: int = 0
+
+    @property
+    def examples(self) -> tuple[int | None, int | None]:
+        """Training examples of a source and of a target; None for all of them."""
+        source, target = (int(n) if n.isdigit() else None for n in self.regime.split("-"))
+        return source, target
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Outcomes behind the prediction for a source.
+
+    Parameters
+    ----------
+    n_outcomes, n_targets : int
+        Runs with the source, and targets of these.
+    encoders : tuple of str
+    """
+
+    n_outcomes: int = 0
+    n_targets: int = 0
+    encoders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Library:
+    """Known tasks and their transfers by one method.
+
+    Parameters
+    ----------
+    name : str
+        ``atlas`` or the name of a shipped table.
+    method : str
+        As in `transfer_meta.records.Outcome`.
+    settings : tuple of Setting
+    pairs : DataFrame
+        ``setting``, ``source``, ``target``, ``gain`` (mean over seeds, a fraction), ``weight`` (see
+        `evaluation.pair_values.seed_weights`), ``runs`` (their number), ``baseline`` (the target's score alone).
     profiles : mapping of str to TaskProfile
-        By task, with sketches and features of the learning curve.
+        By task, with sketches, and with features of the learning curve where they are known.
     vectors : mapping of str to Vectors
         By task.
+    digest : str
+        Of the pairs.
     profile_examples : int or None
         Most training examples of a task that were profiled and embedded.
     embedding : mapping
         Settings of the vectors, see `transfer_meta.features.vectors.vector_files`.
     training : mapping
-        Fields of `transfer_meta.training.stage.TrainingSettings` of the runs.
+        Fields of `transfer_meta.training.stage.TrainingSettings` of the runs that can be repeated here.
     encoder : str
-        The fine-tuned encoder.
+        The encoder of these runs.
     """
 
     name: str
     method: str
-    regime: str
-    outcomes: OutcomeTable
+    settings: tuple[Setting, ...]
+    pairs: pd.DataFrame = field(repr=False)
     profiles: Mapping[str, TaskProfile] = field(repr=False)
     vectors: Mapping[str, Vectors] = field(repr=False)
+    digest: str
     profile_examples: int | None = None
     embedding: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -65,78 +127,212 @@ class Library:
     @property
     def sources(self) -> tuple[str, ...]:
         """Sources with outcomes, sorted."""
-        return tuple(sorted(self.outcomes.pairs["source"].unique()))
+        return tuple(sorted(self.pairs["source"].unique()))
 
     @property
-    def examples(self) -> tuple[int | None, int | None]:
-        """Training examples of a source and of a target in the regime; None for all of them."""
-        source, target = (int(n) if n.isdigit() else None for n in self.regime.split("-"))
-        return source, target
+    def targets(self) -> tuple[str, ...]:
+        """Targets with outcomes, sorted."""
+        return tuple(sorted(self.pairs["target"].unique()))
+
+    @property
+    def trained(self) -> Setting:
+        """The setting whose runs can be repeated here: the first one."""
+        return self.settings[0]
 
     @property
     def baselines(self) -> pd.Series:
-        """Mean score of each target alone."""
-        pairs = self.outcomes.pairs
-        if "baseline" not in pairs:
-            return pd.Series(dtype=float)
-        return pairs.groupby("target")["baseline"].mean()
+        """Mean score of each target alone in `trained`."""
+        here = self.pairs[self.pairs["setting"] == self.trained.name]
+        return here.groupby("target")["baseline"].mean()
 
-    def count_outcomes(self, source: str, *, without: str | None = None) -> int:
-        """Return the number of runs with a source, not counting those on one target."""
-        runs = self.outcomes.runs
-        return int(((runs["source"] == source) & (runs["target"] != without)).sum())
+    @property
+    def n_outcomes(self) -> int:
+        """Number of runs with a source."""
+        return int(self.pairs["runs"].sum())
+
+    def tried_in(self, setting: str | None) -> set[str]:
+        """Return the sources with outcomes in a setting, or in any."""
+        pairs = self.pairs if setting is None else self.pairs[self.pairs["setting"] == setting]
+        return set(pairs["source"])
+
+    def behind(self, source: str, *, without: Iterable[str] = ()) -> Evidence:
+        """Return the outcomes known of a source, not counting those on some targets."""
+        pairs = self.pairs[(self.pairs["source"] == source) & ~self.pairs["target"].isin(set(without))]
+        encoders = {s.name: s.encoder for s in self.settings}
+        return Evidence(
+            int(pairs["runs"].sum()),
+            int(pairs["target"].nunique()),
+            tuple(dict.fromkeys(encoders[name] for name in pairs["setting"])),
+        )
+
+    def find_setting(self, encoder: str | None, n_examples: int | None = None) -> Setting | None:
+        """Return the setting that answers for an encoder; None for an encoder without outcomes.
+
+        Parameters
+        ----------
+        encoder : str, optional
+            A name on the Hugging Face Hub, with or without its owner, or ``offline``, the default.
+        n_examples : int, optional
+            Training examples of the target: of several settings of an encoder the one of the nearest size counts,
+            fine-tuning before adapters.
+        """
+        if encoder in (None, "offline"):
+            encoder = self.trained.encoder
+        short = str(encoder).rstrip("/").split("/")[-1].lower()
+        found = [s for s in self.settings if s.encoder.lower() == short]
+        return min(
+            found,
+            key=lambda s: (size_distance(s, n_examples), s.adaptation != "finetune"),
+            default=None,
+        )
+
+
+def size_distance(setting: Setting, n_examples: int | None) -> float:
+    """Return |ln(setting's target examples / n_examples)|; 0 if one of them is not known."""
+    of_setting = setting.examples[1]
+    if not of_setting or not n_examples:
+        return 0.0
+    return abs(float(np.log(of_setting / n_examples)))
+
+
+def tables_of(name: str) -> tuple[str, ...]:
+    """Return the names of the shipped tables of a library."""
+    return ATLAS_TABLES if name == ATLAS else (find_shipped(name).name,)
 
 
 def open_library(name: str = DEFAULT_LIBRARY, *, method: str = "intermediate") -> Library:
-    """Read a shipped table with the profiles and vectors of its tasks.
+    """Read shipped tables with the profiles and vectors of their tasks.
+
+    Parameters
+    ----------
+    name : str
+        ``atlas`` for all tables that have these, or the name of one table.
+    method : str
+        ``intermediate`` or ``multitask``; tables without outcomes of it are left out.
 
     Raises
     ------
     InputError
-        No such table, one without profiles or vectors, or one without outcomes of that method.
+        No such table, one without profiles or vectors, or none with outcomes of that method.
     """
-    shipped = find_shipped(name)
-    frame = one_setting(_outcomes(shipped), method=method, name=shipped.name)
-    outcomes = build_table(frame, name=shipped.name)
-    vectors: dict[str, dict[str, Any]] = {}
+    parts: list[pd.DataFrame] = []
+    settings: list[Setting] = []
+    profiles: dict[str, TaskProfile] = {}
+    vectors: dict[str, Vectors] = {}
     embedding: dict[str, Any] = {}
-    for file in shipped.vectors.values():
-        found, embedding = load_vectors(file)
-        vectors |= found
-    involved = sorted({*outcomes.pairs["source"], *outcomes.pairs["target"]})
-    for task in involved:
-        if task not in shipped.profiles or task not in vectors:
-            lacking = "vectors" if task in shipped.profiles else "profile"
-            raise InputError(
-                f"'{shipped.name}' has no {lacking} of its task '{task}': it cannot recommend"
-            )
-    plan = tomllib.loads((shipped.folder / "plan.toml").read_text(encoding="utf-8"))
+    used: list[Shipped] = []
+    reasons: list[str] = []
+    for table in tables_of(name):
+        try:
+            shipped = find_shipped(table)
+            found = list(_measured(shipped, method))
+        except InputError as error:
+            if name != ATLAS:
+                raise
+            reasons.append(str(error))
+            continue
+        used.append(shipped)
+        for setting, pairs in found:
+            settings.append(setting)
+            parts.append(pairs)
+        names = sorted({n for _, pairs in found for role in ("source", "target") for n in pairs[role]})
+        more, embedding_here = _task_vectors(shipped, names)
+        embedding = embedding or embedding_here
+        for task in names:
+            if task not in profiles:
+                profiles[task] = load_profile(shipped.profiles[task])
+                facts = facts_of(task)
+                words = {} if facts is None else description_vector(facts.description)
+                vectors[task] = {**more[task], **words}
+    if not used:
+        raise InputError(
+            f"no table has enough outcomes of method '{method}' to learn from: {'; '.join(reasons)}"
+        )
+    plan: dict[str, Any] = {}
+    if (file := used[0].folder / "plan.toml").is_file():
+        plan = tomllib.loads(file.read_text(encoding="utf-8"))
+    pairs = pd.concat(parts, ignore_index=True)
     return Library(
-        name=shipped.name,
+        name=name,
         method=method,
-        regime=str(frame["regime"].iloc[0]) if "regime" in frame else "full-full",
-        outcomes=outcomes,
-        profiles={task: load_profile(shipped.profiles[task]) for task in involved},
-        vectors={task: vectors[task] for task in involved},
-        profile_examples=shipped.profile_examples,
+        settings=tuple(settings),
+        pairs=pairs,
+        profiles=profiles,
+        vectors=vectors,
+        digest=digest(pairs.to_csv(index=False)),
+        profile_examples=used[0].profile_examples,
         embedding=embedding,
         training=plan.get("training", {}),
         encoder=str(plan.get("encoder", "offline")),
     )
 
 
-def methods_of(dataset: str) -> tuple[str, ...]:
-    """Return the methods that a shipped table has enough outcomes of."""
-    frame = _outcomes(find_shipped(dataset))
+def methods_of(name: str) -> tuple[str, ...]:
+    """Return the methods that a library has enough outcomes of."""
     found = []
     for method in LIBRARY_METHODS:
         with contextlib.suppress(InputError):
-            one_setting(frame, method=method, name=dataset)
+            open_library(name, method=method)
             found.append(method)
     return tuple(found)
 
 
-def one_setting(frame: pd.DataFrame, *, method: str, name: str) -> pd.DataFrame:
+def _measured(shipped: Shipped, method: str) -> Iterator[tuple[Setting, pd.DataFrame]]:
+    """Yield each setting of a table with its pairs."""
+    frame = one_regime(_outcomes(shipped), method=method, name=shipped.name)
+    regime = str(frame["regime"].iloc[0]) if "regime" in frame else "full-full"
+    default = {"encoder": shipped.facts.get("encoder", ""), "adaptation": "finetune"}
+    keys = [c for c in ("encoder", "adaptation") if c in frame]
+    groups = frame.groupby(keys, sort=True) if keys else [((), frame)]
+    for values, rows in groups:
+        facts = default | dict(zip(keys, map(str, values), strict=True))
+        table = build_table(rows.reset_index(drop=True), name=shipped.name)
+        pairs = table.pairs
+        runs = pairs["n_seeds"].fillna(1) if "n_seeds" in pairs else pd.Series(1, index=pairs.index)
+        weight = seed_weights(pairs, pairs["target"].to_numpy())
+        setting = Setting(
+            _name(facts, regime), shipped.name, **facts, regime=regime, n_outcomes=int(runs.sum())
+        )
+        yield (
+            setting,
+            pd.DataFrame(
+                {
+                    "setting": setting.name,
+                    "source": pairs["source"].astype(object),
+                    "target": pairs["target"].astype(object),
+                    "gain": pairs["gain"].astype(float),
+                    "weight": 1.0 if weight is None else weight,
+                    "runs": runs.astype(int),
+                    "baseline": pairs["baseline"].astype(float) if "baseline" in pairs else np.nan,
+                }
+            ).dropna(subset=["gain"]),
+        )
+
+
+def _name(facts: Mapping[str, str], regime: str) -> str:
+    n = regime.split("-")[1]
+    how = "" if facts["adaptation"] == "finetune" else f" {facts['adaptation']}"
+    return (
+        f"{facts['encoder']}{how}, {int(n):,} examples" if n.isdigit() else f"{facts['encoder']}{how}"
+    )
+
+
+def _task_vectors(shipped: Shipped, names: list[str]) -> tuple[dict[str, Vectors], dict[str, Any]]:
+    vectors: dict[str, Vectors] = {}
+    embedding: dict[str, Any] = {}
+    for file in shipped.vectors.values():
+        found, embedding = load_vectors(file)
+        vectors |= found
+    for task in names:
+        if task not in shipped.profiles or task not in vectors:
+            lacking = "vectors" if task in shipped.profiles else "profile"
+            raise InputError(
+                f"'{shipped.name}' has no {lacking} of its task '{task}': it cannot recommend"
+            )
+    return vectors, embedding
+
+
+def one_regime(frame: pd.DataFrame, *, method: str, name: str) -> pd.DataFrame:
     """Return the outcomes of single sources by one method, in the most common regime."""
     if "method" in frame:
         known = sorted(frame["method"].dropna().astype(str).unique())

@@ -33,7 +33,7 @@ def train_alone(task: Task, library: Library) -> RunResult:
     training = TrainingSettings(**library.training)
     size = len(list(task.examples()))
     left = size - dev_size(size, training.dev_examples)
-    wanted = library.examples[1]
+    wanted = library.trained.examples[1]
     stage = Stage(
         task.name,
         seed=0,

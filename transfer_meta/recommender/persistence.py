@@ -10,13 +10,15 @@ from transfer_meta._version import __version__
 from transfer_meta.errors import InputError
 from transfer_meta.evaluation.conformal import Conformal
 from transfer_meta.model import MODEL_FORMAT, Model, load_model
-from transfer_meta.outcomes.shipped import find_shipped
+from transfer_meta.outcomes import shipped
 from transfer_meta.predictors.ridge import RidgePredictor
+from transfer_meta.recommender.catalogue_facts import VECTORS_FILE, catalogue
+from transfer_meta.recommender.describe_target import embed_catalogue
 from transfer_meta.recommender.domain import Domain
 from transfer_meta.recommender.fitting import Recommender, fit_recommender
 from transfer_meta.recommender.gain_model import GainModel
 from transfer_meta.recommender.inputs import MODES, pair_columns, task_features
-from transfer_meta.recommender.library import Library, methods_of, open_library
+from transfer_meta.recommender.library import ATLAS, Library, methods_of, open_library
 from transfer_meta.records import OnProgress
 
 GAIN_MODEL_KEY = "advisor"
@@ -35,8 +37,8 @@ def save_recommender(recommender: Recommender, folder: Path | str, tasks: pd.Dat
         "has_gain": True,
         **recommender.card,
         GAIN_MODEL_KEY: gain_model.to_dict(),
-        "conformal": vars(recommender.conformal),
-        "conformal_new": vars(recommender.conformal_new),
+        "conformal": {name: vars(found) for name, found in recommender.conformal.items()},
+        "conformal_new": {name: vars(found) for name, found in recommender.conformal_new.items()},
         "domain": vars(recommender.domain),
     }
     Model(predictor=gain_model.ridge, tasks=tasks, card=card).save(folder)
@@ -57,12 +59,12 @@ def load_recommender(folder: Path | str) -> Recommender:
     try:
         return Recommender(
             gain_model=GainModel.from_dict(model.predictor, card.pop(GAIN_MODEL_KEY)),
-            conformal=Conformal(**card.pop("conformal")),
-            conformal_new=Conformal(**card.pop("conformal_new")),
+            conformal={k: Conformal(**v) for k, v in card.pop("conformal").items()},
+            conformal_new={k: Conformal(**v) for k, v in card.pop("conformal_new").items()},
             domain=Domain(**card.pop("domain")),
             card=card,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"the model in '{folder}' is corrupt: {type(error).__name__}: {error}"
         ) from error
@@ -76,11 +78,13 @@ def model_name(mode: str, method: str) -> str:
 def rebuild(
     dataset: str, out: Path | str, *, on_progress: OnProgress = lambda *_: None
 ) -> dict[str, Recommender]:
-    """Fit and save the recommenders of every mode and method of a table, one folder each in `out`.
+    """Fit and save the recommenders of every mode and method of a library, one folder each in `out`.
 
     Deterministic: nothing is drawn at random.
     """
     made = {}
+    if dataset == ATLAS and catalogue():
+        embed_catalogue(Path(out) / VECTORS_FILE, open_library(dataset))
     for method in methods_of(dataset):
         library = open_library(dataset, method=method)
         for mode in MODES:
@@ -92,15 +96,22 @@ def rebuild(
     return made
 
 
+def shipped_models(library: str) -> dict[str, Path]:
+    """Return the folders of the recommenders that ship with a library, by `model_name`."""
+    if library != ATLAS:
+        return shipped.find_shipped(library).models
+    return {path.name: path for path in sorted((shipped.data_folder() / ATLAS).glob("*/"))}
+
+
 def shipped_recommender(library: Library, mode: str) -> Recommender:
-    """Load the recommender shipped with a library's table.
+    """Load the recommender shipped with a library.
 
     Raises
     ------
     InputError
         None is shipped for the library's method and this mode.
     """
-    models = find_shipped(library.name).models
+    models = shipped_models(library.name)
     name = model_name(mode, library.method)
     if name not in models:
         raise InputError(

@@ -41,12 +41,14 @@ FEATURE_WORDS = {
     "tfidf": "similarity of the words",
     "textemb": "similarity of the texts",
     "descemb": "similarity of the descriptions",
+    "desctext": "words of the descriptions",
     "taskemb": "similarity of what is learned",
 }
 _MEASURES = {
     "tfidf": "cosine of TF-IDF",
     "textemb": "cosine of TextEmb",
     "descemb": "cosine of DescEmb",
+    "desctext": "cosine of n-grams",
     "taskemb": "mean cosine of TaskEmb",
 }
 
@@ -87,9 +89,15 @@ class Explainer:
         columns = [reason_of(str(c)) for c in effects]
         self.effects = effects.T.groupby(columns, sort=False).sum().T
         self.typical = pairs.X.loc[pairs.is_known].mean(numeric_only=True)
-        outcomes = library.outcomes.pairs
-        outcomes = outcomes[outcomes["target"].isin(set(gain_model.ridge.grid_["targets"]))]
+        outcomes = library.pairs[library.pairs["target"].isin(set(gain_model.ridge.grid_["targets"]))]
         self.gains = outcomes.pivot_table(index="target", columns="source", values="gain")
+        self.elsewhere: set[str] = set()
+        if pairs.setting is not None:
+            here = outcomes[outcomes["setting"] == pairs.setting]
+            self.elsewhere = {str(name) for name in self.gains} - set(here["source"])
+            own = here.pivot_table(index="target", columns="source", values="gain")
+            # The gains of the setting that was asked for, where the source was tried in it.
+            self.gains[own.columns] = own.reindex(self.gains.index)
         kernel = TaskKernel(**gain_model.ridge.space_).extended(pairs.X)
         names = self.gains.index.to_numpy(dtype=object)
         near = kernel.kernel(np.array([pairs.target.name], dtype=object), names)[0] ** 4
@@ -135,6 +143,7 @@ class Explainer:
         near = self.near[gains.index].sort_values(ascending=False)
         mean = float(gains.mean())
         text = f"{percent(mean)} on average on {len(gains)} other targets"
+        text += " with other encoders" if source in self.elsewhere else ""
         if near.sum() > 0:
             similar = float(np.average(gains[near.index], weights=near))
             names = ", ".join(near.index[:2])

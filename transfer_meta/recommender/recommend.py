@@ -11,18 +11,33 @@ from typing import Any
 import numpy as np
 
 from transfer_meta.errors import InputError, nearest, unknown
-from transfer_meta.recommender.candidates import CandidatePairs, known_as, shared_examples
-from transfer_meta.recommender.describe_target import TargetDescription, best_mode, describe_target
-from transfer_meta.recommender.fitting import Recommender
-from transfer_meta.recommender.inputs import MODES
-from transfer_meta.recommender.library import DEFAULT_LIBRARY, LIBRARY_METHODS, Library, open_library
-from transfer_meta.recommender.notes import mode_notes, source_notes
+from transfer_meta.recommender.candidates import Candidate, CandidatePairs, known_as, shared_examples
+from transfer_meta.recommender.catalogue_facts import catalogue, facts_of
+from transfer_meta.recommender.describe_target import (
+    TargetDescription,
+    best_mode,
+    describe_target,
+    describe_words,
+)
+from transfer_meta.recommender.fitting import UNKNOWN_SETTING, Recommender
+from transfer_meta.recommender.inputs import MODES, NEW_SOURCE_COLUMNS
+from transfer_meta.recommender.library import (
+    ATLAS,
+    DEFAULT_LIBRARY,
+    LIBRARY_METHODS,
+    Evidence,
+    Library,
+    open_library,
+)
+from transfer_meta.recommender.notes import mode_notes, setting_notes, source_notes
 from transfer_meta.recommender.persistence import shipped_recommender
 from transfer_meta.recommender.reasons import Explainer
 from transfer_meta.recommender.recommendation import RankedSource, Recommendation, verdict_of
+from transfer_meta.recommender.starting_points import profile_facts, starting_points
 from transfer_meta.recommender.training_pairs import TrainingPairs
-from transfer_meta.records import Tell
+from transfer_meta.records import TaskType, Tell
 from transfer_meta.tasks import Task
+from transfer_meta.tasks.catalogue import CatalogueSource
 from transfer_meta.tasks.demo import expand_demo
 from transfer_meta.tasks.hub import is_hub_address
 from transfer_meta.tasks.load import load_task
@@ -50,8 +65,18 @@ class RecommendSettings:
         Train on the target alone first: mode ``measured``.
     description : str, optional
         What the target is, in a sentence or two; by default the task's own.
+    encoder : str, optional
+        The model that will be tuned: a name on the Hugging Face Hub, or ``offline``, the default.
+    examples : int, optional
+        Training examples of the target; by default those of its file.
+    types, licence : tuple of str
+        Task types and licences of the sources to rank; by default all.
+    max_size : int, optional
+        Most training examples of a source.
+    checkpoints : int
+        Number of published checkpoints to start from, in place of the encoder.
     dataset : str
-        Shipped table to learn from.
+        What to learn from: ``atlas``, all tables, or the name of a shipped table.
     read : ReadSettings
         How to read files.
 
@@ -66,6 +91,12 @@ class RecommendSettings:
     mode: str | None = None
     measure: bool = False
     description: str | None = None
+    encoder: str | None = None
+    examples: int | None = None
+    types: tuple[str, ...] = ()
+    licence: tuple[str, ...] = ()
+    max_size: int | None = None
+    checkpoints: int = 3
     dataset: str = DEFAULT_LIBRARY
     read: ReadSettings = field(default_factory=ReadSettings)
 
@@ -78,10 +109,26 @@ class RecommendSettings:
             raise unknown("mode", self.mode, MODES)
         if self.measure and self.mode not in (None, "measured"):
             raise InputError(f"measure and mode '{self.mode}' exclude each other")
+        for name, least in (("examples", 1), ("max_size", 1), ("checkpoints", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InputError(f"{name} = {value} (expected at least {least})")
+        for type in self.types:
+            if type not in list(TaskType):
+                raise unknown("task type", type, list(TaskType))
+        known = {source.licence for source in catalogue()}
+        for wanted in self.licence:
+            if wanted not in known:
+                raise unknown("licence", wanted, known)
+
+    @property
+    def filters(self) -> bool:
+        """Whether sources are left out by type, licence or size."""
+        return bool(self.types or self.licence or self.max_size is not None)
 
 
 def recommend(
-    target: Any,
+    target: Any = None,
     settings: RecommendSettings | None = None,
     *,
     sources: Iterable[Any] | None = None,
@@ -92,7 +139,8 @@ def recommend(
     Parameters
     ----------
     target : str, Path, Task, DataFrame, Dataset, pair or mapping
-        Whatever `load_task` takes: a file, a data frame, texts and labels, a task.
+        Whatever `load_task` takes: a file, a data frame, texts and labels, a task.  Without it the target is known
+        by `RecommendSettings.description`, and by ``read.type``, alone.
     settings : RecommendSettings, optional
     sources : iterable, optional
         Names of known sources, and own tasks: each a `Task` or what else `load_task` takes; by default all known
@@ -108,15 +156,18 @@ def recommend(
     """
     settings = settings or RecommendSettings()
     library = open_library(settings.dataset, method=settings.method)
-    task = load_task(target, settings=None if isinstance(target, Task) else settings.read)
-    if settings.description is not None:
-        task = replace(task, description=settings.description)
     known, own_tasks = _split_sources(sources, library, settings.read)
     mode = settings.mode or best_mode(library, measure=settings.measure)
-    described = describe_target(task, library, mode, tell=tell)
-    if settings.read.verbose:
-        for line in task.reading_notes(verbose=True):
-            tell(f"{task.name}: {line}")
+    if target is None:
+        described = describe_words(settings.description, settings.read.type, library, mode, tell=tell)
+    else:
+        task = load_task(target, settings=None if isinstance(target, Task) else settings.read)
+        if settings.description is not None:
+            task = replace(task, description=settings.description)
+        described = describe_target(task, library, mode, tell=tell)
+        if settings.read.verbose:
+            for line in task.reading_notes(verbose=True):
+                tell(f"{task.name}: {line}")
     # Never train on the user's sources here: avoiding that cost is the purpose.
     own_mode = "encoder" if described.mode == "measured" else described.mode
     own = []
@@ -124,24 +175,18 @@ def recommend(
         own.append(describe_target(source, library, own_mode, tell=tell))
         for line in source.reading_notes(verbose=settings.read.verbose):
             tell(f"{source.name}: {line}")
-    return recommend_described(
-        described,
-        library,
-        shipped_recommender(library, described.mode),
-        known=known,
-        own=own,
-        top=settings.top,
-    )
+    recommender = shipped_recommender(library, described.mode)
+    return recommend_described(described, library, recommender, settings, known=known, own=own)
 
 
 def recommend_described(
     target: TargetDescription,
     library: Library,
     recommender: Recommender,
+    settings: RecommendSettings | None = None,
     *,
     known: Sequence[str] | None = None,
     own: Sequence[TargetDescription] = (),
-    top: int = 5,
 ) -> Recommendation:
     """Rank sources for a target, from descriptions of the tasks.
 
@@ -150,73 +195,104 @@ def recommend_described(
     target, library
     recommender
         For the target's mode.
+    settings : RecommendSettings, optional
     known : sequence of str, optional
-        Names of known sources to rank; by default all.
+        Names of sources of the library or the catalogue to rank; by default all.
     own : sequence of TargetDescription
         Further sources.
-    top : int
-        Number of sources to return.
     """
+    settings = settings or RecommendSettings()
     notes = list(target.notes)
+    n_examples = settings.examples or target.n_examples or None
+    setting = library.find_setting(settings.encoder, n_examples)
+    notes += setting_notes(library, settings.encoder, setting)
+    key = None if setting is None else setting.name
     gain_model = recommender.gain_model
     known_target = known_as(target, library)
+    left_out: set[str] = set()
     if known_target is not None:
         notes.append(
             f"the target is the known task {known_target}: it is not ranked, and the model is fitted without it"
         )
-        gain_model = TrainingPairs.from_library(library, target.mode).without(known_target).fit()
+        training = TrainingPairs.from_library(library, target.mode)
+        left_out = {
+            n for n in library.profiles if training.group_of(n) == training.group_of(known_target)
+        }
+        gain_model = training.without(known_target).fit().with_calibration(gain_model)
     same = [task for task in own if task.profile.digest == target.profile.digest]
     notes += [f"{task.profile.name} is the target itself: it is not ranked" for task in same]
     own = [task for task in own if task.profile.digest != target.profile.digest]
     # Features are relative to all known sources, so these are among the candidates even if they are not ranked.
-    all_known = [name for name in library.sources if name != known_target]
-    pairs = CandidatePairs(target, library, all_known, own)
-    wanted = set(all_known if known is None else known)
-    rows = [i for i, c in enumerate(pairs.candidates) if c.is_own or c.name in wanted]
+    all_known = [name for name in library.sources if name not in left_out]
+    listed = _listed(target, library) if library.name == ATLAS else []
+    pairs = CandidatePairs(target, library, all_known, own, setting=key, listed=listed)
+    rows, left = _wanted(pairs.candidates, known, settings)
+    notes += left
     if not rows:
-        raise InputError(f"no source is left beside the target itself (known: {', '.join(all_known)})")
+        raise InputError(f"no source is left to rank (known: {', '.join(all_known)})")
 
-    effects = gain_model.effects(pairs.X, pairs.is_known)
-    mean_gain = gain_model.mean_gain.predict(pairs.target_features[None])[0]
-    expected = mean_gain + effects.to_numpy().sum(axis=1)
-    known_profiles = [library.profiles[name] for name in all_known]
-    widened, outside = recommender.domain.widening(
-        pairs.target, known_profiles, pairs.vectors, target.mode
-    )
-    if outside and widened >= MIN_WIDENING_NOTED:
-        notes.append(
-            f"the target lies outside the range of the known tasks: intervals are {widened:.1f} times as wide,"
-            f" probabilities nearer to one half ({'; '.join(outside)})"
+    effects = gain_model.effects(pairs.X, pairs.is_known, key, pairs.is_new)
+    expected = gain_model.level(pairs.target_features, key) + effects.to_numpy().sum(axis=1)
+    widened = 1.0
+    if target.profile.sketches:
+        known_profiles = [library.profiles[name] for name in all_known]
+        widened, outside = recommender.domain.widening(
+            pairs.target, known_profiles, pairs.vectors, target.mode
         )
-    ranked = sorted(rows, key=lambda i: (-expected[i], pairs.candidates[i].label))[:top]
+        if outside and widened >= MIN_WIDENING_NOTED:
+            notes.append(
+                f"the target lies outside the range of the known tasks: intervals are {widened:.1f} times as wide,"
+                f" probabilities nearer to one half ({'; '.join(outside)})"
+            )
+    # Similarities far above the typical are cut off: what is left of them orders equal expectations.
+    near = pairs.X[[c for c in NEW_SOURCE_COLUMNS if c in pairs.X]].mean(axis=1)
+    undescribed = {
+        c.label
+        for c, alike in zip(pairs.candidates, near, strict=True)
+        if not c.is_tried and np.isnan(alike)
+    }
+    near = near.fillna(-1.0)
+    ranked = sorted(rows, key=lambda i: (-expected[i], -near[i], pairs.candidates[i].label))
+    ranked = ranked[: settings.top]
     explainer = Explainer(gain_model, library, pairs, effects)
     shared = shared_examples(target.profile, [pairs.candidates[i].profile for i in ranked])
     max_gain = 1 / target.baseline - 1 if target.baseline else np.inf
     sources = []
     for rank, (i, share) in enumerate(zip(ranked, shared, strict=True), start=1):
         candidate = pairs.candidates[i]
-        conformal = recommender.conformal_new if candidate.is_own else recommender.conformal
+        conformal = recommender.interval(key, new=not candidate.is_tried)
         low, high = (float(v) for v in conformal.interval(expected[i], widen=widened))
-        n_outcomes = library.count_outcomes(candidate.name, without=known_target)
+        behind = library.behind(candidate.name, without=left_out) if candidate.is_tried else Evidence()
         sources.append(
             RankedSource(
                 source=candidate.name,
                 label=candidate.label,
                 is_own=candidate.is_own,
                 rank=rank,
-                probability=float(gain_model.probability(expected[i : i + 1], doubt=widened)[0]),
+                probability=float(
+                    gain_model.probability(
+                        expected[i : i + 1], key, new=not candidate.is_tried, doubt=widened
+                    )[0]
+                ),
                 expected_gain=float(min(expected[i], max_gain)),
                 # Scores are within 0-1.
                 low=max(low, -1.0),
                 high=min(high, max_gain),
                 reasons=explainer.reasons(i),
-                n_outcomes=0 if candidate.is_own else n_outcomes,
+                evidence=behind,
                 shared=share,
+                facts=candidate.facts,
             )
         )
-    card = recommender.card
-    figures = card["figures"]
-    copied = ("dataset", "method", "regime", "n_targets", "n_outcomes", "protocol")
+    card, figures = recommender.card, recommender.figures(key)
+    copied = ("dataset", "method", "n_targets", "n_outcomes", "protocol")
+    where = UNKNOWN_SETTING if key is None else key
+    checkpoints = None
+    if settings.encoder is not None and settings.checkpoints and library.name == ATLAS:
+        facts = profile_facts(target.profile, description=target.description, n_examples=n_examples)
+        checkpoints = starting_points(
+            settings.encoder, facts, type=target.profile.type, top=settings.checkpoints
+        )
     return Recommendation(
         target=target.profile.name,
         mode=target.mode,
@@ -225,11 +301,51 @@ def recommend_described(
         ),
         sources=tuple(sources),
         n_candidates=len(rows),
-        notes=(*notes, *source_notes(sources, target, library), *mode_notes(target.mode, library)),
+        notes=(
+            *notes,
+            *source_notes(sources, n_examples, setting, figures, undescribed=undescribed),
+            *mode_notes(target.mode, library, where),
+        ),
         widened=widened,
         model={key: card[key] for key in copied}
-        | {"figures": dict(figures), "reliability": list(card["reliability"])},
+        | {
+            "setting": where,
+            "encoders": sorted({found.encoder for found in library.settings}),
+            "figures": figures,
+            "reliability": list(card["reliability"][where]),
+        },
+        checkpoints=checkpoints,
     )
+
+
+def _listed(target: TargetDescription, library: Library) -> list[CatalogueSource]:
+    """Return the sources of the catalogue that are not in the library and not the target itself."""
+    taken = {*(name.casefold() for name in library.profiles), target.profile.name.casefold()}
+    return [source for source in catalogue() if not taken & {n.casefold() for n in source.names}]
+
+
+def _wanted(
+    candidates: Sequence[Candidate], known: Sequence[str] | None, settings: RecommendSettings
+) -> tuple[list[int], list[str]]:
+    """Return the positions of the candidates to rank, and a note on those that a filter left out."""
+    chosen = [i for i, c in enumerate(candidates) if known is None or c.is_own or c.name in known]
+    rows = [i for i in chosen if candidates[i].is_own or _passes(candidates[i], settings)]
+    left = len(chosen) - len(rows)
+    return rows, [
+        f"{left} of {len(chosen)} sources are left out by type, licence or size"
+    ] if left else []
+
+
+def _passes(candidate: Candidate, settings: RecommendSettings) -> bool:
+    facts = candidate.facts
+    if settings.types and candidate.profile.type not in settings.types:
+        return False
+    if settings.licence and (facts is None or facts.licence not in settings.licence):
+        return False
+    if settings.max_size is None:
+        return True
+    size = None if facts is None else facts.train_size
+    return size is not None and size <= settings.max_size
 
 
 def _split_sources(
@@ -241,14 +357,25 @@ def _split_sources(
     known: list[str] = []
     own: dict[str, Task] = {}
     for source in sources:
-        if isinstance(source, str) and source in library.sources:
-            known.append(source)
+        name = _known_name(source, library)
+        if name is not None:
+            known.append(name)
             continue
         for task in _own_tasks(source, library, settings):
             if task.name in own:
                 raise InputError(f"two sources are named '{task.name}'; name one of them in a card")
             own[task.name] = task
     return known, list(own.values())
+
+
+def _known_name(source: Any, library: Library) -> str | None:
+    """Return the name in the library or the catalogue of a source that is named."""
+    if not isinstance(source, str) or source in library.sources:
+        return source if isinstance(source, str) else None
+    facts = facts_of(source) if library.name == ATLAS else None
+    if facts is None:
+        return None
+    return next((name for name in facts.names if name in library.sources), facts.name)
 
 
 def _own_tasks(source: Any, library: Library, settings: ReadSettings) -> list[Task]:

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from transfer_meta.recommender.library import Evidence
 from transfer_meta.results import Result, table_as_text
+from transfer_meta.tasks.catalogue import CatalogueSource
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
+    from transfer_meta.recommender.starting_points import StartingPoints
 
 MODE_MEANINGS = {
     "text": "the target's text (statistics and words)",
@@ -71,10 +75,12 @@ class RankedSource:
         Fractions of the target's own score; the interval has the coverage given in `Recommendation.model`.
     reasons : tuple of Reason
         For and against, the strongest first.
-    n_outcomes : int
-        Measured transfers from this source; 0 for a new one.
+    evidence : Evidence
+        Measured transfers from this source; none for a new one.
     shared : float
         Share of examples in common with the target, 0-1: of the target's or the source's, the larger.
+    facts : CatalogueSource or None
+        Its entry in the catalogue.
     """
 
     source: str
@@ -86,8 +92,19 @@ class RankedSource:
     low: float
     high: float
     reasons: tuple[Reason, ...]
-    n_outcomes: int
+    evidence: Evidence = field(default_factory=Evidence)
     shared: float = 0.0
+    facts: CatalogueSource | None = None
+
+    @property
+    def n_outcomes(self) -> int:
+        """Number of measured transfers from the source; 0 for a new one."""
+        return self.evidence.n_outcomes
+
+    @property
+    def address(self) -> str:
+        """Address by which commands read it, ``hf:ID``; empty if it is not in the catalogue."""
+        return self.facts.address if self.facts is not None else ""
 
     @property
     def near_duplicate(self) -> bool:
@@ -108,6 +125,13 @@ class RankedSource:
             "reasons": [reason.to_dict() for reason in self.reasons],
             "n_outcomes": self.n_outcomes,
             "near_duplicate": self.near_duplicate,
+            "n_targets": self.evidence.n_targets,
+            "encoders": list(self.evidence.encoders),
+            "tried": self.n_outcomes > 0,
+            "address": self.address,
+            "hub": self.facts.hub if self.facts else None,
+            "train_size": self.facts.train_size if self.facts else None,
+            "licence": self.facts.licence if self.facts else None,
         }
 
 
@@ -131,7 +155,9 @@ class Recommendation(Result):
     widened : float
         Factor of the intervals' width, above 1 for a target unlike the known tasks.
     model : mapping
-        Entries of the model's card; ``figures`` and ``reliability`` are from held-out targets.
+        Entries of the model's card; ``figures`` and ``reliability`` are from held-out targets in ``setting``.
+    checkpoints : StartingPoints or None
+        Published checkpoints to start from, in place of the encoder.
     """
 
     target: str
@@ -142,6 +168,7 @@ class Recommendation(Result):
     notes: tuple[str, ...] = ()
     widened: float = 1.0
     model: Mapping[str, Any] = field(default_factory=dict)
+    checkpoints: StartingPoints | None = None
 
     def __str__(self) -> str:
         figures, model = self.model["figures"], self.model
@@ -153,10 +180,13 @@ class Recommendation(Result):
                     f"  {word:<8} {percent(reason.effect):>7}  {text}"
                     for reason, text in source.reasons_text(sign)
                 ]
+        if self.checkpoints is not None:
+            lines += ["", str(self.checkpoints)]
         lines += ["", *(f"- {note}" for note in self.notes)]
         lines.append(
             f"Mode {self.mode}: {MODE_MEANINGS[self.mode]}. Learned from {model['n_outcomes']:,} outcomes on"
-            f" {model['n_targets']} targets; held-out targets: rank correlation {figures['spearman']:.2f},"
+            f" {model['n_targets']} targets ({', '.join(model['encoders'])}). Held-out targets"
+            f" ({model['setting']}): rank correlation {figures['spearman']:.2f},"
             f" interval covers {100 * figures['coverage']:.0f} %, calibration error"
             f" {figures['calibration_error']:.2f}."
         )
@@ -171,12 +201,29 @@ class Recommendation(Result):
                 f"{100 * s.probability:.0f} %",
                 percent(s.expected_gain),
                 f"{percent(s.low)} to {percent(s.high)}",
-                s.n_outcomes,
+                f"{s.n_outcomes:,} on {s.evidence.n_targets} targets"
+                if s.n_outcomes
+                else "never tried",
+                "" if s.facts is None or s.facts.train_size is None else f"{s.facts.train_size:,}",
+                "" if s.facts is None else s.facts.licence,
+                s.address,
                 "shares text" if s.near_duplicate else "",
             )
             for s in self.sources
         ]
-        return table_as_text(("", "source", "helps", "expected gain", coverage, "outcomes", ""), rows)
+        columns = (
+            "",
+            "source",
+            "helps",
+            "expected gain",
+            coverage,
+            "outcomes",
+            "size",
+            "licence",
+            "get it by",
+            "",
+        )
+        return table_as_text(columns, rows)
 
     @property
     def caption(self) -> str:
@@ -190,7 +237,8 @@ class Recommendation(Result):
         -------
         DataFrame
             ``rank``, ``source``, ``probability``, ``expected_gain``, ``low``, ``high`` (fractions), ``n_outcomes``,
-            ``near_duplicate``, ``reasons_for`` and ``reasons_against`` (text).
+            ``near_duplicate``, ``address``, ``train_size``, ``licence``, ``reasons_for`` and ``reasons_against``
+            (text).
         """
         import pandas as pd
 
@@ -204,6 +252,9 @@ class Recommendation(Result):
                 "high": source.high,
                 "n_outcomes": source.n_outcomes,
                 "near_duplicate": source.near_duplicate,
+                "address": source.address,
+                "train_size": source.facts.train_size if source.facts else None,
+                "licence": source.facts.licence if source.facts else None,
                 "reasons_for": "; ".join(text for _, text in source.reasons_text(1)),
                 "reasons_against": "; ".join(text for _, text in source.reasons_text(-1)),
             }
@@ -231,6 +282,7 @@ class Recommendation(Result):
             "sources": sources,
             "notes": list(self.notes),
             "model": dict(self.model),
+            "checkpoints": None if self.checkpoints is None else self.checkpoints.to_dict(),
         }
 
 

@@ -9,6 +9,8 @@ from known_tasks import DATA_FOLDER, FILM, HELPFUL, fitted_data, make_task, task
 
 import transfer_meta
 from transfer_meta.cli.app import main
+from transfer_meta.errors import InputError
+from transfer_meta.files import data_folder
 from transfer_meta.results import plain_values
 
 
@@ -149,6 +151,71 @@ def test_the_target_is_a_known_source(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "the target is the known task film_b" in out
 
 
+def test_options_are_settings(capsys: pytest.CaptureFixture[str], monkeypatch, target: str) -> None:
+    monkeypatch.setattr(DATA_FOLDER, data_folder)  # licences are those of the catalogue
+    seen: list[transfer_meta.RecommendSettings] = []
+
+    def refuse(target, settings, **_):
+        seen.append(settings)
+        raise InputError(f"target {target}")
+
+    monkeypatch.setattr("transfer_meta.recommender.recommend.recommend", refuse)
+    given = (
+        "--top 7 --method multitask --mode encoder --description films --encoder roberta-base --examples 250"
+        " --types classification,regression --licence mit,cc0-1.0 --max-size 9000 --checkpoints 1"
+    )
+    code, _, err = run(capsys, target, *given.split())
+    assert (code, err) == (2, f"error: target {target}\n")
+    code, _, err = run(capsys, "--description", "films", "--type", "regression")
+    assert (code, err) == (2, "error: target None\n")
+    assert run(capsys, target)[0] == 2
+    of_all, of_words, none = seen
+    assert of_all == transfer_meta.RecommendSettings(
+        top=7,
+        method="multitask",
+        mode="encoder",
+        description="films",
+        encoder="roberta-base",
+        examples=250,
+        types=("classification", "regression"),
+        licence=("mit", "cc0-1.0"),
+        max_size=9000,
+        checkpoints=1,
+    )
+    assert (of_words.description, of_words.read.type) == ("films", "regression")
+    assert none == transfer_meta.RecommendSettings()
+
+
+def test_a_description_is_enough(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["--description", "Reviews of films", "--type", "classification", "--mode", "text"]
+    code, out, _ = run(capsys, *given, "--json")
+    answer = json.loads(out)
+    assert (code, answer["target"], len(answer["sources"])) == (0, "target", 5)
+    assert any("known by its description alone" in note for note in answer["notes"])
+    code, out, _ = run(capsys, *given)
+    assert code == 0
+    assert "Try" in out
+    code, out, err = run(capsys, "--mode", "text")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "expected a target, or a description of it (--description)" in err
+
+
+def test_checkpoints_for_an_encoder(
+    target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [target, "--mode", "text", "--encoder", "roberta-base", "--checkpoints", "2"]
+    code, out, _ = run(capsys, *given, "--json")
+    points = json.loads(out)["checkpoints"]["points"]
+    assert (code, len(points)) == (0, 2)
+    code, out, _ = run(capsys, *given)
+    assert code == 0
+    assert points[1]["checkpoint"] in out
+    page = tmp_path / "answer.html"
+    assert run(capsys, *given, "--html", str(page))[0] == 0
+    assert points[1]["checkpoint"] in page.read_text(encoding="utf-8")
+    assert json.loads(run(capsys, target, "--mode", "text", "--json")[1])["checkpoints"] is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -157,7 +224,11 @@ def test_the_target_is_a_known_source(tmp_path: Path, capsys: pytest.CaptureFixt
         (["--top", "0"], "top = 0"),
         (["--html", "x.pdf"], "--html: expected a file named .html"),
         (["--measure"], "measure and mode 'text' exclude each other"),
-        (["--description", "films"], "--description has no effect with --mode text"),
+        (["--examples", "0"], "--examples"),
+        (["--max-size", "0"], "--max-size"),
+        (["--checkpoints", "-1"], "--checkpoints"),
+        (["--types", "classification,clasification"], "unknown task type 'clasification'"),
+        (["--licence", "mit"], "unknown licence 'mit'"),
     ],
 )
 def test_mistakes(

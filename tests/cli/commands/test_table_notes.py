@@ -144,18 +144,6 @@ def test_shipped_tables_say_nothing(capsys) -> None:
     assert err == ""
 
 
-def test_the_examples_of_the_page_on_tables_run() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "reading_tables.md").read_text(encoding="utf-8")
-    lines = [line.strip() for line in page.splitlines() if line.startswith("    ")]
-    commands = [shlex.split(line) for line in lines]
-    assert [words[0] for words in commands] == ["printf", "transfer-meta"] * 2 + ["transfer-meta"]
-    for words in commands:
-        if words[0] == "printf":
-            Path(words[-1]).write_text(words[1].replace("\\n", "\n"), encoding="utf-8")
-        else:
-            assert main(words[1:]) == 0
-
-
 def test_import_writes_what_the_suffix_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     matrix = tmp_path / "m.csv"
     matrix.write_text(",ant,bee\nant,0.6,0.5\nbee,0.7,0.4\n")

@@ -20,6 +20,9 @@ from transfer_meta.cli.shared.table_options import (
     parse_columns,
 )
 
+FIGURES_SHOWN = ("spearman", "regret@1", "regret@3", "coverage", "interval_width", "calibration_error")
+"""Figures of recommenders that ``fit --recommender`` prints."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FitOptions(TableOptions):
@@ -43,7 +46,7 @@ def fit_command(context: Context, *, options: FitOptions) -> None:
     """Fit a predictor on all pairs of a table and save it.
 
     The folder holds JSON, LightGBM's text format and a card with the leave-one-target-out figures. The shipped
-    recommender is made by: transfer-meta fit minilm-grid --recommender --out data/minilm_grid/models
+    recommender is made by: transfer-meta fit atlas --recommender --out data/atlas
 
     Example: transfer-meta fit my_runs.csv --tasks my_tasks.csv --predictor lightgbm --out model/
     """
@@ -107,6 +110,10 @@ def _fit_recommender(dataset: str, out: Path) -> None:
     with progress("held-out targets") as on_progress:
         made = rebuild(dataset, out, on_progress=on_progress)
     print_records(
-        [{"mode": mode, **model.card["figures"]} for mode, model in made.items()],
-        title=f"recommenders in {out}; leave-one-task-out",
+        [
+            {"mode": mode, "setting": setting, **{name: figures[name] for name in FIGURES_SHOWN}}
+            for mode, model in made.items()
+            for setting, figures in model.card["figures"].items()
+        ],
+        title=f"recommenders in {out}; leave-one-task-out, and leave-one-encoder-out",
     )

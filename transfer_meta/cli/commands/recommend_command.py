@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
@@ -42,27 +42,49 @@ class RecommendOptions:
         str | None,
         Option(help="text (seconds), encoder or measured; default: encoder if installed, else text."),
     ] = None
-    description: Annotated[str | None, Option(help="Description of the target in a sentence.")] = None
+    description: Annotated[
+        str | None,
+        Option(help="Description of the target in a sentence; without TARGET all that is known of it."),
+    ] = None
+    encoder: Annotated[
+        str | None,
+        Option(help="Model to be tuned: a name on the Hub. Default: offline, the packaged one."),
+    ] = None
+    examples: Annotated[
+        int | None, Option(min=1, help="Training examples of the target; default: those of its file.")
+    ] = None
+    types: Annotated[
+        str | None, Option(metavar="TYPES", help="Rank sources of these task types only.")
+    ] = None
+    licence: Annotated[
+        str | None, Option(metavar="LICENCES", help="Rank sources of these licences only.")
+    ] = None
+    max_size: Annotated[
+        int | None, Option(min=1, help="Rank sources of at most N training examples.")
+    ] = None
+    checkpoints: Annotated[
+        int, Option(min=0, help="Published checkpoints to show for --encoder, to start from.")
+    ] = 3
 
     def to_settings(self, read: ReadSettings) -> RecommendSettings:
         """Return the library's settings."""
         from transfer_meta.recommender.recommend import RecommendSettings
 
-        if self.description is not None and self.mode == "text":
-            raise InputError("--description has no effect with --mode text")
-        values = {name: value for name, value in vars(self).items() if name != "sources"}
+        values: dict[str, Any] = {n: value for n, value in vars(self).items() if n != "sources"}
+        for name in ("types", "licence"):
+            values[name] = split_list(values[name])
         return RecommendSettings(**values, read=read)
 
 
 @with_options
 def recommend_command(
     target: Annotated[
-        str,
+        str | None,
         Argument(
             metavar="TARGET",
             help="The task to be helped: a file, a task card (.toml), demo:NAME or hf:DATASET.",
         ),
-    ],
+    ] = None,
     more_sources: MoreSources = None,
     *,
     options: RecommendOptions,
@@ -83,7 +105,7 @@ def recommend_command(
 
     if html is not None and html.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--html: expected a file named .html, got '{html.name}'")
-    reading.refuse_unused([target])
+    reading.refuse_unused([] if target is None else [target])
     given = [*(options.sources or []), *(more_sources or [])]
     recommendation = recommend(
         target,
