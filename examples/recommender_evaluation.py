@@ -11,20 +11,26 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from transfer_meta.evaluation.bootstrap import bootstrap_over_targets
+from transfer_meta.evaluation.conformal import fit_conformal
 from transfer_meta.evaluation.ranking import spearman
+from transfer_meta.outcomes.shipped import find_shipped
+from transfer_meta.outcomes.tables import load_outcomes
 from transfer_meta.predictors import make_predictor
-from transfer_meta.recommender.inputs import MODES
-from transfer_meta.recommender.library import open_library
-from transfer_meta.recommender.training_pairs import TrainingPairs
+from transfer_meta.recommender.catalogue_facts import catalogue_profile, catalogue_vectors, facts_of
+from transfer_meta.recommender.inputs import MODES, pair_table, task_features
+from transfer_meta.recommender.library import Library, open_library
+from transfer_meta.recommender.training_pairs import TrainingPairs, encoder_of, learned_columns
 from transfer_meta.records import ID_COLUMNS
 from transfer_meta.results import records_as_text
 
+LIBRARY = open_library()
 KNOWN_IN_WORDS = re.compile(r"source\.|target\.type_|pair\.(same_type|mean_desctext|mean_descemb)$")
 """Columns that are known of a target by its description and type alone."""
 
@@ -54,6 +60,56 @@ def left_out_rankings(
             X = words_alone(X) if in_words else X
             found[rows] = model.predict_pairs(X).ranking
     return found
+
+
+def with_checkpoints(pairs: TrainingPairs, library: Library, mode: str) -> TrainingPairs:
+    """Return the pairs with those of the table `model-recycling` added, known by the catalogue alone.
+
+    Its sources are checkpoints: those whose name tells one data set of the catalogue stand for it, with the mean of
+    their gains.
+    """
+    table = load_outcomes("model-recycling").pairs
+    facts = pd.read_csv(find_shipped("model-recycling").folder / "sources.csv")
+    told = facts.dropna(subset=["data"])
+    told = told.assign(setting=told["encoder"], task=told["data"].map(known_name))
+    rows = table.merge(told[["source", "setting", "task"]], on=["source", "setting"]).dropna(
+        subset=["task"]
+    )
+    rows = rows.assign(source=rows["task"], target=rows["target"].map(known_name))
+    rows = rows[rows["source"] != rows["target"]]
+    gains = rows.groupby(["setting", "source", "target"])["gain"].agg(["mean", "size"]).reset_index()
+    profiles, vectors, described = dict(library.profiles), dict(library.vectors), catalogue_vectors()
+    for name in {*gains["source"], *gains["target"]} - set(profiles):
+        entry = facts_of(name)
+        profiles[name], vectors[name] = catalogue_profile(entry), described.get(entry.name, {})
+    tasks = task_features(list(profiles.values()), mode)
+    blocks = []
+    for (setting, target), of_target in gains.groupby(["setting", "target"]):
+        names = sorted(of_target["source"])
+        block = pair_table(
+            target=profiles[target],
+            sources=[profiles[name] for name in names],
+            vectors=vectors,
+            reference=[True] * len(names),
+            mode=mode,
+        )
+        blocks.append(learned_columns(block.assign(setting=setting), tasks, mode))
+    X = pd.concat(blocks, ignore_index=True).reindex(columns=list(pairs.X))
+    found = X[list(ID_COLUMNS)].merge(gains, on=list(ID_COLUMNS), how="left")
+    return replace(
+        pairs,
+        X=pd.concat([pairs.X, X], ignore_index=True),
+        y=np.concatenate([pairs.y, found["mean"]]),
+        weight=np.concatenate([pairs.weight, np.clip(found["size"] / 4, 0.1, 0.6)]),
+    )
+
+
+def known_name(task: str) -> str | None:
+    """Return the name in the library or the catalogue of a task; None for one that is in neither."""
+    entry = facts_of(str(task))
+    return (
+        None if entry is None else next((n for n in entry.names if n in LIBRARY.profiles), entry.name)
+    )
 
 
 def by_setting(pairs: TrainingPairs, ranking: np.ndarray) -> dict[str, list[float]]:
@@ -87,6 +143,22 @@ def rows_of(
     return rows
 
 
+def encoder_coverage(pairs: TrainingPairs, expected: np.ndarray) -> list[dict[str, object]]:
+    """Return the coverage of each setting's gains by intervals calibrated on the other encoders, all left out."""
+    encoders = pairs.X["setting"].map(encoder_of)
+    targets = pairs.X["target"].map(pairs.group_of)
+    found = []
+    for setting in pairs.settings:
+        others = (encoders != encoder_of(setting)).to_numpy()
+        interval = fit_conformal(expected[others], pairs.y[others], targets[others].to_numpy())
+        rows = (pairs.X["setting"] == setting).to_numpy()
+        low, high = interval.interval(expected[rows])
+        inside = (pairs.y[rows] >= low) & (pairs.y[rows] <= high)
+        covered = float(pd.Series(inside).groupby(targets[rows].to_numpy()).mean().mean())
+        found.append({"left out": setting, "covered": covered, "half width": interval.high_offset})
+    return found
+
+
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -94,7 +166,7 @@ def main() -> None:
     parser.add_argument("--predictors", default="ridge,default")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    pooled = TrainingPairs.from_library(open_library(), options.mode)
+    pooled = TrainingPairs.from_library(LIBRARY, options.mode)
     rows: list[dict[str, object]] = []
     tables = {"pooled": [pooled], "alone": [pooled.only(setting) for setting in pooled.settings]}
     for predictor in options.predictors.split(","):
@@ -105,8 +177,17 @@ def main() -> None:
                     rows += rows_of(pairs, protocol, f"{predictor}, {how}", ranking)
     ranking = left_out_rankings(pooled, "ridge", as_source=True, in_words=True)
     rows += rows_of(pooled, "task out", "ridge, pooled, description alone", ranking)
-    rows += rows_of(pooled, "encoder out", "recommender", pooled.held_out_encoders()[0])
+    more = with_checkpoints(pooled, LIBRARY, options.mode)
+    ranking = left_out_rankings(more, "ridge", as_source=True)[: len(pooled.y)]
+    rows += rows_of(pooled, "task out", "ridge, pooled with checkpoints", ranking)
+    left_out = pooled.held_out_encoders()[0]
+    rows += rows_of(pooled, "encoder out", "recommender", left_out)
     print(records_as_text(rows))
+    print(
+        records_as_text(
+            encoder_coverage(pooled, left_out), title="90 % intervals for an encoder left out"
+        )
+    )
     if options.out:
         options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 

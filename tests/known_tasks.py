@@ -189,6 +189,8 @@ def patch_data(patch: pytest.MonkeyPatch, folder: Path) -> None:
         known = {name: source for source in load_catalogue(file) for name in source.names}
         facts = "transfer_meta.recommender.catalogue_facts"
         patch.setattr(f"{facts}.load_catalogue", lambda: load_catalogue(file))
+        licences = sorted({source.licence for source in load_catalogue(file)})
+        patch.setattr("transfer_meta.tasks.catalogue.known_licences", lambda: licences)
         patch.setattr(f"{facts}.find_in_catalogue", known.get)
 
 

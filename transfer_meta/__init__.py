@@ -45,7 +45,7 @@ _PUBLIC = {
     "SearchSettings": "transfer_meta.api.source_search",
     "SourceChecks": "transfer_meta.api.source_checks",
     "SourceFacts": "transfer_meta.api.source_facts",
-    "SourceFilter": "transfer_meta.api.source_list",
+    "SourceFilter": "transfer_meta.tasks.catalogue",
     "SourceList": "transfer_meta.api.source_list",
     "SourceScores": "transfer_meta.encoding.score_sources",
     "TableSettings": "transfer_meta.outcomes.table_settings",
@@ -104,7 +104,6 @@ if TYPE_CHECKING:
     from transfer_meta.api.source_facts import SourceFacts as SourceFacts
     from transfer_meta.api.source_facts import show_source as show_source
     from transfer_meta.api.source_list import FindSettings as FindSettings
-    from transfer_meta.api.source_list import SourceFilter as SourceFilter
     from transfer_meta.api.source_list import SourceList as SourceList
     from transfer_meta.api.source_list import find_sources as find_sources
     from transfer_meta.api.source_list import list_sources as list_sources
@@ -160,6 +159,7 @@ if TYPE_CHECKING:
     from transfer_meta.tasks import demo_task as demo_task
     from transfer_meta.tasks import load_task as load_task
     from transfer_meta.tasks.catalogue import CatalogueSource as CatalogueSource
+    from transfer_meta.tasks.catalogue import SourceFilter as SourceFilter
 
 
 def __getattr__(name: str) -> Any:

@@ -6,10 +6,10 @@ import json
 import pytest
 from result_checks import check_result
 
-from transfer_meta.api.source_list import FindSettings, SourceFilter, find_sources, list_sources
+from transfer_meta.api.source_list import FindSettings, find_sources, list_sources
 from transfer_meta.cli.app import main
 from transfer_meta.errors import InputError
-from transfer_meta.tasks.catalogue import load_catalogue
+from transfer_meta.tasks.catalogue import SourceFilter, load_catalogue
 
 COLUMNS = ["name", "type", "classes", "train_size", "licence", "address", "description"]
 

@@ -374,7 +374,7 @@ def test_checkpoints_for_the_size_that_is_said(target: Task) -> None:
             "unknown task type 'clasification'.*did you mean 'classification'",
         ),
         ({"licence": ("cc1",)}, "unknown licence 'cc1'.*did you mean 'cc0'"),
-        ({"max_size": 0}, r"max_size = 0 \(expected at least 1\)"),
+        ({"max_size": 0}, r"--max-size 0 \(expected at least 1\)"),
         ({"examples": 0}, r"examples = 0 \(expected at least 1\)"),
         ({"checkpoints": -1}, r"checkpoints = -1 \(expected at least 0\)"),
         ({"dataset": "minilm-grit"}, "unknown dataset 'minilm-grit'.*did you mean 'minilm-grid'"),

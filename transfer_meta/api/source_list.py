@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from transfer_meta.errors import InputError, require, unknown
+from transfer_meta.errors import InputError, require
 from transfer_meta.records import FloatArray, TaskType
 from transfer_meta.results import Result, frame_as_text, plain_values
-from transfer_meta.tasks.catalogue import CatalogueSource, load_catalogue
+from transfer_meta.tasks.catalogue import CatalogueSource, SourceFilter, load_catalogue
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,58 +20,6 @@ if TYPE_CHECKING:
 PRINTED_FACTS = ("name", "type", "classes", "train_size", "licence", "address")
 """Columns of a list of sources that are printed; the description is too long for a line."""
 NO_ENCODER = "none"
-
-
-@dataclass(frozen=True, kw_only=True)
-class SourceFilter:
-    """Which sources to list; a filter that is not set keeps all.
-
-    Parameters
-    ----------
-    types : sequence of str, or str with commas
-        Task types.
-    licence : sequence of str, or str with commas
-        Licences as the Hub writes them, such as ``cc-by-4.0``.
-    max_size : int, optional
-        Largest number of training examples; sources of unknown size are left out.
-
-    Raises
-    ------
-    InputError
-        An unknown type, a licence that no source has, or a size below 1.
-    """
-
-    types: str | Sequence[str] = ()
-    licence: str | Sequence[str] = ()
-    max_size: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("types", "licence"):
-            given = getattr(self, name)
-            parts = given.split(",") if isinstance(given, str) else given
-            object.__setattr__(
-                self, name, tuple(part.strip().lower() for part in parts if part.strip())
-            )
-        licences = sorted({source.licence for source in load_catalogue()})
-        for kind, given, valid in (
-            ("task type", self.types, list(TaskType)),
-            ("licence", self.licence, licences),
-        ):
-            for wrong in (part for part in given if part not in valid):
-                raise unknown(kind, wrong, valid)
-        if self.max_size is not None and self.max_size < 1:
-            raise InputError(f"--max-size {self.max_size} (expected at least 1)")
-
-    def keeps(self, source: CatalogueSource) -> bool:
-        """Return whether a source is listed."""
-        small = self.max_size is None or (
-            source.train_size is not None and source.train_size <= self.max_size
-        )
-        return (
-            small
-            and (not self.types or source.type in self.types)
-            and (not self.licence or source.licence in self.licence)
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

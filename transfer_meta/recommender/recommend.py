@@ -35,9 +35,9 @@ from transfer_meta.recommender.reasons import Explainer
 from transfer_meta.recommender.recommendation import RankedSource, Recommendation, verdict_of
 from transfer_meta.recommender.starting_points import profile_facts, starting_points
 from transfer_meta.recommender.training_pairs import TrainingPairs
-from transfer_meta.records import TaskType, Tell
+from transfer_meta.records import Tell
 from transfer_meta.tasks import Task
-from transfer_meta.tasks.catalogue import CatalogueSource
+from transfer_meta.tasks.catalogue import CatalogueSource, SourceFilter
 from transfer_meta.tasks.demo import expand_demo
 from transfer_meta.tasks.hub import is_hub_address
 from transfer_meta.tasks.load import load_task
@@ -50,8 +50,8 @@ MIN_WIDENING_NOTED = 1.05
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecommendSettings:
-    """Settings of `recommend`.
+class RecommendSettings(SourceFilter):
+    """Settings of `recommend`; those of `SourceFilter` are among them.
 
     Parameters
     ----------
@@ -69,10 +69,6 @@ class RecommendSettings:
         The model that will be tuned: a name on the Hugging Face Hub, or ``offline``, the default.
     examples : int, optional
         Training examples of the target; by default those of its file.
-    types, licence : tuple of str
-        Task types and licences of the sources to rank; by default all.
-    max_size : int, optional
-        Most training examples of a source.
     checkpoints : int
         Number of published checkpoints to start from, in place of the encoder.
     dataset : str
@@ -93,9 +89,6 @@ class RecommendSettings:
     description: str | None = None
     encoder: str | None = None
     examples: int | None = None
-    types: tuple[str, ...] = ()
-    licence: tuple[str, ...] = ()
-    max_size: int | None = None
     checkpoints: int = 3
     dataset: str = DEFAULT_LIBRARY
     read: ReadSettings = field(default_factory=ReadSettings)
@@ -109,22 +102,11 @@ class RecommendSettings:
             raise unknown("mode", self.mode, MODES)
         if self.measure and self.mode not in (None, "measured"):
             raise InputError(f"measure and mode '{self.mode}' exclude each other")
-        for name, least in (("examples", 1), ("max_size", 1), ("checkpoints", 0)):
+        super().__post_init__()
+        for name, least in (("examples", 1), ("checkpoints", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InputError(f"{name} = {value} (expected at least {least})")
-        for type in self.types:
-            if type not in list(TaskType):
-                raise unknown("task type", type, list(TaskType))
-        known = {source.licence for source in catalogue()}
-        for wanted in self.licence:
-            if wanted not in known:
-                raise unknown("licence", wanted, known)
-
-    @property
-    def filters(self) -> bool:
-        """Whether sources are left out by type, licence or size."""
-        return bool(self.types or self.licence or self.max_size is not None)
 
 
 def recommend(
@@ -337,15 +319,10 @@ def _wanted(
 
 
 def _passes(candidate: Candidate, settings: RecommendSettings) -> bool:
-    facts = candidate.facts
-    if settings.types and candidate.profile.type not in settings.types:
-        return False
-    if settings.licence and (facts is None or facts.licence not in settings.licence):
-        return False
-    if settings.max_size is None:
-        return True
-    size = None if facts is None else facts.train_size
-    return size is not None and size <= settings.max_size
+    if candidate.facts is not None:
+        return settings.keeps(candidate.facts)
+    unknown_facts = settings.licence or settings.max_size is not None
+    return not unknown_facts and (not settings.types or candidate.profile.type in settings.types)
 
 
 def _split_sources(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import functools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transfer_meta.errors import InputError, nearest
+from transfer_meta.errors import InputError, nearest, unknown
 from transfer_meta.files import data_folder
 from transfer_meta.records import TaskType
 from transfer_meta.tasks.detect import ROLES
@@ -92,6 +92,62 @@ class CatalogueSource:
         """Address by which the task is read: ``hf:ID``, with the entry's name where the id has several tasks."""
         several = len(find_by_hub(self.path)) > 1
         return f"{HUB_PREFIX}{self.path}" + (f"{ENTRY_MARK}{self.name}" if several else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFilter:
+    """Which sources of the catalogue to use; a filter that is not set keeps all.
+
+    Parameters
+    ----------
+    types : sequence of str, or str with commas
+        Task types.
+    licence : sequence of str, or str with commas
+        Licences as the Hub writes them, such as ``cc-by-4.0``.
+    max_size : int, optional
+        Largest number of training examples; sources of unknown size are left out.
+
+    Raises
+    ------
+    InputError
+        An unknown type, a licence that no source has, or a size below 1.
+    """
+
+    types: str | Sequence[str] = ()
+    licence: str | Sequence[str] = ()
+    max_size: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("types", "licence"):
+            given = getattr(self, name)
+            parts = given.split(",") if isinstance(given, str) else given
+            object.__setattr__(
+                self, name, tuple(part.strip().lower() for part in parts if part.strip())
+            )
+        for kind, given, valid in (
+            ("task type", self.types, list(TaskType)),
+            ("licence", self.licence, known_licences()),
+        ):
+            for wrong in (part for part in given if part not in valid):
+                raise unknown(kind, wrong, valid)
+        if self.max_size is not None and self.max_size < 1:
+            raise InputError(f"--max-size {self.max_size} (expected at least 1)")
+
+    def keeps(self, source: CatalogueSource) -> bool:
+        """Return whether a source passes."""
+        small = self.max_size is None or (
+            source.train_size is not None and source.train_size <= self.max_size
+        )
+        return (
+            small
+            and (not self.types or source.type in self.types)
+            and (not self.licence or source.licence in self.licence)
+        )
+
+
+def known_licences() -> list[str]:
+    """Return the licences of the catalogue's sources, sorted."""
+    return sorted({source.licence for source in load_catalogue()})
 
 
 @functools.cache

@@ -228,7 +228,7 @@ def test_checkpoints_for_an_encoder(
         (["--max-size", "0"], "--max-size"),
         (["--checkpoints", "-1"], "--checkpoints"),
         (["--types", "classification,clasification"], "unknown task type 'clasification'"),
-        (["--licence", "mit"], "unknown licence 'mit'"),
+        (["--licence", "mitt"], "unknown licence 'mitt'"),
     ],
 )
 def test_mistakes(

@@ -12,8 +12,8 @@ from transfer_meta.cli.shared.options import AsJson, split_list, with_options
 from transfer_meta.errors import InputError
 
 if TYPE_CHECKING:
-    from transfer_meta.api.source_list import SourceFilter
     from transfer_meta.results import Result
+    from transfer_meta.tasks.catalogue import SourceFilter
 
 sources_app = Typer(no_args_is_help=True, help="Show data sets that can be taken as sources.")
 
@@ -34,7 +34,7 @@ class FilterOptions:
 
     def to_settings(self) -> SourceFilter:
         """Return the library's settings."""
-        from transfer_meta.api.source_list import SourceFilter
+        from transfer_meta.tasks.catalogue import SourceFilter
 
         return SourceFilter(
             types=split_list(self.types), licence=split_list(self.licence), max_size=self.max_size
