@@ -73,6 +73,7 @@ def recommendation() -> Recommendation:
     model = {
         "dataset": "toy", "method": "intermediate", "n_targets": 4, "n_outcomes": 12,
         "setting": NASTY, "encoders": ["toy", NASTY],
+        "tables": ["toy-grid"],
         "figures": FIGURES, "reliability": [{"predicted": 0.7, "observed": 0.6, "n": 5}],
     }  # fmt: skip
     return Recommendation(

@@ -293,6 +293,7 @@ def recommend_described(
         | {
             "setting": where,
             "encoders": sorted({found.encoder for found in library.settings}),
+            "tables": list(dict.fromkeys(found.table for found in library.settings)),
             "figures": figures,
             "reliability": list(card["reliability"][where]),
         },
