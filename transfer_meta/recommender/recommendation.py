@@ -185,7 +185,8 @@ class Recommendation(Result):
         lines += ["", *(f"- {note}" for note in self.notes)]
         lines.append(
             f"Mode {self.mode}: {MODE_MEANINGS[self.mode]}. Learned from {model['n_outcomes']:,} outcomes of"
-            f" {' and '.join(model['tables'])} on {model['n_targets']} targets ({', '.join(model['encoders'])}). Held-out targets"
+            f" {' and '.join(model['tables'])} on {model['n_targets']} targets"
+            f" ({', '.join(model['encoders'])}). Held-out targets"
             f" ({model['setting']}): rank correlation {figures['spearman']:.2f},"
             f" interval covers {100 * figures['coverage']:.0f} %, calibration error"
             f" {figures['calibration_error']:.2f}."
