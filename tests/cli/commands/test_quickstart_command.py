@@ -33,7 +33,7 @@ def test_the_answer_the_benchmarks_the_report_and_what_next(
         "demo:topic",
         "sick_entailment",
         "bingel-soegaard-2017",
-        "minilm-grid",
+        "minilm-grid, leave-one-target-out",
         "report.html",
         "Next:",
     ]
