@@ -49,3 +49,25 @@ def test_what_was_detected_is_noted(tmp_path: Path) -> None:
     assert read_task(path).notes == (
         "classification", "text = text, label = label", "separated by ';', quoted", "utf-16",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"scheme": "IOB2"},
+            "--scheme has no effect: the task is classification, not token-classification",
+        ),
+        ({"repair_tags": True}, "--repair-tags has no effect"),
+        (
+            {"choices_from": "1"},
+            "--choices-from has no effect: the task is classification, not multiple-choice",
+        ),
+    ],
+)
+def test_a_setting_for_another_type_is_said_to_have_no_effect(
+    tmp_path: Path, given: dict, message: str
+) -> None:
+    path = write(tmp_path, train="text,label\na,x\nb,y\n")
+    assert message in "; ".join(read_task(path, ReadSettings(**given)).reading_notes())
+    assert read_task(path).reading_notes() == []

@@ -279,10 +279,22 @@ def build_task(
         columns=columns,
         origin={split: splits[split].origin for split in examples},
         notes=(*_notes(type, columns, first, label_notes), *notes),
-        split_notes=tuple(split_notes),
+        split_notes=(*split_notes, *_without_effect(type, settings)),
         unused=tuple(_unused_columns(first, columns)),
         is_labelled=bool(labelled),
     )
+
+
+def _without_effect(type: TaskType, settings: ReadSettings) -> Iterator[str]:
+    """Yield a note for each setting that was given and does not apply to tasks of the type."""
+    given = {
+        "scheme": (settings.scheme is not None, TaskType.TOKEN_CLASSIFICATION),
+        "repair-tags": (settings.repair_tags, TaskType.TOKEN_CLASSIFICATION),
+        "choices-from": (settings.choices_from is not None, TaskType.MULTIPLE_CHOICE),
+    }
+    for option, (is_given, applies_to) in given.items():
+        if is_given and type is not applies_to:
+            yield f"--{option} has no effect: the task is {type}, not {applies_to}"
 
 
 def _check_repeated(rows: Rows, columns: Mapping[str, str], given: Mapping[str, str]) -> None:

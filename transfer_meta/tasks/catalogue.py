@@ -93,6 +93,11 @@ class CatalogueSource:
         several = len(find_by_hub(self.path)) > 1
         return f"{HUB_PREFIX}{self.path}" + (f"{ENTRY_MARK}{self.name}" if several else "")
 
+    @property
+    def command(self) -> str:
+        """Command that reads it from the Hub and shows how."""
+        return f"transfer-meta tasks check {self.address}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFilter:
