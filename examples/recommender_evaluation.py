@@ -18,15 +18,15 @@ import numpy as np
 import pandas as pd
 
 from transfer_meta.evaluation.bootstrap import bootstrap_over_targets
-from transfer_meta.evaluation.conformal import fit_conformal
 from transfer_meta.evaluation.ranking import spearman
 from transfer_meta.outcomes.shipped import find_shipped
 from transfer_meta.outcomes.tables import load_outcomes
 from transfer_meta.predictors import make_predictor
 from transfer_meta.recommender.catalogue_facts import catalogue_profile, catalogue_vectors, facts_of
+from transfer_meta.recommender.fitting import left_out_coverage
 from transfer_meta.recommender.inputs import MODES, pair_table, task_features
 from transfer_meta.recommender.library import Library, open_library
-from transfer_meta.recommender.training_pairs import TrainingPairs, encoder_of, learned_columns
+from transfer_meta.recommender.training_pairs import TrainingPairs, learned_columns
 from transfer_meta.records import ID_COLUMNS
 from transfer_meta.results import records_as_text
 
@@ -143,22 +143,6 @@ def rows_of(
     return rows
 
 
-def encoder_coverage(pairs: TrainingPairs, expected: np.ndarray) -> list[dict[str, object]]:
-    """Return the coverage of each setting's gains by intervals calibrated on the other encoders, all left out."""
-    encoders = pairs.X["setting"].map(encoder_of)
-    targets = pairs.X["target"].map(pairs.group_of)
-    found = []
-    for setting in pairs.settings:
-        others = (encoders != encoder_of(setting)).to_numpy()
-        interval = fit_conformal(expected[others], pairs.y[others], targets[others].to_numpy())
-        rows = (pairs.X["setting"] == setting).to_numpy()
-        low, high = interval.interval(expected[rows])
-        inside = (pairs.y[rows] >= low) & (pairs.y[rows] <= high)
-        covered = float(pd.Series(inside).groupby(targets[rows].to_numpy()).mean().mean())
-        found.append({"left out": setting, "covered": covered, "half width": interval.high_offset})
-    return found
-
-
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -183,11 +167,8 @@ def main() -> None:
     left_out = pooled.held_out_encoders()[0]
     rows += rows_of(pooled, "encoder out", "recommender", left_out)
     print(records_as_text(rows))
-    print(
-        records_as_text(
-            encoder_coverage(pooled, left_out), title="90 % intervals for an encoder left out"
-        )
-    )
+    covered = [{"left out": k, "covered": v} for k, v in left_out_coverage(pooled, left_out).items()]
+    print(records_as_text(covered, title="90 % intervals for an encoder left out"))
     if options.out:
         options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 

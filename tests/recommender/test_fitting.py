@@ -5,11 +5,11 @@ import pytest
 
 from transfer_meta.evaluation.conformal import fit_conformal, interval_coverage
 from transfer_meta.predictors.platt import fit_platt
-from transfer_meta.recommender.fitting import UNKNOWN_SETTING, fit_recommender
+from transfer_meta.recommender.fitting import UNKNOWN_SETTING, fit_recommender, left_out_coverage
 from transfer_meta.recommender.inputs import MODES
 from transfer_meta.recommender.library import Library
 from transfer_meta.recommender.persistence import shipped_recommender
-from transfer_meta.recommender.training_pairs import TrainingPairs
+from transfer_meta.recommender.training_pairs import TrainingPairs, encoder_of
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -83,11 +83,33 @@ def test_intervals_are_those_of_the_setting(atlas_library: Library) -> None:
         found = interval_coverage(held_out[rows], training.y[rows], targets[rows], coverage=0.9)
         assert recommender.figures(name)["coverage"] == pytest.approx(found["covered"].mean(), abs=1e-6)
     unknown = recommender.interval(None)
-    assert unknown == fit_conformal(encoders, training.y, targets, coverage=0.9)
+    # As wide as for the encoder whose gains, predicted from the others', are farthest off.
+    left_out = []
+    for name in training.settings:
+        rows = (setting == name).to_numpy()
+        left_out.append(fit_conformal(encoders[rows], training.y[rows], targets[rows], coverage=0.9))
+    assert unknown in left_out
+    assert unknown.high_offset == max(found.high_offset for found in left_out)
     # What another encoder does is known less well than what these do: in units of the gain's spread.
     units = {name: scale.unit for name, scale in recommender.gain_model.scales.items()}
     own = [recommender.interval(name).high_offset / units[name] for name in training.settings]
     assert unknown.high_offset / recommender.gain_model.unknown.unit > sum(own) / len(own)
+
+
+def test_coverage_of_a_left_out_encoder_is_that_of_the_others_widest_interval(
+    atlas_library: Library,
+) -> None:
+    training = TrainingPairs.from_library(atlas_library, "text")
+    expected = training.held_out_encoders()[0]
+    # Predictions that are exact for one encoder and useless for the others: theirs decide the width for it.
+    first = training.settings[0]
+    exact = np.where(training.X["setting"] == first, training.y, training.y + 1.0)
+    assert left_out_coverage(training, exact)[first] == 1.0
+    others = [name for name in training.settings if encoder_of(name) != encoder_of(first)]
+    shifted = np.where(training.X["setting"] == first, training.y + 1.0, training.y)
+    assert others
+    assert left_out_coverage(training, shifted)[first] == 0.0
+    assert all(0.0 <= share <= 1.0 for share in left_out_coverage(training, expected).values())
 
 
 def test_probabilities_for_another_encoder_are_calibrated_on_held_out_ones(

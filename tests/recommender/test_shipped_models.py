@@ -45,7 +45,11 @@ def test_a_shipped_model_loads_and_is_of_the_tables_that_ship(method: str, mode:
     assert set(recommender.gain_model.scales) == names
     for name in (*names, None):
         figures = recommender.figures(name)
-        assert figures["coverage"] == pytest.approx(0.9, abs=0.04)
+        if name is None and len(library.settings) > 1:
+            # The widest known interval: every left-out encoder is covered, most of them more than promised.
+            assert figures["coverage_least"] >= 0.86
+        else:
+            assert figures["coverage"] == pytest.approx(0.9, abs=0.04)
         assert np.isfinite(list(figures.values())).all()
         assert recommender.interval(name).high_offset > 0
         assert recommender.interval(name, new=True).high_offset > 0

@@ -42,7 +42,7 @@ class SourceFacts(Result):
     @property
     def command(self) -> str:
         """Command that reads it from the Hub and shows how."""
-        return f"transfer-meta tasks check {self.source.address}"
+        return self.source.command
 
     @property
     def tried(self) -> bool:

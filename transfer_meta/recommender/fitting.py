@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from transfer_meta.evaluation.calibration import expected_calibration_error, reliability
@@ -15,7 +17,7 @@ from transfer_meta.predictors.platt import fit_platt
 from transfer_meta.recommender.domain import Domain
 from transfer_meta.recommender.gain_model import GainModel, GainScale
 from transfer_meta.recommender.library import Library
-from transfer_meta.recommender.training_pairs import TrainingPairs
+from transfer_meta.recommender.training_pairs import TrainingPairs, encoder_of
 from transfer_meta.records import FloatArray, OnProgress
 
 CARD_FIGURES = ("spearman", "regret@1", "regret@3", "auroc_within_target", "brier")
@@ -55,7 +57,7 @@ class Recommender:
         if setting is None and new:
             # Both are unknown here, and held out one at a time: the wider interval of the two.
             both = (self.conformal[UNKNOWN_SETTING], self.conformal_new[UNKNOWN_SETTING])
-            return max(both, key=lambda found: found.high_offset - found.low_offset)
+            return max(both, key=_width)
         return (self.conformal_new if new else self.conformal)[setting or UNKNOWN_SETTING]
 
 
@@ -94,8 +96,14 @@ def fit_recommender(
         unknown = replace(gain_model.unknown, platt=_recalibrated(gain_model, pairs, other_encoders[0]))
         gain_model = replace(gain_model, unknown=unknown)
         other_encoders[1] = gain_model.probability(other_encoders[0], None)
-        conformal[UNKNOWN_SETTING] = _fit_interval(pairs, other_encoders[0], every)
+        conformal[UNKNOWN_SETTING] = widest_interval(pairs, other_encoders[0], pairs.settings)
         figures[UNKNOWN_SETTING], points[UNKNOWN_SETTING] = _evaluate(pairs, other_encoders, every)
+        shares = list(left_out_coverage(pairs, other_encoders[0]).values())
+        figures[UNKNOWN_SETTING] |= {
+            "coverage": float(np.mean(shares)),
+            "coverage_least": float(np.min(shares)),
+            "interval_width": _width(conformal[UNKNOWN_SETTING]),
+        }
     else:
         only = pairs.settings[0]
         conformal[UNKNOWN_SETTING] = conformal[only]
@@ -135,6 +143,39 @@ def _recalibrated(gain_model: GainModel, pairs: TrainingPairs, expected: FloatAr
     """Return the sigmoid of an unknown setting, fitted to predictions for held-out encoders."""
     known = np.isfinite(expected)
     return fit_platt(expected[known] / gain_model.unknown.unit, pairs.y[known] > 0)
+
+
+def widest_interval(pairs: TrainingPairs, expected: FloatArray, settings: Sequence[str]) -> Conformal:
+    """Return the widest of the intervals calibrated in each setting.
+
+    How far the gains of another encoder spread is not known beforehand.
+    """
+    setting = pairs.X["setting"].to_numpy(dtype=object)
+    return max((_fit_interval(pairs, expected, setting == name) for name in settings), key=_width)
+
+
+def left_out_coverage(pairs: TrainingPairs, expected: FloatArray) -> dict[str, float]:
+    """Return, for each setting, the coverage of its gains by `widest_interval` of the other encoders' settings.
+
+    Parameters
+    ----------
+    pairs : TrainingPairs
+        Of several encoders.
+    expected : array of shape (n,)
+        Expected gains from pairs without the encoder and the target, see `TrainingPairs.held_out_encoders`.
+    """
+    found = {}
+    for name in pairs.settings:
+        others = [other for other in pairs.settings if encoder_of(other) != encoder_of(name)]
+        rows = (pairs.X["setting"] == name).to_numpy()
+        low, high = widest_interval(pairs, expected, others).interval(expected[rows])
+        inside = (pairs.y[rows] >= low) & (pairs.y[rows] <= high)
+        found[name] = float(pd.Series(inside).groupby(_targets(pairs, rows)).mean().mean())
+    return found
+
+
+def _width(interval: Conformal) -> float:
+    return interval.high_offset - interval.low_offset
 
 
 def _fit_interval(pairs: TrainingPairs, expected: FloatArray, rows: NDArray[np.bool_]) -> Conformal:

@@ -55,6 +55,9 @@ def source_notes(
             f"no outcomes of {', '.join(alike)} are known, nor a description of both it and the target"
             " (--description): its expected gain is that of a typical known source"
         )
+    listed = next((one for one in sources if one.facts is not None), None)
+    if listed is not None and listed.facts is not None:
+        notes.append(f"to get {listed.label}: {listed.facts.command}; the others by their addresses")
     new = [one.label for one in sources if not one.n_outcomes and one.label not in undescribed]
     if new:
         skill = figures.get("spearman_new_sources")

@@ -129,6 +129,7 @@ class RankedSource:
             "encoders": list(self.evidence.encoders),
             "tried": self.n_outcomes > 0,
             "address": self.address,
+            "command": self.facts.command if self.facts else None,
             "hub": self.facts.hub if self.facts else None,
             "train_size": self.facts.train_size if self.facts else None,
             "licence": self.facts.licence if self.facts else None,
