@@ -277,7 +277,7 @@ def search(
     names = [source for source in tasks if source != name]
     if not names:
         raise InputError(f"no sources beside the target '{name}' (expected at least one other task)")
-    expected = _expected_gains(settings.prior, tasks, name, tell)
+    expected = _expected_gains(settings, tasks, name, tell)
     from transfer_meta.encoding.devices import find_devices
     from transfer_meta.runs.checkpoints.open_checkpoints import open_checkpoints
     from transfer_meta.runs.local_engine import LocalEngine
@@ -377,9 +377,10 @@ def _find_tasks(target: str, sources: Sequence[str]) -> tuple[dict[str, str], st
 
 
 def _expected_gains(
-    prior: str | Path | Mapping[str, float], tasks: Mapping[str, str], target: str, tell: Tell
+    settings: SearchSettings, tasks: Mapping[str, str], target: str, tell: Tell
 ) -> dict[str, float] | None:
     """Return the expected gain of each source, or None if nothing is expected."""
+    prior = settings.prior
     names = [name for name in tasks if name != target]
     if prior == "none":
         return None
@@ -392,7 +393,7 @@ def _expected_gains(
             recommendation = recommend(
                 tasks[target],
                 sources=[tasks[n] for n in names],
-                settings=RecommendSettings(top=len(names)),
+                settings=RecommendSettings(top=len(names), encoder=settings.encoder, checkpoints=0),
                 tell=tell,
             )
         except InputError as error:

@@ -33,7 +33,7 @@ from transfer_meta.recommender.notes import mode_notes, setting_notes, source_no
 from transfer_meta.recommender.persistence import shipped_recommender
 from transfer_meta.recommender.reasons import Explainer
 from transfer_meta.recommender.recommendation import RankedSource, Recommendation, verdict_of
-from transfer_meta.recommender.starting_points import profile_facts, starting_points
+from transfer_meta.recommender.starting_points import StartingPoints, profile_facts, starting_points
 from transfer_meta.recommender.training_pairs import TrainingPairs
 from transfer_meta.records import Tell
 from transfer_meta.tasks import Task
@@ -269,12 +269,6 @@ def recommend_described(
     card, figures = recommender.card, recommender.figures(key)
     copied = ("dataset", "method", "n_targets", "n_outcomes", "protocol")
     where = UNKNOWN_SETTING if key is None else key
-    checkpoints = None
-    if settings.encoder is not None and settings.checkpoints and library.name == ATLAS:
-        facts = profile_facts(target.profile, description=target.description, n_examples=n_examples)
-        checkpoints = starting_points(
-            settings.encoder, facts, type=target.profile.type, top=settings.checkpoints
-        )
     return Recommendation(
         target=target.profile.name,
         mode=target.mode,
@@ -297,8 +291,18 @@ def recommend_described(
             "figures": figures,
             "reliability": list(card["reliability"][where]),
         },
-        checkpoints=checkpoints,
+        checkpoints=_checkpoints(target, library, settings, n_examples),
     )
+
+
+def _checkpoints(
+    target: TargetDescription, library: Library, settings: RecommendSettings, n_examples: int | None
+) -> StartingPoints | None:
+    """Return the published checkpoints of an encoder that was named."""
+    if settings.encoder is None or not settings.checkpoints or library.name != ATLAS:
+        return None
+    facts = profile_facts(target.profile, description=target.description, n_examples=n_examples)
+    return starting_points(settings.encoder, facts, type=target.profile.type, top=settings.checkpoints)
 
 
 def _listed(target: TargetDescription, library: Library) -> list[CatalogueSource]:
@@ -348,8 +352,10 @@ def _split_sources(
 
 def _known_name(source: Any, library: Library) -> str | None:
     """Return the name in the library or the catalogue of a source that is named."""
-    if not isinstance(source, str) or source in library.sources:
-        return source if isinstance(source, str) else None
+    if not isinstance(source, str):
+        return None
+    if source in library.sources:
+        return source
     facts = facts_of(source) if library.name == ATLAS else None
     if facts is None:
         return None

@@ -60,7 +60,7 @@ def test_a_search_by_real_training_and_the_same_command_again(here, capsys):
 def test_a_source_that_the_recommender_leaves_out_gets_the_mean(monkeypatch):
     from types import SimpleNamespace
 
-    from transfer_meta.api.source_search import _expected_gains
+    from transfer_meta.api.source_search import SearchSettings, _expected_gains
 
     gains = {"qqp": 0.1, "mine": 0.3}
     answer = SimpleNamespace(
@@ -68,7 +68,7 @@ def test_a_source_that_the_recommender_leaves_out_gets_the_mean(monkeypatch):
     )
     monkeypatch.setattr("transfer_meta.recommender.recommend.recommend", lambda *_, **__: answer)
     tasks = dict.fromkeys(("target", "qqp", "mine", "silent"), "a.jsonl")
-    assert _expected_gains("auto", tasks, "target", lambda _: None) == {**gains, "silent": 0.2}
+    assert _expected_gains(SearchSettings(), tasks, "target", lambda _: None) == {**gains, "silent": 0.2}
 
 
 @pytest.mark.parametrize(
