@@ -68,7 +68,10 @@ def test_a_source_that_the_recommender_leaves_out_gets_the_mean(monkeypatch):
     )
     monkeypatch.setattr("transfer_meta.recommender.recommend.recommend", lambda *_, **__: answer)
     tasks = dict.fromkeys(("target", "qqp", "mine", "silent"), "a.jsonl")
-    assert _expected_gains(SearchSettings(), tasks, "target", lambda _: None) == {**gains, "silent": 0.2}
+    assert _expected_gains(SearchSettings(), tasks, "target", lambda _: None) == {
+        **gains,
+        "silent": 0.2,
+    }
 
 
 @pytest.mark.parametrize(
