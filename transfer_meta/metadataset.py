@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from transfer_meta.errors import InputError, nearest
+from transfer_meta.features.feature_groups import GROUPS, column_group
 from transfer_meta.features.ratios import safe_ratio
 from transfer_meta.features.vectors.similarities import (
     Vectors,
@@ -23,20 +24,8 @@ from transfer_meta.outcomes.table_settings import TableSettings
 from transfer_meta.outcomes.tables import OutcomeTable, load_outcomes
 from transfer_meta.records import ID_COLUMNS, FloatArray
 
-GROUPS = ("data", "curve", "embedding", "transferability", "pair")
-"""Groups of features."""
 ALL_BUT = "all-but-"
 """Prefix of a feature set that selects all other features."""
-
-# Features without one of these prefixes belong to the group ``data``.
-CURVE_PREFIXES = (
-    "grad_", "slope_", "relative_slope_", "loss_done_", "curve_", "log_fit_", "power_fit_", "dev_",
-    "final_loss", "init_loss", "half_iter",
-)  # fmt: skip
-EMBEDDING_PREFIXES = ("cosine_", "mean_", "centred_", "concat_", "rrf_")
-TRANSFERABILITY_PREFIXES = (
-    "logme", "h_score", "leep", "nce", "transrate", "gbc", "knn", "linear_probe", "fewshot",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -158,12 +147,12 @@ def pair_inputs(
         values["ratio"] = safe_ratio(target=values["target"], source=values["source"])
         for role, block in values.items():
             for position, feature in enumerate(tasks.columns):
-                blocks[f"{role}.{feature}"] = block[:, position]
-                rows.append((f"{role}.{feature}", feature, role, feature_group(feature)))
+                column = f"{role}.{feature}"
+                blocks[column] = block[:, position]
+                rows.append((column, feature, role, column_group(column)))
     for feature in pair_features:
         blocks[f"pair.{feature}"] = pairs[feature].to_numpy(dtype=float)
-        group = feature_group(feature)
-        rows.append((f"pair.{feature}", feature, "pair", "pair" if group == "data" else group))
+        rows.append((f"pair.{feature}", feature, "pair", column_group(f"pair.{feature}")))
     described = pd.DataFrame(rows, columns=["column", "feature", "role", "group"])
     return pd.DataFrame(blocks), described
 
@@ -174,24 +163,6 @@ def _rows_of(tasks: pd.DataFrame, names: pd.Series) -> FloatArray:
         task = str(names.iloc[int(np.argmax(positions < 0))])
         raise InputError(f"task '{task}' has no features{nearest(task, tasks.index)}")
     return tasks.to_numpy(dtype=float)[positions]
-
-
-def feature_group(feature: str) -> str:
-    """Return the group of a feature by its name: ``curve``, ``embedding``, ``transferability`` or ``data``.
-
-    Examples
-    --------
-    >>> feature_group("grad_30"), feature_group("size"), feature_group("mean_textemb"), feature_group("leep")
-    ('curve', 'data', 'embedding', 'transferability')
-    """
-    for group, prefixes in (
-        ("curve", CURVE_PREFIXES),
-        ("embedding", EMBEDDING_PREFIXES),
-        ("transferability", TRANSFERABILITY_PREFIXES),
-    ):
-        if feature.startswith(prefixes):
-            return group
-    return "data"
 
 
 def similarity_table(pairs: pd.DataFrame, vectors: Mapping[str, Vectors]) -> pd.DataFrame:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
 
-from transfer_meta.predictors.base import id_column
+from transfer_meta.features.feature_groups import column_group
+from transfer_meta.predictors.base import Prediction, id_column
 from transfer_meta.predictors.gp import GaussianProcessPredictor
+from transfer_meta.predictors.group_ridge import LEADING_GROUP, PRIOR_ROWS, GroupRidgePredictor
+from transfer_meta.predictors.logistic_solver import BoolArray
 from transfer_meta.predictors.new_sources import expectation
 from transfer_meta.predictors.outcome_tensor import index_in
 from transfer_meta.predictors.ridge import RidgePredictor
@@ -15,23 +20,23 @@ from transfer_meta.predictors.within_target import WithinTargetPredictor
 from transfer_meta.records import FloatArray
 
 MIN_TARGETS_FOR_RIDGE = 6
-PRIOR_ROWS = 25.0
-"""Rows by which `stack_weights` shrinks to equal weights: members are so similar that in a small table their
-least-squares weights are mostly noise."""
 
 
 class DefaultPredictor(WithinTargetPredictor):
     """Gaussian process and ridge regression; the process alone with fewer than 6 training targets.
 
     The members are weighted by their out-of-fold rankings of the training targets (`stack_weights`), or equally if
-    the gains have no level, as for scores without baselines.  A source without training outcomes also gets
-    `new_sources.expectation`.  Boosted trees and LambdaRank as further members take ten times as long and do not
-    improve the rank correlation on tables of tens of targets.
+    the gains have no level, as for scores without baselines.  A source without training outcomes is ranked by
+    `group_ridge` if the table has transferability scores; otherwise its ranking gets `new_sources.expectation`
+    added.  Boosted trees and LambdaRank as further members take ten times as long and do not improve the rank
+    correlation on tables of tens of targets.
 
     Attributes
     ----------
     gp_ : GaussianProcessPredictor
     ridge_ : RidgePredictor or None
+    untried_ : GroupRidgePredictor or None
+        Ranks sources without training outcomes.
     weights_ : array of shape (members,)
     """
 
@@ -44,19 +49,43 @@ class DefaultPredictor(WithinTargetPredictor):
             member.feature_names_in_ = self.feature_names_in_
             member.fit_ranking(X, z, weight)
         self.weights_ = np.full(len(members), 1 / len(members))
+        self.untried_ = None
+        if any(column_group(c) == LEADING_GROUP for c in self.feature_names_in_):
+            self.untried_ = GroupRidgePredictor()
+            self.untried_.feature_names_in_ = self.feature_names_in_
+            self.untried_.fit_ranking(X, z, weight)
         self._inner = np.zeros(len(z))
         if self.levels_known_:
             inner = np.column_stack([m.inner_ranking(X, z, weight) for m in members])
             self.weights_ = stack_weights(inner, z, weight)
             self._inner = inner @ self.weights_
 
+    def calibrate(self, X: pd.DataFrame, y: FloatArray, z: FloatArray, weight: FloatArray) -> None:
+        super().calibrate(X, y, z, weight)
+        if self.untried_ is not None:
+            self.untried_.levels_known_ = self.levels_known_
+            self.untried_.calibrate(X, y, z, weight)
+
+    def predict_pairs(self, X: Any) -> Prediction:
+        found = super().predict_pairs(X)
+        if self.untried_ is None:
+            return found
+        untried, alone = self._untried(X), self.untried_.predict_pairs(X)
+        return Prediction(*(np.where(untried, *both) for both in zip(alone, found, strict=True)))
+
     def ranking(self, X: pd.DataFrame) -> FloatArray:
         learned = np.column_stack([m.ranking(X) for m in self._members()]) @ self.weights_
-        untried = index_in(self.gp_.sources_, id_column(X, "source")) < 0
+        untried = self._untried(X)
+        if self.untried_ is not None:
+            return np.where(untried, self.untried_.ranking(X), learned)
         return learned + np.where(untried, expectation(X, self.feature_names_in_), 0.0)
 
     def inner_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> FloatArray:
         return self._inner
+
+    def _untried(self, X: pd.DataFrame) -> BoolArray:
+        """Return which pairs have a source without training outcomes, shape (n,)."""
+        return index_in(self.gp_.sources_, id_column(X, "source")) < 0
 
     def _members(self) -> list[WithinTargetPredictor]:
         return [m for m in (self.gp_, self.ridge_) if m is not None]

@@ -18,6 +18,7 @@ from transfer_meta.predictors.controls import (
 from transfer_meta.predictors.default import DefaultPredictor
 from transfer_meta.predictors.elimination import EliminationPredictor, OptimisticElimination
 from transfer_meta.predictors.gp import GaussianProcessPredictor
+from transfer_meta.predictors.group_ridge import GroupRidgePredictor
 from transfer_meta.predictors.knn_targets import NearestTargetsPredictor
 from transfer_meta.predictors.lambdarank import LambdaRankPredictor, LangRankPredictor
 from transfer_meta.predictors.logistic import LogisticPredictor
@@ -71,6 +72,7 @@ PREDICTORS: dict[str, Callable[[], TransferPredictor]] = {
     "knn-targets": NearestTargetsPredictor,
     "ridge": RidgePredictor,
     "ridge-without-history": lambda: RidgePredictor(history=False),
+    "ridge-by-group": GroupRidgePredictor,
     "logistic-relative": RelativeLogisticPredictor,
     "gp": GaussianProcessPredictor,
     "lambdarank": LambdaRankPredictor,

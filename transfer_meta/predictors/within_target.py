@@ -171,16 +171,21 @@ class WithinTargetPredictor(TransferPredictor):
         """Fit to pairs, their gains and, optionally, weights in (0, 1] for their reliability, shape (n,)."""
         y = np.asarray(y, dtype=float)
         z, weight = self._fit_uncalibrated(X, y, sample_weight)
+        self.calibrate(X, y, z, weight)
+        return self
+
+    def calibrate(self, X: pd.DataFrame, y: FloatArray, z: FloatArray, weight: FloatArray) -> None:
+        """Fit the maps from rankings to gains and probabilities; all arrays of shape (n,), `z` standardised."""
         if not self.levels_known_:
             self.line_ = np.array([float(y.std()), 0.0])
             self.calibrator_, self.calibration_ = "platt", np.array([1.0, 0.0])
-            return self
+            return
         inner = self.inner_ranking(X, z, weight)
-        targets = np.unique(id_column(X, "target"), return_inverse=True)[1]
-        self.calibrator_ = choose_calibrator(inner, y > 0, targets)
-        self.calibration_ = fit_calibrator(self.calibrator_, inner, y > 0)
-        self.line_ = fit_line(inner, y)
-        return self
+        known = np.isfinite(inner)
+        targets = np.unique(id_column(X, "target")[known], return_inverse=True)[1]
+        self.calibrator_ = choose_calibrator(inner[known], y[known] > 0, targets)
+        self.calibration_ = fit_calibrator(self.calibrator_, inner[known], y[known] > 0)
+        self.line_ = fit_line(inner[known], y[known])
 
     def fit_weighted(self, X: Any, y: Any, sample_weight: FloatArray | None) -> Self:
         return self.fit(X, y, sample_weight)
@@ -205,6 +210,28 @@ class WithinTargetPredictor(TransferPredictor):
         probability = calibrated(self.calibrator_, ranking, self.calibration_)
         return Prediction(probability, self.line_[0] * ranking + self.line_[1], ranking)
 
+    def predict_folds(
+        self,
+        X: pd.DataFrame,
+        y: FloatArray,
+        folds: Sequence[Fold],
+        sample_weight: FloatArray | None = None,
+    ) -> list[Prediction]:
+        """Return out-of-fold predictions, the features relative to all sources of a target in `X`.
+
+        A fold that tests some sources of a target only (two tasks left out) would otherwise compare them with
+        nothing; features need no outcome, so that all sources of a target are at hand when one is ranked.
+        """
+
+        def predicted(train: IntArray, test: IntArray) -> Prediction:
+            weight = None if sample_weight is None else sample_weight[train]
+            fitted = clone(self).fit(X.iloc[train], y[train], weight)
+            rows, place = rows_of_targets(X, test)
+            found = fitted.predict_pairs(X.iloc[rows])
+            return Prediction(*(values[place] for values in found))
+
+        return [predicted(train, test) for train, test in folds]
+
     def rank_folds(
         self,
         X: pd.DataFrame,
@@ -219,7 +246,8 @@ class WithinTargetPredictor(TransferPredictor):
             fitted._fit_uncalibrated(
                 X.iloc[train], y[train], None if sample_weight is None else sample_weight[train]
             )
-            return fitted.ranking(X.iloc[test])
+            rows, place = rows_of_targets(X, test)
+            return fitted.ranking(X.iloc[rows])[place]
 
         return [ranked(train, test) for train, test in folds]
 
@@ -232,7 +260,7 @@ class WithinTargetPredictor(TransferPredictor):
         raise NotImplementedError
 
     def inner_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> FloatArray:
-        """Return out-of-fold rankings of the training rows, each target held out, shape (n,)."""
+        """Return out-of-fold rankings of the training rows, each target held out, shape (n,); NaN: not ranked."""
         result = np.zeros(len(z))
         for train, test in target_folds(X, self.n_splits):
             inner = clone(self)
@@ -254,6 +282,13 @@ class WithinTargetPredictor(TransferPredictor):
     def values(self, X: pd.DataFrame) -> FloatArray:
         """Return the feature columns seen in `fit`, shape (n, p), NaN where unknown."""
         return X[list(self.feature_names_in_)].to_numpy(dtype=float)
+
+
+def rows_of_targets(X: pd.DataFrame, rows: IntArray) -> tuple[IntArray, IntArray]:
+    """Return all rows of the targets (in their settings) of some rows, and the places of these among them."""
+    groups = group_codes(X)
+    every = np.flatnonzero(np.isin(groups, groups[rows]))
+    return every, np.searchsorted(every, rows)
 
 
 def levels_known(y: FloatArray, groups: IntArray) -> bool:

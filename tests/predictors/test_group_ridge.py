@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+
+from transfer_meta.evaluation.splits import leave_two_tasks_out
+from transfer_meta.predictors import make_predictor
+from transfer_meta.predictors.base import Fold
+from transfer_meta.predictors.group_ridge import (
+    MAX_LEFT_OUT,
+    PENALTY,
+    GroupRidgePredictor,
+    left_out_tasks,
+)
+from transfer_meta.predictors.within_target import (
+    WithinTarget,
+    group_codes,
+    rows_of_targets,
+    standardised_gains,
+)
+from transfer_meta.records import signed_log
+
+
+def scored_pairs(n_tasks: int = 12, *, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
+    """A score of the pair that tells the gain, beside many features of the source that tell nothing."""
+    random = np.random.default_rng(seed)
+    names = [f"t{i:02d}" for i in range(n_tasks)]
+    X = pd.DataFrame(list(permutations(names, 2)), columns=["source", "target"]).assign(setting="")
+    score = random.normal(size=len(X))
+    facts = random.normal(size=(n_tasks, 15))
+    place = {name: i for i, name in enumerate(names)}
+    told = {"pair.logme": score, "pair.jsd": random.normal(size=len(X))}
+    for j in range(facts.shape[1]):
+        for role in ("source", "target"):
+            told[f"{role}.fact_{j}"] = [facts[place[name], j] for name in X[role]]
+    X = X.assign(**told)
+    popularity = random.normal(size=n_tasks)[[place[name] for name in X["source"]]]
+    gain = 0.05 * (score + popularity + 0.5 * random.normal(size=len(X)))
+    return X, np.asarray(gain)
+
+
+def both_new(predictor: str, X: pd.DataFrame, y: np.ndarray) -> float:
+    """Mean rank correlation within targets, source and target left out."""
+    folds: list[Fold] = list(leave_two_tasks_out(X["source"], X["target"]))
+    ranking = np.empty(len(y))
+    for (_, test), found in zip(
+        folds, make_predictor(predictor).predict_folds(X, y, folds), strict=True
+    ):
+        ranking[test] = found.ranking
+    rows = X.groupby("target").indices.values()
+    return float(np.mean([spearmanr(ranking[r], y[r]).statistic for r in rows]))
+
+
+def test_useless_features_of_the_sources_do_not_drown_the_scores() -> None:
+    X, y = scored_pairs()
+    assert both_new("ridge-by-group", X, y) > both_new("ridge-without-history", X, y) + 0.05
+    assert both_new("default", X, y) == pytest.approx(both_new("ridge-by-group", X, y))
+
+
+def test_left_out_tasks_are_in_no_training_row() -> None:
+    X, _ = scored_pairs(6)
+    folds = left_out_tasks(X)
+    assert len(folds) == 15
+    for removed, tested in folds:
+        kept = X.drop(index=removed)
+        tasks = set(X.loc[tested, "source"]) | set(X.loc[tested, "target"])
+        assert len(tasks) == 2
+        assert not tasks & {*kept["source"], *kept["target"]}
+        assert set(tested) <= set(removed)
+    many, _ = scored_pairs(24)
+    assert len(left_out_tasks(many)) == MAX_LEFT_OUT
+
+
+def test_each_group_is_an_ordinary_ridge_regression() -> None:
+    X, y = scored_pairs(8)
+    X = X[["setting", "source", "target", "pair.logme"]]
+    weight = np.linspace(0.3, 1.0, len(y))
+    fitted = GroupRidgePredictor().fit(X, y, weight)
+    raw = signed_log(X[["pair.logme"]].to_numpy())
+    matrix = WithinTarget.fit(raw).transform(raw, group_codes(X))
+    z = standardised_gains(y, group_codes(X))
+    slope = (weight * matrix[:, 0] * z).sum() / ((weight * matrix[:, 0] ** 2).sum() + PENALTY)
+    assert fitted.coef_ == pytest.approx(fitted.weights_ * slope)
+    # The left-out rankings are those of fits without both tasks.
+    removed, tested = left_out_tasks(X)[0]
+    kept = np.setdiff1d(np.arange(len(y)), removed)
+    again = (weight[kept] * matrix[kept, 0] * z[kept]).sum()
+    again /= (weight[kept] * matrix[kept, 0] ** 2).sum() + PENALTY
+    inner = fitted.inner_ranking(X, z, weight)
+    assert inner[tested] == pytest.approx(fitted.weights_[0] * again * matrix[tested, 0])
+
+
+def test_the_default_ranks_tried_sources_by_history_and_others_by_groups() -> None:
+    X, y = scored_pairs()
+    tried = ~X["source"].isin(["t01", "t02"]) & ~X["target"].isin(["t00", "t01", "t02"])
+    fitted = make_predictor("default").fit(X[tried].reset_index(drop=True), y[tried])
+    asked = X[X["target"] == "t00"].reset_index(drop=True)
+    new = asked["source"].isin(["t01", "t02"]).to_numpy()
+    found, alone = fitted.predict_pairs(asked), fitted.untried_.predict_pairs(asked)
+    for of_all, of_new in zip(found, alone, strict=True):
+        np.testing.assert_array_equal(of_all[new], of_new[new])
+    members = np.column_stack([m.ranking(asked) for m in (fitted.gp_, fitted.ridge_)])
+    np.testing.assert_allclose(found.ranking[~new], (members @ fitted.weights_)[~new])
+
+
+def test_a_pair_is_compared_with_all_sources_of_its_target() -> None:
+    X, y = scored_pairs(6)
+    folds = [(np.arange(20, len(y)), np.array([3, 7]))]
+    rows, place = rows_of_targets(X, folds[0][1])
+    assert set(X.loc[rows, "target"]) == set(X.loc[[3, 7], "target"])
+    assert rows[place].tolist() == [3, 7]
+    fitted = GroupRidgePredictor().fit(X.iloc[20:], y[20:])
+    expected = fitted.predict_pairs(X.iloc[rows]).ranking[place]
+    predictor = GroupRidgePredictor()
+    np.testing.assert_array_equal(predictor.predict_folds(X, y, folds)[0].ranking, expected)
+    np.testing.assert_array_equal(predictor.rank_folds(X, y, folds)[0], expected)
+
+
+def test_two_tasks_leave_nothing_to_learn_weights_from() -> None:
+    X = pd.DataFrame({"source": ["a", "b"], "target": ["b", "a"], "pair.logme": [0.1, 0.4]})
+    found = GroupRidgePredictor().fit(X, [0.1, -0.1]).predict_pairs(X)
+    assert all(np.isfinite(part).all() for part in found)

@@ -1,0 +1,138 @@
+"""Ridge regression by groups of features, for pairs of which neither source nor target has outcomes.
+
+What is known of such a pair are its features alone, and they are of unequal worth: how the source's own fine-tuned
+encoder separates the target's classes carries over to new sources, while statistics of a few dozen sources fit the
+training outcomes by chance.  One regression on all columns lets the many drown the few.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import nnls
+
+from transfer_meta.features.feature_groups import column_group
+from transfer_meta.predictors.base import Fold, id_column
+from transfer_meta.predictors.within_target import WithinTarget, WithinTargetPredictor, group_codes
+from transfer_meta.records import FloatArray, signed_log
+
+PENALTY = 10.0
+"""Ridge penalty of each group, whose columns together have the variance of one standardised column."""
+LEADING_GROUP = "transferability"
+"""Group that the weights are shrunk to, where a table has it (chosen on minilm-grid and TaskWeb)."""
+PRIOR_ROWS = 25.0
+"""Strength of the shrinkage of weights learned from left-out predictions, in training rows: members are so similar
+that in a small table their least-squares weights are mostly noise."""
+MAX_LEFT_OUT = 250
+"""Largest number of pairs of tasks that are left out to learn the weights."""
+
+
+class GroupRidgePredictor(WithinTargetPredictor):
+    """Weighted sum of one ridge regression per group of features (`features.feature_groups`).
+
+    The weights, at least 0, minimise the squared error on pairs of tasks that are left out of training together, as
+    both tasks of a pair that nobody tried are.  They are shrunk towards `LEADING_GROUP` alone, or towards equal
+    weights in a table without it.  The transfer history of a source plays no part.
+
+    Attributes
+    ----------
+    columns_ : array of str
+        Features used: those of the source, the pair and the ratio.
+    groups_ : array of str
+        Groups with a varying feature.
+    weights_ : array of shape (groups,)
+    coef_ : array of shape (columns,)
+    """
+
+    def fit_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> None:
+        names = [c for c in self.feature_names_in_ if not c.startswith("target.")]
+        self.columns_ = np.array(names, dtype=object)
+        raw = self._raw(X)
+        within = WithinTarget.fit(raw)
+        self.centre_, self.scale_ = within.centre, within.scale
+        matrix = within.transform(raw, group_codes(X))
+        root = np.sqrt(weight)
+        group = np.array([column_group(c) for c in names], dtype=object)
+        self.groups_ = np.array(sorted(set(group[self.scale_ > 0])), dtype=object)
+        folds = left_out_tasks(X)
+        coefficients = np.zeros((len(self.groups_), len(names)))
+        left_out = np.zeros((len(z), len(self.groups_)))
+        for number, name in enumerate(self.groups_):
+            used = np.flatnonzero((group == name) & (self.scale_ > 0))
+            rows = matrix[:, used] * root[:, None] / np.sqrt(len(used))
+            left_out[:, number], found = _left_out_ridge(rows, z * root, folds)
+            coefficients[number, used] = found / np.sqrt(len(used))
+        tested = np.unique(np.concatenate([np.arange(0), *(test for _, test in folds)]))
+        leading = self.groups_ == LEADING_GROUP
+        self.weights_ = _weights(left_out[tested], (z * root)[tested], leading)
+        self.coef_ = self.weights_ @ coefficients
+        self._inner = np.full(len(z), np.nan)
+        self._inner[tested] = left_out[tested] @ self.weights_ / root[tested]
+        if not len(tested):
+            self._inner[:] = 0.0
+
+    def ranking(self, X: pd.DataFrame) -> FloatArray:
+        within = WithinTarget(self.centre_, self.scale_)
+        return np.asarray(within.transform(self._raw(X), group_codes(X)) @ self.coef_)
+
+    def inner_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> FloatArray:
+        return self._inner
+
+    def _raw(self, X: pd.DataFrame) -> FloatArray:
+        return signed_log(X[list(self.columns_)].to_numpy(dtype=float))
+
+
+def left_out_tasks(X: pd.DataFrame) -> list[Fold]:
+    """Return, for pairs of tasks, the rows with either of them in any role, and among these the rows of both.
+
+    A random `MAX_LEFT_OUT` of the pairs of tasks if there are more, always the same.
+    """
+    ends = np.concatenate([id_column(X, "source"), id_column(X, "target")])
+    source, target = np.unique(ends, return_inverse=True)[1].reshape(2, -1)
+    low, high = np.minimum(source, target), np.maximum(source, target)
+    pairs = np.unique(np.stack([low, high]), axis=1).T
+    if len(pairs) > MAX_LEFT_OUT:
+        pairs = np.random.default_rng(0).permutation(pairs)[:MAX_LEFT_OUT]
+    folds = []
+    for a, b in pairs:
+        either = (source == a) | (source == b) | (target == a) | (target == b)
+        if not either.all():
+            folds.append((np.flatnonzero(either), np.flatnonzero((low == a) & (high == b))))
+    return folds
+
+
+def _left_out_ridge(
+    rows: FloatArray, z: FloatArray, folds: list[Fold]
+) -> tuple[FloatArray, FloatArray]:
+    """Return left-out predictions of the tested rows, shape (n,), 0 elsewhere, and the coefficients on all rows.
+
+    A fold is the rows removed and those tested.
+    """
+    gram = rows.T @ rows + PENALTY * np.eye(rows.shape[1])
+    moment = rows.T @ z
+    predicted = np.zeros(len(z))
+    for removed, tested in folds:
+        out = rows[removed]
+        found = np.linalg.solve(gram - out.T @ out, moment - out.T @ z[removed])
+        predicted[tested] = rows[tested] @ found
+    return predicted, np.asarray(np.linalg.solve(gram, moment))
+
+
+def _weights(rankings: FloatArray, z: FloatArray, leading: FloatArray) -> FloatArray:
+    """Return weights ≥ 0 of the columns of `rankings` (n, m), shape (m,).
+
+    They minimise Σ (z − R a)² + `PRIOR_ROWS` · ‖a − c‖² for columns of unit size, c being the best equal weights of
+    the leading columns.
+    """
+    size = np.sqrt((rankings**2).mean(axis=0)) if len(rankings) else np.zeros(rankings.shape[1])
+    columns = rankings / np.where(size > 0, size, np.inf)
+    chosen = (leading if leading.any() else np.ones(len(leading), dtype=bool)).astype(float)
+    together = columns @ chosen
+    power = float(together @ together)
+    if power <= 0:
+        return chosen / max(1.0, chosen.sum())
+    centre = max(float(together @ z) / power, 0.0) * chosen
+    pull = np.sqrt(PRIOR_ROWS)
+    design = np.vstack([columns, pull * np.eye(len(size))])
+    found = nnls(design, np.concatenate([z, pull * centre]))[0]
+    return np.asarray(found / np.where(size > 0, size, np.inf))
