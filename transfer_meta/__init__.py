@@ -9,12 +9,16 @@ from transfer_meta._version import __version__
 
 # Public names and where they live; each is loaded when it is first used, so that the import stays light.
 _PUBLIC = {
+    "AddSettings": "transfer_meta.api.own_sources",
     "BenchmarkResult": "transfer_meta.evaluation.benchmark",
     "BenchmarkSettings": "transfer_meta.evaluation.benchmark",
+    "BuildSettings": "transfer_meta.api.own_sources",
+    "BuiltSources": "transfer_meta.api.source_builder",
     "CatalogueSource": "transfer_meta.tasks.catalogue",
     "Diagnosis": "transfer_meta.api.doctor",
     "EmbedSettings": "transfer_meta.api.embedding",
     "Example": "transfer_meta.records",
+    "ExchangeSettings": "transfer_meta.api.source_exchange",
     "ExportSettings": "transfer_meta.runs.export",
     "Exported": "transfer_meta.runs.export",
     "FindSettings": "transfer_meta.api.source_list",
@@ -23,6 +27,7 @@ _PUBLIC = {
     "ImportanceSettings": "transfer_meta.feature_importance",
     "InputError": "transfer_meta.errors",
     "LearningCurve": "transfer_meta.records",
+    "ListSettings": "transfer_meta.api.source_list",
     "Model": "transfer_meta.model",
     "Outcome": "transfer_meta.records",
     "OutcomeList": "transfer_meta.api.outcome_list",
@@ -35,6 +40,7 @@ _PUBLIC = {
     "ReadSettings": "transfer_meta.tasks",
     "RecommendSettings": "transfer_meta.recommender.recommend",
     "Recommendation": "transfer_meta.recommender.recommendation",
+    "RemoveSettings": "transfer_meta.api.own_sources",
     "Report": "transfer_meta.pages.build",
     "ReportSettings": "transfer_meta.pages.build",
     "RunSettings": "transfer_meta.runs.run_plan",
@@ -45,6 +51,7 @@ _PUBLIC = {
     "SearchSettings": "transfer_meta.api.source_search",
     "SourceChecks": "transfer_meta.api.source_checks",
     "SourceFacts": "transfer_meta.api.source_facts",
+    "SourceFiles": "transfer_meta.api.source_files_result",
     "SourceFilter": "transfer_meta.tasks.catalogue",
     "SourceList": "transfer_meta.api.source_list",
     "SourceScores": "transfer_meta.encoding.score_sources",
@@ -54,8 +61,10 @@ _PUBLIC = {
     "TaskReports": "transfer_meta.api.task_checks",
     "TaskType": "transfer_meta.records",
     "TaskVectors": "transfer_meta.api.embedding",
+    "add_source": "transfer_meta.api.own_sources",
     "benchmark": "transfer_meta.evaluation.benchmark",
     "build_metadataset": "transfer_meta.metadataset",
+    "build_sources": "transfer_meta.api.own_sources",
     "check_sources": "transfer_meta.api.source_checks",
     "check_tasks": "transfer_meta.api.task_checks",
     "demo_task": "transfer_meta.tasks",
@@ -74,7 +83,10 @@ _PUBLIC = {
     "pair_features": "transfer_meta.api.pairs",
     "plan": "transfer_meta.runs.plan_preview",
     "profile": "transfer_meta.api.profiles",
+    "pull_sources": "transfer_meta.api.source_exchange",
+    "push_sources": "transfer_meta.api.source_exchange",
     "recommend": "transfer_meta.recommender.recommend",
+    "remove_source": "transfer_meta.api.own_sources",
     "report": "transfer_meta.pages.build",
     "run": "transfer_meta.runs.run_plan",
     "run_status": "transfer_meta.runs.run_status",
@@ -94,16 +106,28 @@ if TYPE_CHECKING:
     from transfer_meta.api.embedding import embed as embed
     from transfer_meta.api.outcome_list import OutcomeList as OutcomeList
     from transfer_meta.api.outcome_list import list_outcomes as list_outcomes
+    from transfer_meta.api.own_sources import AddSettings as AddSettings
+    from transfer_meta.api.own_sources import BuildSettings as BuildSettings
+    from transfer_meta.api.own_sources import RemoveSettings as RemoveSettings
+    from transfer_meta.api.own_sources import add_source as add_source
+    from transfer_meta.api.own_sources import build_sources as build_sources
+    from transfer_meta.api.own_sources import remove_source as remove_source
     from transfer_meta.api.pairs import PairFeatures as PairFeatures
     from transfer_meta.api.pairs import pair_features as pair_features
     from transfer_meta.api.profiles import Profiles as Profiles
     from transfer_meta.api.profiles import ProfileSettings as ProfileSettings
     from transfer_meta.api.profiles import profile as profile
+    from transfer_meta.api.source_builder import BuiltSources as BuiltSources
     from transfer_meta.api.source_checks import SourceChecks as SourceChecks
     from transfer_meta.api.source_checks import check_sources as check_sources
+    from transfer_meta.api.source_exchange import ExchangeSettings as ExchangeSettings
+    from transfer_meta.api.source_exchange import pull_sources as pull_sources
+    from transfer_meta.api.source_exchange import push_sources as push_sources
     from transfer_meta.api.source_facts import SourceFacts as SourceFacts
     from transfer_meta.api.source_facts import show_source as show_source
+    from transfer_meta.api.source_files_result import SourceFiles as SourceFiles
     from transfer_meta.api.source_list import FindSettings as FindSettings
+    from transfer_meta.api.source_list import ListSettings as ListSettings
     from transfer_meta.api.source_list import SourceList as SourceList
     from transfer_meta.api.source_list import find_sources as find_sources
     from transfer_meta.api.source_list import list_sources as list_sources

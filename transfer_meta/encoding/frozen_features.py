@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from transfer_meta.encoding.batching import EncodedBatch, batcher_for, encode_examples
+from transfer_meta.encoding.batching import Batcher, EncodedBatch, batcher_for, encode_examples
 from transfer_meta.encoding.encoder import Encoder
 from transfer_meta.encoding.encoding_settings import EncodingSettings
 from transfer_meta.encoding.heads import pool
@@ -35,72 +35,106 @@ class LabelledVectors:
     regression: bool = False
 
 
+class LabelledReader:
+    """The training split of a task, tokenised once, to be read by an encoder with one set of weights after another.
+
+    Classification and regression: the mean vector and label of each example.  Token classification: the vector of
+    each word's first token.  Multiple choice: the mean vector of each choice, labelled ``right`` or ``wrong``.
+    Question answering: the vectors of the answer's tokens, labelled ``answer``, and of equally many evenly spaced
+    other tokens of its window, labelled ``other``.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Tokenises, and says where the batches are.
+    task : Task
+    settings : EncodingSettings
+    """
+
+    def __init__(self, encoder: Encoder, task: Task, settings: EncodingSettings) -> None:
+        self._type, self._settings = task.type, settings
+        self._per_token = task.type in (TaskType.TOKEN_CLASSIFICATION, TaskType.QUESTION_ANSWERING)
+        examples = list(task.examples())
+        if not self._per_token:
+            self._items, self._owner = _items(encoder, task, settings)
+            if task.type is TaskType.MULTIPLE_CHOICE:
+                right = np.concatenate([np.arange(len(e.choices)) == e.label for e in examples])
+                self._labels = np.where(right, "right", "wrong")
+            else:
+                self._labels = np.array([example.label for example in examples])
+            return
+        names = task.labels()
+        _, self._items = encode_examples(encoder, task.type, examples, settings, names)
+        self._names = np.array(
+            ("other", "answer") if task.type is TaskType.QUESTION_ANSWERING else names
+        )
+
+    def read(self, encoder: Encoder) -> LabelledVectors:
+        """Return the frozen features of an encoder, with their labels."""
+        encoder.model.eval()
+        if not self._per_token:
+            vectors = _item_means(encoder, self._items, self._settings)
+            if self._type is not TaskType.MULTIPLE_CHOICE:
+                vectors = _example_means(vectors, self._owner)
+            return LabelledVectors(vectors, self._labels, regression=self._type is TaskType.REGRESSION)
+        vectors_of, classes_of = [], []
+        with torch.inference_mode():
+            for units in self._items.by_length(self._settings.max_tokens):
+                batch = self._items.batch(units)
+                tagging = self._type is TaskType.TOKEN_CLASSIFICATION
+                classes = batch.target if tagging else _answer_or_other(batch)
+                chosen = classes != IGNORED
+                hidden = encoder.vectors(batch.ids, batch.types, batch.mask)
+                vectors_of.append(hidden[chosen].float().cpu().numpy())
+                classes_of.append(classes[chosen].cpu().numpy())
+        return LabelledVectors(np.concatenate(vectors_of), self._names[np.concatenate(classes_of)])
+
+
 def text_vectors(encoder: Encoder, task: Task, settings: EncodingSettings) -> NDArray[np.float32]:
     """Return the mean last-layer token vector of each training example, shape (examples, width).
 
     Labels are not needed.  An example of several inputs (windows of a context, choices) has the mean of
     theirs.
     """
-    means, owner = _item_means(encoder, task, settings)
-    sums = np.zeros((owner[-1] + 1, means.shape[1]))
-    np.add.at(sums, owner, means)
-    return (sums / np.bincount(owner)[:, None]).astype(np.float32)
+    items, owner = _items(encoder, task, settings)
+    return _example_means(_item_means(encoder, items, settings), owner)
 
 
 def labelled_vectors(encoder: Encoder, task: Task, settings: EncodingSettings) -> LabelledVectors:
-    """Return frozen features of the training split with their labels, for every task type.
-
-    Classification and regression: the mean vector and label of each example.  Token classification: the
-    vector of each word's first token.  Multiple choice: the mean vector of each choice, labelled
-    ``right`` or ``wrong``.  Question answering: the vectors of the answer's tokens, labelled ``answer``,
-    and of equally many evenly spaced other tokens of its window, labelled ``other``.
-    """
-    examples = list(task.examples())
-    if task.type in (TaskType.CLASSIFICATION, TaskType.REGRESSION):
-        labels = np.array([example.label for example in examples])
-        vectors = text_vectors(encoder, task, settings)
-        return LabelledVectors(vectors, labels, regression=task.type is TaskType.REGRESSION)
-    if task.type is TaskType.MULTIPLE_CHOICE:
-        right = np.concatenate([np.arange(len(e.choices)) == e.label for e in examples])
-        vectors, _ = _item_means(encoder, task, settings)
-        return LabelledVectors(vectors, np.where(right, "right", "wrong"))
-    names = task.labels()
-    _, batcher = encode_examples(encoder, task.type, examples, settings, names)
-    vectors_of, classes_of = [], []
-    encoder.model.eval()
-    with torch.inference_mode():
-        for units in batcher.by_length(settings.max_tokens):
-            batch = batcher.batch(units)
-            tagging = task.type is TaskType.TOKEN_CLASSIFICATION
-            classes = batch.target if tagging else _answer_or_other(batch)
-            chosen = classes != IGNORED
-            hidden = encoder.vectors(batch.ids, batch.types, batch.mask)
-            vectors_of.append(hidden[chosen].float().cpu().numpy())
-            classes_of.append(classes[chosen].cpu().numpy())
-    if task.type is TaskType.QUESTION_ANSWERING:
-        names = ("other", "answer")
-    return LabelledVectors(np.concatenate(vectors_of), np.array(names)[np.concatenate(classes_of)])
+    """Return frozen features of the training split with their labels, for every task type (`LabelledReader`)."""
+    return LabelledReader(encoder, task, settings).read(encoder)
 
 
-def _item_means(
+def _items(
     encoder: Encoder, task: Task, settings: EncodingSettings
-) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Return the mean token vector of every item, (items, width), and the example it belongs to."""
+) -> tuple[Batcher, NDArray[np.int32]]:
+    """Return the batches of a task's items, and the example that each item belongs to, shape (items,)."""
     # Only the texts matter here: replace labels by a valid one of the type.
     valid: dict[TaskType, Label] = {TaskType.MULTIPLE_CHOICE: 0, TaskType.QUESTION_ANSWERING: ()}
     type = task.type if task.type in valid else TaskType.CLASSIFICATION
     examples = [example._replace(label=valid.get(type)) for example in task.examples()]
     encoded, _ = encode_examples(encoder, type, examples, settings)
     items = replace(encoded, target=np.zeros(len(encoded.lengths), dtype=np.int32))
-    batcher = batcher_for(encoder, TaskType.CLASSIFICATION, items)
-    means = np.empty((len(batcher), encoder.width), dtype=np.float32)
+    return batcher_for(encoder, TaskType.CLASSIFICATION, items), encoded.examples
+
+
+def _item_means(encoder: Encoder, items: Batcher, settings: EncodingSettings) -> NDArray[np.float32]:
+    """Return the mean token vector of every item, (items, width)."""
+    means = np.empty((len(items), encoder.width), dtype=np.float32)
     encoder.model.eval()
     with torch.inference_mode():
-        for units in batcher.by_length(settings.max_tokens):
-            batch = batcher.batch(units)
+        for units in items.by_length(settings.max_tokens):
+            batch = items.batch(units)
             hidden = encoder.vectors(batch.ids, batch.types, batch.mask)
             means[units] = pool(hidden, batch.mask).float().cpu().numpy()
-    return means, encoded.examples
+    return means
+
+
+def _example_means(means: NDArray[np.float32], owner: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Return the mean of the items' vectors of every example, (examples, width)."""
+    sums = np.zeros((owner[-1] + 1, means.shape[1]))
+    np.add.at(sums, owner, means)
+    return (sums / np.bincount(owner)[:, None]).astype(np.float32)
 
 
 def _answer_or_other(batch: EncodedBatch) -> torch.Tensor:

@@ -10,11 +10,11 @@ import pandas as pd
 
 from transfer_meta.errors import InputError
 from transfer_meta.evaluation.benchmark_settings import BenchmarkSettings
-from transfer_meta.features.feature_groups import GROUPS
 from transfer_meta.metadataset import MetaDataset, build_metadataset
 from transfer_meta.outcomes.tables import OutcomeTable
 from transfer_meta.predictors import Prediction, TransferPredictor, make_predictor
 from transfer_meta.predictors.base import Fold
+from transfer_meta.predictors.feature_groups import GROUPS
 from transfer_meta.records import FloatArray, OnProgress
 
 PredictionKey = tuple[str, str]

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
 
-from transfer_meta.features.feature_groups import column_group
 from transfer_meta.predictors.base import Prediction, id_column
+from transfer_meta.predictors.feature_groups import column_group
 from transfer_meta.predictors.gp import GaussianProcessPredictor
 from transfer_meta.predictors.group_ridge import LEADING_GROUP, PRIOR_ROWS, GroupRidgePredictor
 from transfer_meta.predictors.logistic_solver import BoolArray

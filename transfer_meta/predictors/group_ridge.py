@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
 
-from transfer_meta.features.feature_groups import column_group
 from transfer_meta.predictors.base import Fold, id_column
+from transfer_meta.predictors.feature_groups import column_group
 from transfer_meta.predictors.within_target import WithinTarget, WithinTargetPredictor, group_codes
 from transfer_meta.records import FloatArray, signed_log
 
@@ -28,7 +28,7 @@ MAX_LEFT_OUT = 250
 
 
 class GroupRidgePredictor(WithinTargetPredictor):
-    """Weighted sum of one ridge regression per group of features (`features.feature_groups`).
+    """Weighted sum of one ridge regression per group of features (`predictors.feature_groups`).
 
     The weights, at least 0, minimise the squared error on pairs of tasks that are left out of training together, as
     both tasks of a pair that nobody tried are.  They are shrunk towards `LEADING_GROUP` alone, or towards equal

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import FrameType
 
@@ -17,6 +14,7 @@ from transfer_meta._version import __version__
 from transfer_meta.provenance import code_commit, host, is_alive
 from transfer_meta.runs.checkpoints.checkpoint_base import Checkpoints
 from transfer_meta.runs.engine import Engine, Event, Job
+from transfer_meta.runs.stop_signals import handle_signals
 from transfer_meta.runs.store.run_store import Claim, Store
 from transfer_meta.training.run_result import RunResult
 from transfer_meta.training.stage import Stage
@@ -121,7 +119,7 @@ class PlanDriver:
 
     def run(self, *, close_engine: bool = True) -> Summary:
         """Execute runs until all have ended, a limit is reached, or a signal asks to stop."""
-        with _signals(self._on_signal):
+        with handle_signals(self._on_signal):
             try:
                 self.checkpoints.sweep(self.store)
                 while self._step():
@@ -302,17 +300,3 @@ def describe(stage: Stage) -> str:
     *earlier, _ = stage.chain
     names = [*(before.target for before in earlier), " + ".join(stage.tasks)]
     return f"{' > '.join(names)}, seed {stage.seed}"
-
-
-@contextmanager
-def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Handle Ctrl-C and SIGTERM with `handler` inside the context, if this is the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {n: signal.signal(n, handler) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)

@@ -93,7 +93,7 @@ class PlanFile:
     metrics: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_plan_file(plan: PlanSource, problems: list[str]) -> PlanFile:
+def read_plan_file(plan: PlanSource, problems: list[str], *, tasks_alone: bool = False) -> PlanFile:
     """Read a plan; problems are appended to `problems`, one line each, and the values concerned left out.
 
     Parameters
@@ -101,6 +101,8 @@ def read_plan_file(plan: PlanSource, problems: list[str]) -> PlanFile:
     plan : path or mapping
         A TOML file, or a mapping of the same structure; its relative paths start from the current folder.
     problems : list of str
+    tasks_alone : bool
+        Allow a plan without sources and targets, of which the tasks, the encoder and the training are used.
 
     Raises
     ------
@@ -116,7 +118,9 @@ def read_plan_file(plan: PlanSource, problems: list[str]) -> PlanFile:
     problems += [str(unknown("key", key, keys)) for key in data if key not in keys]
     read = _Reader(data, problems)
     tasks = _tasks(read, path.parent)
-    sources, targets = _pairs(read, tuple(tasks))
+    given = {"grid", "sources", "targets"} & data.keys()
+    needs_pairs = bool(given) or not tasks_alone
+    sources, targets = _pairs(read, tuple(tasks)) if needs_pairs else ((), ())
     default = PlanFile(path)
     return PlanFile(
         path=path,
@@ -124,7 +128,7 @@ def read_plan_file(plan: PlanSource, problems: list[str]) -> PlanFile:
         sources=sources,
         targets=targets,
         exclude=_exclude(read),
-        methods=_methods(read, sources) or default.methods,
+        methods=_methods(read, sources) or default.methods if needs_pairs else default.methods,
         regimes=_regimes(read) or default.regimes,
         seeds=_seeds(read),
         encoder=read.one("encoder", str, default.encoder),

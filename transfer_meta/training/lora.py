@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 from transfer_meta.encoding.encoder import Encoder
@@ -25,7 +26,10 @@ def add_lora(encoder: Encoder, rank: int) -> Encoder:
     if not hasattr(encoder.model, "config"):
         raise InputError("lora_rank needs a transformer (got the bi-LSTM)")
     settings = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", lora_dropout=0.0)
-    return replace(encoder, model=get_peft_model(encoder.model, settings))
+    with warnings.catch_warnings():
+        # PEFT asks transformers for a property that is to be renamed.
+        warnings.simplefilter("ignore", FutureWarning)
+        return replace(encoder, model=get_peft_model(encoder.model, settings))
 
 
 def merge_lora(encoder: Encoder) -> None:

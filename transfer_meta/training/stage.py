@@ -133,6 +133,21 @@ class TrainingSettings:
         return cls(**data)
 
 
+SOURCE_TRAINING = TrainingSettings(
+    epochs=4,
+    learning_rate=1e-3,
+    batch_size=16,
+    max_length=128,
+    dev_examples=100,
+    evaluations=1,
+    precision="bf16",
+    lora_rank=16,
+)
+"""Training of source encoders (`transfer_meta.training.train_source`) where none is named."""
+SOURCE_EXAMPLES = 1000
+"""Training examples of a source encoder where no number is named."""
+
+
 @dataclass(frozen=True)
 class Mixing:
     """Mixture of the target with its sources in multi-task training.

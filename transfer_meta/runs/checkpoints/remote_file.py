@@ -43,8 +43,15 @@ class RemoteFile:
             system.mv(name + UNFINISHED, name)
 
 
-def open_url(url: str) -> tuple[Any, str]:
+def open_url(url: str, *, option: str = "--checkpoints") -> tuple[Any, str]:
     """Return the fsspec file system of a URL and the path within it.
+
+    Parameters
+    ----------
+    url : str
+    option : str
+        The option that the URL was given by, for messages; empty for an argument, which may name this process's
+        memory.
 
     Raises
     ------
@@ -53,7 +60,7 @@ def open_url(url: str) -> tuple[Any, str]:
     """
     import fsspec
 
-    _check_protocol(url.partition(":")[0])
+    _check_protocol(url.partition(":")[0], option)
     system, path = fsspec.url_to_fs(url)
     return system, path.rstrip("/")
 
@@ -66,7 +73,7 @@ def make_folder(system: Any, path: str) -> None:
 
 
 @contextlib.contextmanager
-def one_line_errors(address: str) -> Iterator[None]:
+def one_line_errors(address: str, what: str = "checkpoint folder") -> Iterator[None]:
     """Turn whatever a file system raises into an `InputError`: each has error classes of its own."""
     try:
         yield
@@ -74,27 +81,26 @@ def one_line_errors(address: str) -> Iterator[None]:
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {first_line(error)}"
-        raise InputError(f"the checkpoint folder '{address}' cannot be used: {reason}") from None
+        raise InputError(f"the {what} '{address}' cannot be used: {reason}") from None
 
 
 @cache
-def _check_protocol(protocol: str) -> None:
+def _check_protocol(protocol: str, option: str) -> None:
     import fsspec
 
-    if protocol == "memory":
-        raise InputError(
-            "--checkpoints memory:// is in one process's memory (expected what all runs see)"
-        )
+    if protocol == "memory" and option:
+        raise InputError(f"{option} memory:// is in one process's memory (expected what all runs see)")
     try:
         fsspec.get_filesystem_class(protocol)
     except ValueError:
+        where = f" of {option}" if option else ""
         raise InputError(
-            f"unknown protocol '{protocol}://' of --checkpoints (expected a folder, or s3://, gs:// or another "
-            "that fsspec knows)"
+            f"unknown protocol '{protocol}://'{where} (expected a folder, or s3://, gs:// or another that fsspec"
+            " knows)"
         ) from None
     except ImportError:
         package = PACKAGES.get(protocol)
         install = f"pip install {package}" if package else "see fsspec's documentation for its package"
         raise InputError(
-            f"--checkpoints {protocol}:// needs a package that is not installed: {install}"
+            f"{option} {protocol}:// needs a package that is not installed: {install}".lstrip()
         ) from None
