@@ -5,8 +5,9 @@
 FOLDER is a copy of TaskWeb as ``examples/taskweb.py`` takes it.  For every target half of the other tasks are
 drawn, several times; the predictor learns from the pairs in which neither the target nor one of these has a part,
 and ranks these as sources of the target.  Nothing is known of them but their text: statistics and content, TextEmb
-and DescEmb, TaskEmb, and the learning curve of one short single-task run a task, measured by the harness with the
-offline encoder (200 examples, 3 epochs; some minutes in all, kept in OUT).  Printed are Spearman's correlations
+and DescEmb, TaskEmb, the learning curve of one short single-task run a task, measured by the harness with the
+offline encoder (200 examples, 3 epochs; some minutes in all, kept in OUT), and the transferability scores of the
+source encoders that ship.  Printed are Spearman's correlations
 with 95 % intervals over targets: all groups of features, all but one, and each alone; before them what ranks
 without learning, two cosines and what `default` expects of new sources beforehand (`predictors.new_sources`).
 """
@@ -33,11 +34,14 @@ from transfer_meta.evaluation.pair_values import ranking_groups, seed_weights, t
 from transfer_meta.evaluation.ranking import spearman
 from transfer_meta.features.curves.curve_features import curve_features
 from transfer_meta.features.vectors.vector_files import load_vectors, save_vectors
+from transfer_meta.files import data_folder
 from transfer_meta.metadataset import MetaDataset, build_metadataset, with_similarities
 from transfer_meta.outcomes.importers import import_taskweb
 from transfer_meta.outcomes.tables import OutcomeTable, load_outcomes
 from transfer_meta.predictors import make_predictor
 from transfer_meta.predictors.new_sources import expectation
+from transfer_meta.recommender.inputs import SCORE_FEATURES
+from transfer_meta.recommender.library import ATLAS, SCORES_FILE
 from transfer_meta.records import ID_COLUMNS, FloatArray
 from transfer_meta.tasks import Task
 from transfer_meta.training.finetune import finetune
@@ -46,8 +50,8 @@ from transfer_meta.training.stage import Stage, TrainingSettings
 EXAMPLES = 200
 FISHER_EXAMPLES = 32
 TRAINING = TrainingSettings(epochs=3, batch_size=16, max_length=128, dev_examples=20, precision="bf16")
-GROUPS = ("text", "vectors", "taskemb", "curve")
-PREDICTORS = ("default", "gp", "ridge")
+GROUPS = ("text", "vectors", "taskemb", "curve", "scores")
+PREDICTORS = ("default", "gp", "ridge", "ridge-by-group")
 IntArray = NDArray[np.intp]
 
 
@@ -100,7 +104,13 @@ def prepare(corpus: Path, folder: Path) -> tuple[OutcomeTable, set[str]]:
     )
     curves = pd.read_csv(folder / "curves.csv", index_col="task").reindex(table.tasks.index)
     curves = curves.loc[:, (curves.notna().sum() > 2) & (curves.std() > 0)]
-    table = replace(table, tasks=table.tasks.join(curves))
+    scores = pd.read_csv(data_folder() / ATLAS / SCORES_FILE)
+    table = replace(
+        table,
+        tasks=table.tasks.join(curves),
+        pairs=table.pairs.merge(scores, on=["source", "target"], how="left"),
+        pair_features=(*table.pair_features, *SCORE_FEATURES),
+    )
     return table, set(map(str, curves))
 
 
@@ -109,6 +119,8 @@ def group_of(column: str, curves: set[str]) -> str:
     feature = column.split(".", 1)[1]
     if feature in curves:
         return "curve"
+    if feature in SCORE_FEATURES:
+        return "scores"
     if "taskemb" in feature and not feature.startswith("rrf_"):
         return "taskemb"
     if feature.startswith("rrf_"):

@@ -1,6 +1,7 @@
 """Small tables of outcomes with known gains, tasks on two topics, for tests of the recommender.
 
-`fitted_data` has one table of eight tasks; `fitted_atlas` a second one too, and a catalogue of sources.
+`fitted_data` has one table of eight tasks; `fitted_atlas` a second one too, and a catalogue of sources;
+`fitted_scores` also scores of source encoders, and some of these.
 """
 
 from __future__ import annotations
@@ -9,21 +10,27 @@ import csv
 import functools
 import itertools
 import json
+import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from transfer_meta.cli.app import main
+from transfer_meta.encoding.source_files import SHIPPED_ENCODERS, encoder_folder
 from transfer_meta.features.curves.curve_features import curve_features
 from transfer_meta.features.profile_files import save_profile
 from transfer_meta.features.task_profile import profile_task
 from transfer_meta.features.vectors.hashed_tfidf import example_text, hashed_text_vector
 from transfer_meta.features.vectors.vector_files import save_vectors
 from transfer_meta.files import data_folder
+from transfer_meta.recommender.inputs import SCORE_FEATURES
+from transfer_meta.recommender.library import SCORES_FILE
 from transfer_meta.recommender.persistence import rebuild
 from transfer_meta.records import Example, LearningCurve, TaskType
 from transfer_meta.tasks import Task
@@ -44,6 +51,8 @@ FIRST_ENCODER, SECOND_ENCODER = "toy-mini", "toy-encoder"
 FILM_WORDS = "Reviews of films and of actors in cinemas"
 RAIN_WORDS = "Forecasts of the weather, storms and frost"
 HELPFUL, HARMFUL = "film_b", "rain_c"
+WITH_ENCODER = {name: name for name in (*NAMES, "studio")} | {"festival-alias": "festival"}
+"""Sources that have an encoder, by the name of its file: the first table's, and two of `NEVER_TRIED`."""
 GOOD = {HELPFUL: 0.06, HARMFUL: -0.06}
 PLAN = f"""encoder = "{ENCODER}"
 [training]
@@ -183,7 +192,12 @@ def write_catalogue(path: Path) -> None:
 
 def patch_data(patch: pytest.MonkeyPatch, folder: Path) -> None:
     """Let the recommender read a folder in place of the shipped one, with its catalogue if it has one."""
-    patch.setattr(DATA_FOLDER, lambda: folder)
+    for name in (
+        DATA_FOLDER,
+        "transfer_meta.recommender.library.data_folder",
+        "transfer_meta.encoding.source_files.data_folder",
+    ):
+        patch.setattr(name, lambda: folder)
     file = folder / "catalogue.csv"
     if file.is_file():
         known = {name: source for source in load_catalogue(file) for name in source.names}
@@ -219,6 +233,35 @@ def fitted_atlas() -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch_data(patch, root)
         patch.setattr("transfer_meta.recommender.persistence.MODES", ("text", "encoder"))
+        rebuild("atlas", root / "atlas")
+    return root
+
+
+def scores_of(gains: Mapping[Any, float], *, noise: float = 0.003) -> pd.DataFrame:
+    """Scores of source encoders that tell the gain, each of the measures with noise of its own."""
+    random = np.random.default_rng(2)
+    values = [gain + noise * random.normal(size=len(SCORE_FEATURES)) for gain in gains.values()]
+    return pd.DataFrame(values, index=pd.Index(list(gains)), columns=list(SCORE_FEATURES))
+
+
+@functools.cache
+def fitted_scores() -> Path:
+    """A data folder like `fitted_atlas` with scores of all sources, and with encoders of `WITH_ENCODER`."""
+    from source_samples import save_sample
+
+    root = Path(_FOLDER.name) / "three"
+    shutil.copytree(fitted_atlas(), root, symlinks=True)
+    pairs = {(t, s): true_gain(s, t) for t, s in itertools.permutations(ALL_NAMES, 2)}
+    scores = scores_of(pairs).rename_axis(index=["target", "source"])
+    scores.to_csv(root / "atlas" / SCORES_FILE)
+    folder = root / SHIPPED_ENCODERS / encoder_folder(ENCODER)
+    folder.mkdir(parents=True)
+    for seed, (file, name) in enumerate(WITH_ENCODER.items()):
+        task = task_named(name) if name in ALL_NAMES else make_task(name, FILM, seed=100 + seed)
+        save_sample(folder / f"{file}.safetensors", task, seed=seed, encoder=ENCODER)
+    with pytest.MonkeyPatch.context() as patch:
+        patch_data(patch, root)
+        patch.setattr("transfer_meta.recommender.persistence.MODES", ("sources",))
         rebuild("atlas", root / "atlas")
     return root
 

@@ -176,3 +176,24 @@ def test_a_target_that_cannot_be_scored_is_refused(
 def test_numbers_below_one_are_refused(name: str) -> None:
     with pytest.raises(InputError, match=f"{name} = 0"):
         SourceScoreSettings(**{name: 0})
+
+
+def test_transferability_takes_a_source_encoder_for_a_checkpoint(tmp_path: Path) -> None:
+    target = toy_task(TaskType.CLASSIFICATION, name="target", train=40)
+    source = replace(tiny(TaskType.CLASSIFICATION), name="films")
+    changed = changed_encoder()
+    save_encoder(changed, tmp_path / "full.safetensors")
+    save_source_encoder(source_of(changed, source), tmp_path / "stored.safetensors")
+    found = [
+        transferability_table(
+            target,
+            [source],
+            ScoreSettings(encoder=ENCODER, checkpoint={"films": tmp_path / name}, steps=1),
+        )
+        for name in ("full.safetensors", "stored.safetensors", "stored.safetensors")
+    ]
+    numbers = [frame[sorted(NUMBERS)].to_numpy(dtype=float) for frame in found]
+    np.testing.assert_allclose(numbers[1], numbers[0], rtol=0.05)
+    np.testing.assert_array_equal(numbers[2], numbers[1])
+    plain = transferability_table(target, [source], ScoreSettings(encoder=ENCODER, steps=1))
+    assert plain["logme"].iloc[0] != found[1]["logme"].iloc[0]

@@ -6,7 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from known_tasks import HARMFUL, HELPFUL
 
+from transfer_meta.predictors.group_ridge import GroupRidgePredictor
 from transfer_meta.predictors.within_target import WithinTarget, group_codes
 from transfer_meta.recommender.gain_model import (
     MAX_NEW_SIMILARITY,
@@ -14,7 +16,14 @@ from transfer_meta.recommender.gain_model import (
     MeanGainModel,
     relative_to,
 )
-from transfer_meta.recommender.inputs import NEW_SOURCE_COLUMNS
+from transfer_meta.recommender.inputs import (
+    BASES,
+    DESCRIPTION,
+    NEW_SOURCE_COLUMNS,
+    OUTCOMES,
+    SCORE_FEATURES,
+    SCORES,
+)
 from transfer_meta.recommender.library import Library
 from transfer_meta.recommender.training_pairs import TrainingPairs
 
@@ -33,6 +42,11 @@ def gain_model(training: TrainingPairs) -> GainModel:
 
 def names(n: int) -> np.ndarray:
     return np.array([f"t{i}" for i in range(n)], dtype=object)
+
+
+def basis_of(reference: np.ndarray, untried: str = DESCRIPTION) -> np.ndarray:
+    """What each source's gain rests on, `untried` for those without outcomes."""
+    return np.where(reference, OUTCOMES, untried).astype(object)
 
 
 def of_target(training: TrainingPairs, name: str) -> pd.DataFrame:
@@ -71,7 +85,7 @@ def test_what_is_said_of_a_source_does_not_depend_on_new_ones(
     both = pd.concat([X, new], ignore_index=True)
     reference = np.arange(len(both)) < len(X)
     alone = gain_model.expected(X, own, np.ones(len(X), dtype=bool), ONLY)
-    found = gain_model.expected(both, own, reference, ONLY, ~reference)
+    found = gain_model.expected(both, own, reference, ONLY, basis_of(reference))
     np.testing.assert_allclose(found[: len(X)], alone, atol=1e-12)
 
 
@@ -147,9 +161,13 @@ def test_round_trip(gain_model: GainModel, several: GainModel) -> None:
         values = json.loads(json.dumps(model.to_dict()))
         again = GainModel.from_dict(model.ridge, values)
         assert again.to_dict() == model.to_dict()
-        assert (again.slope, again.new_slope) == (model.slope, model.new_slope)
+        assert again.slope == model.slope
+        assert list(again.untried) == list(model.untried) == [DESCRIPTION]
+        np.testing.assert_array_equal(again.untried[DESCRIPTION], model.untried[DESCRIPTION])
         assert list(again.scales) == list(model.scales)
-        np.testing.assert_array_equal(again.unknown.platt, model.unknown.platt)
+        assert set(again.unknown.platt) == set(model.unknown.platt) == set(BASES)
+        for basis in BASES:
+            np.testing.assert_array_equal(again.unknown.platt[basis], model.unknown.platt[basis])
         np.testing.assert_array_equal(again.mean_gain.coef, model.mean_gain.coef)
         assert again.mean_gain.penalty == model.mean_gain.penalty
 
@@ -163,6 +181,14 @@ def every(atlas_library: Library) -> TrainingPairs:
 def several(every: TrainingPairs) -> GainModel:
     """A model of two tables."""
     return every.fit()
+
+
+def slope_of(model: GainModel) -> float:
+    """Units of gain per unit of the ranking by descriptions."""
+    weights = model.new_source_weights
+    slope = float(model.untried[DESCRIPTION].sum() / (weights.sum() or 1.0))
+    np.testing.assert_allclose(model.untried[DESCRIPTION], slope * weights)
+    return slope
 
 
 FINETUNED, ADAPTED = "toy-encoder, 400 examples", "toy-encoder adapter, 400 examples"
@@ -196,11 +222,11 @@ def test_effects_add_up_in_every_setting_and_for_another_encoder(
     rows = every.X[(every.X["target"] == "film_c") & (every.X["setting"] == (setting or FINETUNED))]
     X, own = rows.reset_index(drop=True), every.target_features.loc["film_c"].to_numpy(dtype=float)
     reference = np.arange(len(X)) < 5
-    for new in (None, ~reference):
-        effects = several.effects(X, reference, setting, new)
+    for basis in (None, basis_of(reference)):
+        effects = several.effects(X, reference, setting, basis)
         assert list(effects) == several.columns
         np.testing.assert_allclose(
-            several.expected(X, own, reference, setting, new),
+            several.expected(X, own, reference, setting, basis),
             several.level(own, setting) + effects.to_numpy().sum(axis=1),
         )
     if setting is not None:
@@ -232,12 +258,13 @@ def test_new_sources_are_ranked_by_their_descriptions_alone(
     X = of_target(every, "film_c")
     X = X[X["setting"] == ONLY].reset_index(drop=True)
     new = np.isin(X["source"], ["film_b", "rain_c"])
-    effects = several.effects(X, ~new, ONLY, new)
+    basis = basis_of(~new)
+    effects = several.effects(X, ~new, ONLY, basis)
     other = [c for c in effects if c not in NEW_SOURCE_COLUMNS]
     assert (effects.loc[new, other] == 0).all(axis=None)
     assert (effects.loc[~new, other] != 0).any(axis=None)
     alike, unlike = effects[new].sum(axis=1).to_numpy()
-    assert several.new_slope > 0
+    assert slope_of(several) > 0
     assert alike > 0 > unlike
     # Nothing else that is known of them counts.
     numbers = [
@@ -245,21 +272,22 @@ def test_new_sources_are_ranked_by_their_descriptions_alone(
     ]
     odd = X.copy()
     odd.loc[new, numbers] = 77.0
-    np.testing.assert_allclose(several.effects(odd, ~new, ONLY, new)[new], effects[new])
+    np.testing.assert_allclose(several.effects(odd, ~new, ONLY, basis)[new], effects[new])
     # Without a description it is a typical source.
     unknown = X.copy()
     unknown.loc[new, [c for c in X if c in NEW_SOURCE_COLUMNS]] = np.nan
-    assert (several.effects(unknown, ~new, ONLY, new)[new] == 0).all(axis=None)
+    assert (several.effects(unknown, ~new, ONLY, basis)[new] == 0).all(axis=None)
 
 
 def test_without_descriptions_new_sources_are_all_alike(
     training: TrainingPairs, gain_model: GainModel
 ) -> None:
-    assert gain_model.new_slope == 0.0
+    assert slope_of(gain_model) == 0.0
+    assert (gain_model.untried[DESCRIPTION] == 0).all()
     assert gain_model.new_source_weights.sum() == 0.0
     X = of_target(training, "film_a")
     new = np.arange(len(X)) > 3
-    assert (gain_model.effects(X, ~new, ONLY, new)[new] == 0).all(axis=None)
+    assert (gain_model.effects(X, ~new, ONLY, basis_of(~new))[new] == 0).all(axis=None)
 
 
 def test_probabilities_are_on_the_scale_of_the_setting(several: GainModel) -> None:
@@ -271,18 +299,37 @@ def test_probabilities_are_on_the_scale_of_the_setting(several: GainModel) -> No
         np.testing.assert_allclose(doubled.probability(np.array([0.02, 0.04]), setting), p)
 
 
-def test_new_sources_have_a_sigmoid_of_their_own(every: TrainingPairs, several: GainModel) -> None:
+def test_sources_without_outcomes_have_sigmoids_of_their_own(
+    every: TrainingPairs, several: GainModel
+) -> None:
     expected = np.array([-0.05, 0.02])
-    other = replace(several.unknown, platt_new=np.array([0.5, 0.1]))
-    scales = {n: replace(s, platt_new=np.array([1.0, -0.2])) for n, s in several.scales.items()}
+    sigmoids = {SCORES: np.array([2.0, 0.3]), DESCRIPTION: np.array([1.0, -0.2])}
+    other = replace(several.unknown, platt={**several.unknown.platt, **sigmoids})
+    scales = {n: replace(s, platt={**s.platt, **sigmoids}) for n, s in several.scales.items()}
     calibrated = replace(several, scales=scales, unknown=other)
-    again = every.without("film_a").fit().with_calibration(calibrated)
+    refitted = every.without("film_a").fit()
+    again = refitted.with_calibration(calibrated)
     assert again.unknown is other
     for name, scale in again.scales.items():
-        np.testing.assert_array_equal(scale.platt_new, [1.0, -0.2])
-        for new, platt in ((True, scale.platt_new), (False, scale.platt)):
+        np.testing.assert_array_equal(scale.platt[OUTCOMES], refitted.scales[name].platt[OUTCOMES])
+        for basis in BASES:
+            platt = scale.platt[basis]
+            np.testing.assert_array_equal(platt, sigmoids.get(basis, platt))
             p = 1 / (1 + np.exp(-(platt[0] * expected / scale.unit + platt[1])))
-            np.testing.assert_allclose(again.probability(expected, name, new=new), p)
+            np.testing.assert_allclose(again.probability(expected, name, basis=basis), p)
+
+
+def test_with_an_unknown_encoder_a_source_without_outcomes_has_the_flatter_sigmoid(
+    several: GainModel,
+) -> None:
+    expected = np.array([-0.05, 0.0, 0.02])
+    steep, flat = np.array([3.0, 0.1]), np.array([1.0, 0.1])
+    for tried, untried in ((steep, flat), (flat, steep)):
+        platt = {OUTCOMES: tried, SCORES: untried, DESCRIPTION: untried}
+        model = replace(several, unknown=replace(several.unknown, platt=platt))
+        p = 1 / (1 + np.exp(-(flat[0] * expected / several.unknown.unit + flat[1])))
+        for basis in (SCORES, DESCRIPTION):
+            np.testing.assert_allclose(model.probability(expected, None, basis=basis), p)
 
 
 def test_a_description_far_more_alike_than_usual_counts_no_more_than_that(
@@ -294,6 +341,80 @@ def test_a_description_far_more_alike_than_usual_counts_no_more_than_that(
     similar = X.copy()
     similar.loc[new, [c for c in X if c in NEW_SOURCE_COLUMNS]] = [[1.0], [0.99]]
     similar.loc[~new, [c for c in X if c in NEW_SOURCE_COLUMNS]] = 0.0
-    found = several.effects(similar, ~new, ONLY, new)[new].sum(axis=1).to_numpy()
-    most = several.scale(ONLY).unit * several.new_slope * MAX_NEW_SIMILARITY
+    found = several.effects(similar, ~new, ONLY, basis_of(~new))[new].sum(axis=1).to_numpy()
+    most = several.scale(ONLY).unit * slope_of(several) * MAX_NEW_SIMILARITY
     np.testing.assert_allclose(found, most)
+
+
+@pytest.fixture
+def scored(scored_library: Library) -> TrainingPairs:
+    return TrainingPairs.from_library(scored_library, "sources")
+
+
+@pytest.fixture
+def by_scores(scored: TrainingPairs) -> GainModel:
+    return scored.fit()
+
+
+@pytest.mark.parametrize("setting", [ONLY, FINETUNED, ADAPTED, None])
+def test_effects_of_the_three_bases_add_up(
+    scored: TrainingPairs, by_scores: GainModel, setting: str | None
+) -> None:
+    X = of_target(scored, "film_c")
+    X = X[X["setting"] == (setting or FINETUNED)].reset_index(drop=True)
+    own = scored.target_features.loc["film_c"].to_numpy(dtype=float)
+    basis = np.array([OUTCOMES] * 3 + [SCORES] * 2 + [DESCRIPTION] * 2, dtype=object)
+    reference = basis == OUTCOMES
+    effects = by_scores.effects(X, reference, setting, basis)
+    assert list(effects) == by_scores.columns
+    np.testing.assert_allclose(
+        by_scores.expected(X, own, reference, setting, basis),
+        by_scores.level(own, setting) + effects.to_numpy().sum(axis=1),
+    )
+    # Sources with outcomes keep their coefficients, whatever the others rest on.
+    plain = by_scores.effects(X, reference, setting)
+    pd.testing.assert_frame_equal(effects[reference], plain[reference])
+    assert (effects[~reference] != plain[~reference]).any(axis=None)
+    history = [name for name in effects if name.startswith("history.")]
+    scores = [name for name in effects if name.removeprefix("pair.") in SCORE_FEATURES]
+    assert len(scores) == len(SCORE_FEATURES)
+    assert (effects.loc[basis != OUTCOMES, history] == 0).all(axis=None)
+    assert (effects.loc[basis == SCORES, scores] != 0).any(axis=None)
+    assert (effects.loc[basis == DESCRIPTION, scores] == 0).all(axis=None)
+
+
+def test_sources_without_outcomes_are_ranked_by_what_their_encoders_make_of_the_target(
+    scored: TrainingPairs, by_scores: GainModel
+) -> None:
+    assert list(by_scores.untried) == [DESCRIPTION, SCORES]
+    X = of_target(scored, "film_d")
+    X = X[X["setting"] == ONLY].reset_index(drop=True)
+    new = np.isin(X["source"], [HELPFUL, HARMFUL, "film_c", "rain_d"])
+    found = by_scores.effects(X, ~new, ONLY, basis_of(~new, SCORES))[new].sum(axis=1)
+    ranking = found.set_axis(X.loc[new, "source"]).sort_values(ascending=False)
+    # The descriptions tell the topic only; that one source helps all targets and one harms all, the scores tell.
+    assert list(ranking.index) == [HELPFUL, "film_c", "rain_d", HARMFUL]
+    assert ranking[HELPFUL] - ranking["film_c"] > 0.03
+    assert ranking["rain_d"] - ranking[HARMFUL] > 0.03
+
+
+def test_with_every_source_known_scores_rank_as_the_regression_by_groups(
+    scored: TrainingPairs, by_scores: GainModel
+) -> None:
+    learned = GroupRidgePredictor().fit(scored.X, scored.y, scored.weight)
+    X = of_target(scored, "film_a")
+    every, basis = np.ones(len(X), dtype=bool), np.full(len(X), SCORES, dtype=object)
+    found = by_scores.effects(X, every, ONLY, basis).to_numpy().sum(axis=1)
+    ranking = learned.ranking(X)
+    slope = float(found @ ranking) / float(ranking @ ranking)
+    assert slope > 0
+    np.testing.assert_allclose(found, slope * ranking, atol=1e-12)
+
+
+def test_a_model_of_scores_is_the_same_after_a_round_trip(by_scores: GainModel) -> None:
+    values = json.loads(json.dumps(by_scores.to_dict()))
+    again = GainModel.from_dict(by_scores.ridge, values)
+    assert again.to_dict() == by_scores.to_dict()
+    assert list(again.untried) == [DESCRIPTION, SCORES]
+    for basis, coefficients in by_scores.untried.items():
+        np.testing.assert_array_equal(again.untried[basis], coefficients)

@@ -20,6 +20,7 @@ from known_tasks import (
 from transfer_meta.errors import InputError
 from transfer_meta.recommender.library import (
     ATLAS_TABLES,
+    SCORES_FILE,
     Evidence,
     Library,
     Setting,
@@ -173,6 +174,28 @@ def test_a_table_without_the_method_is_left_out_and_so_is_one_that_is_not_there(
     assert {s.table for s in open_library().settings} == {"minilm-grid"}
     with pytest.raises(InputError, match="unknown dataset 'taskweb'"):
         open_library("taskweb")
+
+
+def test_scores_are_of_pairs_of_known_tasks(
+    atlas: Path, scored_library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert scored_library.scores is not None
+    assert len(scored_library.scores) == len(ALL_NAMES) * (len(ALL_NAMES) - 1)
+    scores = scored_library.scores_on("film_a")
+    assert scores is not None
+    assert set(scores.index) == {*ALL_NAMES} - {"film_a"}
+    assert scored_library.scores_on("cinema") is None
+    alone = open_library("minilm-grid").scores
+    assert alone is not None
+    for role in ("target", "source"):
+        assert set(alone.index.get_level_values(role)) == set(NAMES)
+    # Those of other tasks are of no use: it is as if there were none.
+    (tmp_path / "atlas").mkdir()
+    monkeypatch.setattr("transfer_meta.recommender.library.data_folder", lambda: tmp_path)
+    assert open_library().scores is None
+    renamed = scored_library.scores.rename(index="other_{}".format)
+    renamed.to_csv(tmp_path / "atlas" / SCORES_FILE)
+    assert open_library().scores is None
 
 
 def test_one_table_of_several(atlas: Path, atlas_library: Library) -> None:

@@ -15,10 +15,11 @@ from transfer_meta.model import load_model
 from transfer_meta.recommender.catalogue_facts import VECTORS_FILE, catalogue_vectors
 from transfer_meta.recommender.describe_target import describe_target
 from transfer_meta.recommender.fitting import fit_recommender
-from transfer_meta.recommender.inputs import task_features
+from transfer_meta.recommender.inputs import BASES, DESCRIPTION, OUTCOMES, SCORES, task_features
 from transfer_meta.recommender.library import Library, open_library
 from transfer_meta.recommender.persistence import (
     load_recommender,
+    rebuild,
     save_recommender,
     shipped_models,
     shipped_recommender,
@@ -42,7 +43,8 @@ def test_fitted_again_from_the_same_data_it_is_the_same(data: Path, library: Lib
         fitted.gain_model.expected(X, own, every, "toy-mini, 40 examples"),
     )
     assert loaded.card["figures"] == fitted.card["figures"]
-    assert (loaded.conformal, loaded.conformal_new) == (fitted.conformal, fitted.conformal_new)
+    assert loaded.conformal == fitted.conformal
+    assert list(loaded.conformal) == [OUTCOMES, DESCRIPTION]
     assert loaded.domain == fitted.domain
     assert {p.suffix for p in (data / "atlas/text").iterdir()} == {".json", ".csv"}
 
@@ -81,6 +83,40 @@ def test_a_saved_recommender_gives_the_same_answer(
     assert len(answers[0].sources) == 16
 
 
+def test_a_recommender_of_mode_sources_is_the_same_after_a_round_trip(
+    scored_library: Library, tmp_path: Path
+) -> None:
+    loaded = shipped_recommender(scored_library, "sources")
+    tasks = task_features(list(scored_library.profiles.values()), "sources")
+    save_recommender(loaded, tmp_path / "again", tasks)
+    again = load_recommender(tmp_path / "again")
+    assert again.gain_model.to_dict() == loaded.gain_model.to_dict()
+    assert again.conformal == loaded.conformal
+    assert again.card["figures"] == loaded.card["figures"]
+    assert tuple(loaded.conformal) == (OUTCOMES, DESCRIPTION, SCORES)
+    assert set(loaded.conformal) == set(BASES)
+    for name, coefficients in loaded.gain_model.untried.items():
+        np.testing.assert_array_equal(again.gain_model.untried[name], coefficients)
+        assert coefficients.shape == (len(loaded.gain_model.columns),)
+    for scale in (*loaded.gain_model.scales.values(), loaded.gain_model.unknown):
+        assert set(scale.platt) == set(BASES)
+
+
+def test_no_model_of_mode_sources_without_scores(
+    atlas_library: Library, scored_library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("transfer_meta.recommender.persistence.MODES", ("text", "sources"))
+    fitted = shipped_recommender(scored_library, "sources")
+    monkeypatch.setattr(
+        "transfer_meta.recommender.persistence.fit_recommender", lambda *_, **__: fitted
+    )
+    for library, made in ((atlas_library, ["text"]), (scored_library, ["text", "sources"])):
+        monkeypatch.setattr(
+            "transfer_meta.recommender.persistence.open_library", lambda *_, found=library, **__: found
+        )
+        assert list(rebuild("minilm-grid", tmp_path)) == made
+
+
 def test_models_of_the_atlas_and_of_a_table(atlas: Path, atlas_library: Library) -> None:
     assert list(shipped_models("atlas")) == ["encoder", "text"]
     assert shipped_models("taskweb") == {}
@@ -95,11 +131,15 @@ def test_models_of_the_atlas_and_of_a_table(atlas: Path, atlas_library: Library)
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda card: card.pop("conformal_new"),
-        lambda card: card["conformal"].update(other={"coverage": 0.9}),
+        lambda card: card.pop("conformal"),
+        lambda card: card.update(conformal=[]),
+        lambda card: card["conformal"]["outcomes"].update(other={"coverage": 0.9}),
+        # What the first version wrote: intervals by setting.
+        lambda card: card.update(conformal=card["conformal"]["outcomes"]),
         lambda card: card.update(domain=[]),
         lambda card: card["advisor"].pop("scales"),
-        lambda card: card["advisor"].pop("new_slope"),
+        lambda card: card["advisor"].pop("untried"),
+        lambda card: card["advisor"]["unknown"].update(platt=[1.0, 0.0]),
         lambda card: card["advisor"]["level"].update(centre="x"),
         lambda card: card["advisor"].update(unknown=None),
         lambda card: card.update(advisor=3),

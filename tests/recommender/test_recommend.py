@@ -55,10 +55,9 @@ def test_json_has_the_keys_that_are_promised(recommendation: Recommendation) -> 
     assert list(value) == [
         "target", "mode", "verdict", "sources", "n_candidates", "notes", "widened", "model", "checkpoints",
     ]  # fmt: skip
-    # Later versions add keys at the end.
     assert list(value["sources"][0]) == [
         "source", "rank", "probability", "expected_gain", "low", "high", "reasons", "n_outcomes", "near_duplicate",
-        "n_targets", "encoders", "tried", "address", "command", "hub", "train_size", "licence",
+        "n_targets", "encoders", "tried", "basis", "address", "command", "hub", "train_size", "licence",
     ]  # fmt: skip
     assert list(value["sources"][0]["reasons"][0]) == ["feature", "value", "effect"]
     assert (value["target"], value["mode"]) == ("cinema", "text")

@@ -138,7 +138,8 @@ def test_the_encoder_asked_for_answers(
     best = by_name(found)[HELPFUL]
     # With the second encoder it was not tried, so that what it does with the first one counts less.
     assert best.rank <= (2 if setting == FINETUNED else 1)
-    interval = recommender.interval(setting, new=not best.n_outcomes)
+    assert best.basis == "outcomes"
+    interval = recommender.interval(setting)
     assert best.high - best.expected_gain == pytest.approx(interval.high_offset * found.widened)
     said = " ".join(found.notes)
     if setting is None:

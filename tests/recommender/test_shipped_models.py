@@ -9,7 +9,7 @@ import pytest
 
 from transfer_meta.recommender.catalogue_facts import catalogue, catalogue_vectors
 from transfer_meta.recommender.fitting import UNKNOWN_SETTING
-from transfer_meta.recommender.inputs import MODES
+from transfer_meta.recommender.inputs import DESCRIPTION, MODES, SCORES
 from transfer_meta.recommender.library import ATLAS, ATLAS_TABLES, Library, methods_of, open_library
 from transfer_meta.recommender.persistence import model_name, shipped_models, shipped_recommender
 from transfer_meta.recommender.recommend import RecommendSettings, recommend
@@ -52,7 +52,8 @@ def test_a_shipped_model_loads_and_is_of_the_tables_that_ship(method: str, mode:
             assert figures["coverage"] == pytest.approx(0.9, abs=0.04)
         assert np.isfinite(list(figures.values())).all()
         assert recommender.interval(name).high_offset > 0
-        assert recommender.interval(name, new=True).high_offset > 0
+        for basis in (DESCRIPTION, *((SCORES,) if mode == "sources" else ())):
+            assert recommender.interval(name, basis=basis).high_offset > 0
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -20,6 +20,7 @@ from known_tasks import (
 
 from transfer_meta.features.task_profile import profile_task
 from transfer_meta.recommender.gain_model import GainModel
+from transfer_meta.recommender.inputs import DESCRIPTION, SCORE_FEATURES, SCORES
 from transfer_meta.recommender.library import Library
 from transfer_meta.recommender.training_pairs import (
     N_SOURCE_FOLDS,
@@ -73,9 +74,8 @@ def test_new_sources_know_nothing_of_their_own_outcomes(training: TrainingPairs)
     rows = (training.X["source"] == "film_b").to_numpy()
     # The same fold is left out with it, so nothing else of the fit has seen these outcomes either; only the mean
     # gain over the seven sources of other targets, which is the same for all sources of a target, is 1 / 7 higher.
-    np.testing.assert_allclose(
-        other.held_out_sources()[rows], training.held_out_sources()[rows] + 1 / 7
-    )
+    (after,), (before,) = (pairs.held_out_sources().values() for pairs in (other, training))
+    np.testing.assert_allclose(after[rows], before[rows] + 1 / 7)
 
 
 @pytest.fixture
@@ -200,8 +200,10 @@ def test_one_encoder_cannot_be_held_out(training: TrainingPairs) -> None:
 
 
 def test_held_out_sources_of_several_settings(every: TrainingPairs, fits: list[pd.DataFrame]) -> None:
+    assert every.untried_bases == (DESCRIPTION,)
     found = every.held_out_sources()
-    assert np.isfinite(found).all()
+    assert list(found) == [DESCRIPTION]
+    assert np.isfinite(found[DESCRIPTION]).all()
     left_out = [set(ALL_NAMES) - set(X["source"]) for X in fits]
     # Of each target a model without it alone, for its level, and one per fold without further sources.
     assert sorted(map(len, left_out)).count(1) >= len(ALL_NAMES)
@@ -214,4 +216,62 @@ def test_held_out_sources_of_several_settings(every: TrainingPairs, fits: list[p
     # Only the mean gain over the seven sources of a target knows these outcomes.
     again = replace(every, y=changed).held_out_sources()
     known = every.X["setting"].map(encoder_of).eq(SECOND_ENCODER).to_numpy()
-    np.testing.assert_allclose(again[rows & known], found[rows & known] + 1 / 7)
+    np.testing.assert_allclose(
+        again[DESCRIPTION][rows & known], found[DESCRIPTION][rows & known] + 1 / 7
+    )
+
+
+@pytest.fixture
+def scored(scored_library: Library) -> TrainingPairs:
+    return TrainingPairs.from_library(scored_library, "sources")
+
+
+def test_scores_are_those_of_the_source_on_the_target(
+    scored: TrainingPairs, scored_library: Library
+) -> None:
+    rows = scored.X.set_index(["target", "source"])
+    assert scored_library.scores is not None
+    for name in SCORE_FEATURES:
+        known = scored_library.scores[name].reindex(rows.index)
+        np.testing.assert_array_equal(rows[f"pair.{name}"], known)
+    assert scored_library.scores_on("nobody") is None
+    assert scored_library.scores_on("film_a").index.isin(ALL_NAMES).all()  # type: ignore[union-attr]
+    # The other modes do not use them.
+    for mode in ("text", "encoder"):
+        X = TrainingPairs.from_library(scored_library, mode).X
+        assert not {f"pair.{name}" for name in SCORE_FEATURES} & set(X)
+
+
+def test_sources_are_held_out_once_for_each_basis(scored: TrainingPairs) -> None:
+    unscored = ((scored.X["source"] == "film_a") & (scored.X["target"] == "rain_a")).to_numpy()
+    X = scored.X.copy()
+    X.loc[unscored, [f"pair.{name}" for name in SCORE_FEATURES]] = np.nan
+    some = replace(scored, X=X)
+    assert some.untried_bases == (DESCRIPTION, SCORES)
+    found = some.held_out_sources()
+    assert list(found) == [DESCRIPTION, SCORES]
+    assert np.isfinite(found[DESCRIPTION]).all()
+    # A pair without a score is not ranked by it.
+    np.testing.assert_array_equal(np.isnan(found[SCORES]), unscored)
+    assert unscored.any()
+    X.loc[:, [f"pair.{name}" for name in SCORE_FEATURES]] = np.nan
+    none = replace(scored, X=X).held_out_sources()
+    assert list(none) == [DESCRIPTION]
+    np.testing.assert_allclose(none[DESCRIPTION], found[DESCRIPTION])
+
+
+def test_a_held_out_source_is_ranked_by_its_scores_and_not_by_its_outcomes(
+    scored: TrainingPairs,
+) -> None:
+    rows = (scored.X["source"] == "film_e").to_numpy()
+    changed = scored.y.copy()
+    changed[rows] += 1.0
+    before, after = (pairs.held_out_sources() for pairs in (scored, replace(scored, y=changed)))
+    for basis in (DESCRIPTION, SCORES):
+        np.testing.assert_allclose(after[basis][rows], before[basis][rows] + 1 / 7)
+    # Other scores of it are another prediction, by its scores alone.
+    X = scored.X.copy()
+    X.loc[rows, [f"pair.{name}" for name in SCORE_FEATURES]] += 0.05
+    again = replace(scored, X=X).held_out_sources()
+    np.testing.assert_allclose(again[DESCRIPTION][rows], before[DESCRIPTION][rows])
+    assert (again[SCORES][rows] > before[SCORES][rows]).all()

@@ -20,7 +20,7 @@ class ScoreSettings:
         ``offline``, a folder, or a name on the Hugging Face Hub.
     checkpoint : mapping of str to path
         By source name, the safetensors file of the encoder fine-tuned on it, as written by
-        ``transfer-meta run --keep-checkpoints``.
+        ``transfer-meta run --keep-checkpoints`` or by ``transfer-meta sources build``.
     examples : int
         Maximum number of training examples of each task, drawn without replacement.
     steps : int

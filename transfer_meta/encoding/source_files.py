@@ -133,15 +133,17 @@ def find_own_files(encoder: str | None = None) -> dict[tuple[str, str], dict[str
     return found
 
 
+def is_source_encoder(path: Path) -> bool:
+    """Return whether a file is marked as a source encoder; False for one that cannot be read."""
+    try:
+        return _metadata(path).get("format") == FORMAT
+    except InputError:
+        return False
+
+
 def read_source_facts(path: Path) -> SourceEncoderFacts:
     """Read the facts of a source encoder's file, without its tensors; InputError if it is none."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"source encoder '{path}' cannot be read: {first_line(error)}") from error
+    metadata = _metadata(path)
     if metadata.get("format") != FORMAT:
         raise InputError(
             f"'{path}' is not a source encoder (expected a file of `transfer-meta sources add`)"
@@ -157,6 +159,16 @@ def read_source_facts(path: Path) -> SourceEncoderFacts:
         return facts
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"source encoder '{path}': its facts cannot be read: {error}") from error
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"source encoder '{path}' cannot be read: {first_line(error)}") from error
 
 
 _KINDS: dict[Any, tuple[str, ...]] = {

@@ -17,6 +17,8 @@ from transfer_meta.encoding.encoders import load_encoder
 from transfer_meta.encoding.fewshot import FewShot, class_probabilities, few_shot_loss
 from transfer_meta.encoding.frozen_features import LabelledVectors, labelled_vectors
 from transfer_meta.encoding.score_settings import ScoreSettings
+from transfer_meta.encoding.source_encoders import SwitchableEncoder, load_source_encoder
+from transfer_meta.encoding.source_files import is_source_encoder
 from transfer_meta.encoding.taskemb import fit_head
 from transfer_meta.encoding.tokens import checked_examples
 from transfer_meta.errors import InputError, RunFailed, first_line, unknown
@@ -183,6 +185,8 @@ def _load(encoder: str, start: Path | None, tasks: Sequence[Task]) -> Encoder:
         for text in (example.text, example.text_pair or "", *example.choices)
     )
     try:
+        if start is not None and is_source_encoder(start):
+            return SwitchableEncoder(load_encoder(encoder)).use(load_source_encoder(start))
         return load_encoder(encoder, texts=texts, start=start)
     except RunFailed as error:
         raise InputError(f"checkpoint of source '{tasks[-1].name}': {error}") from error

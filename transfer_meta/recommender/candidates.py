@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,14 @@ from transfer_meta.features.pair_features import compare_profiles
 from transfer_meta.features.vectors.similarities import Vectors
 from transfer_meta.recommender.catalogue_facts import catalogue_profile, catalogue_vectors, facts_of
 from transfer_meta.recommender.describe_target import TargetDescription
-from transfer_meta.recommender.inputs import pair_table, task_features
+from transfer_meta.recommender.inputs import (
+    DESCRIPTION,
+    OUTCOMES,
+    SCORE_FEATURES,
+    SCORES,
+    pair_table,
+    task_features,
+)
 from transfer_meta.recommender.library import Library
 from transfer_meta.recommender.training_pairs import (
     MIN_LABEL_JACCARD,
@@ -43,6 +50,8 @@ class Candidate:
     vectors : Vectors
     facts : CatalogueSource or None
         Its entry in the catalogue.
+    encoder : str or None
+        Name of the source encoder of a task of the user; None if it has none.
     """
 
     name: str
@@ -51,6 +60,7 @@ class Candidate:
     profile: TaskProfile
     vectors: Vectors
     facts: CatalogueSource | None = None
+    encoder: str | None = None
 
     @property
     def label(self) -> str:
@@ -66,8 +76,8 @@ class CandidatePairs:
     candidates : list of Candidate
     is_known : array of bool, shape (n_candidates,)
         Which candidates have outcomes in the setting; features are relative to these.
-    is_new : array of bool, shape (n_candidates,)
-        Which candidates have no outcomes in any setting.
+    basis : array of shape (n_candidates,)
+        What the expected gain of each candidate rests on, one of `inputs.BASES`.
     setting : str or None
         That of the answer; None for an encoder without outcomes.
     target : TaskProfile
@@ -105,10 +115,12 @@ class CandidatePairs:
             name, profile = task.profile.name, task.profile
             if name in names:
                 profile = replace(profile, name=f"{name} (own file)")
-            self.candidates.append(Candidate(name, True, False, profile, task.vectors))
+            self.candidates.append(
+                Candidate(name, True, False, profile, task.vectors, encoder=task.encoder)
+            )
         tried = library.tried_in(setting)
-        self.is_new = np.array([not c.is_tried for c in self.candidates], dtype=bool)
-        self.is_known = ~self.is_new & np.array([c.name in tried for c in self.candidates], dtype=bool)
+        is_tried = np.array([c.is_tried for c in self.candidates], dtype=bool)
+        self.is_known = is_tried & np.array([c.name in tried for c in self.candidates], dtype=bool)
         profiles = [c.profile for c in self.candidates]
         name = target.profile.name
         if name in {*library.profiles, *(p.name for p in profiles)}:
@@ -121,12 +133,32 @@ class CandidatePairs:
             vectors=self.vectors,
             reference=self.is_known.tolist(),
             mode=target.mode,
+            scores=self._scores(target),
         )
+        is_scored = table.reindex(columns=list(SCORE_FEATURES)).notna().any(axis=1).to_numpy()
+        untried = np.where(is_scored, SCORES, DESCRIPTION)
+        self.basis = np.where(is_tried, OUTCOMES, untried).astype(object)
         tasks = task_features([self.target, *profiles], target.mode)
         self.X = learned_columns(table, tasks, target.mode)
         baseline = pd.Series({name: target.baseline}, dtype=float)
         features = target_level_features(tasks.iloc[:1], baseline, target.mode)
         self.target_features = features.to_numpy(dtype=float)[0]
+
+    def _scores(self, target: TargetDescription) -> pd.DataFrame | None:
+        """Return the scores of the candidates' encoders on the target, indexed by label."""
+        if target.scores is None:
+            return None
+        rows = {c.label: _encoder_name(c, target.scores.index) for c in self.candidates}
+        known = {label: name for label, name in rows.items() if name is not None}
+        return target.scores.loc[list(known.values())].set_axis(list(known), axis=0)
+
+
+def _encoder_name(candidate: Candidate, names: Collection[str]) -> str | None:
+    """Return the name of a candidate's source encoder; None if it has none."""
+    if candidate.is_own:
+        return candidate.encoder if candidate.encoder in names else None
+    aliases = candidate.facts.names if candidate.facts is not None else ()
+    return next((name for name in (candidate.name, *aliases) if name in names), None)
 
 
 def known_as(target: TargetDescription, library: Library) -> str | None:

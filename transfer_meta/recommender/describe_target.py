@@ -8,19 +8,28 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from transfer_meta.encoding.source_files import (
+    PROFILE_SUFFIX,
+    SOURCE_FILES,
+    VECTORS_SUFFIX,
+    find_own_files,
+)
 from transfer_meta.errors import InputError, RunFailed
+from transfer_meta.features.profile_files import load_profile
 from transfer_meta.features.task_profile import add_curve, profile_task
 from transfer_meta.features.text.text_hashes import TextHashes
 from transfer_meta.features.vectors.hashed_tfidf import example_text, hashed_text_vector
 from transfer_meta.features.vectors.similarities import Vectors
-from transfer_meta.features.vectors.vector_files import save_vectors
+from transfer_meta.features.vectors.vector_files import load_vectors, save_vectors
 from transfer_meta.recommender.catalogue_facts import DESCRIPTION_KIND, catalogue, description_vector
 from transfer_meta.recommender.inputs import KINDS_OF_MODE, pair_share
 from transfer_meta.recommender.library import Library
 from transfer_meta.recommender.measure_target import train_alone, with_test
-from transfer_meta.records import Example, TaskProfile, TaskType, Tell
+from transfer_meta.recommender.source_readers import SourceReaders
+from transfer_meta.records import Example, OnProgress, TaskProfile, TaskType, Tell
 from transfer_meta.tasks import Task
 from transfer_meta.tasks.subsets import draw_examples
 
@@ -47,6 +56,10 @@ class TargetDescription:
         Caveats.
     description : str
         What the task is, in words.
+    scores : DataFrame or None
+        Scores of source encoders on the task, indexed by source, in mode ``sources``.
+    encoder : str or None
+        Name of the task's own source encoder.
     """
 
     profile: TaskProfile
@@ -56,6 +69,8 @@ class TargetDescription:
     baseline: float | None = None
     notes: tuple[str, ...] = ()
     description: str = ""
+    scores: pd.DataFrame | None = field(default=None, repr=False)
+    encoder: str | None = None
 
 
 def describe_words(
@@ -85,6 +100,11 @@ def describe_words(
     vectors: Vectors = dict(description_vector(description))
     if mode == "measured":
         notes.append("no training run: there are no examples")
+        mode = "encoder"
+    if mode == "sources":
+        notes.append(
+            "source encoders had no part in the answer: there are no examples for them to read"
+        )
         mode = "encoder"
     if mode == "encoder":
         found, _ = _embed(task, library, mode, tell, kinds=("descemb",))
@@ -116,11 +136,31 @@ def best_mode(library: Library, *, measure: bool = False) -> str:
 
 
 def describe_target(
-    task: Task, library: Library, mode: str, *, tell: Tell = lambda _: None
+    task: Task,
+    library: Library,
+    mode: str,
+    *,
+    readers: SourceReaders | None = None,
+    tell: Tell = lambda _: None,
+    on_progress: OnProgress = lambda done, total: None,
 ) -> TargetDescription:
-    """Profile and embed a task as the known tasks were, and for mode ``measured`` train on it.
+    """Profile and embed a task as the known tasks were, and train on it or score source encoders on it.
 
-    If the training run fails, the description is that of mode ``encoder``.
+    Mode ``measured`` trains, mode ``sources`` scores.  If the training run fails, or there are no labels to score,
+    the description is that of mode ``encoder``.
+
+    Parameters
+    ----------
+    task : Task
+    library : Library
+    mode : str
+        One of `inputs.MODES`.
+    readers : SourceReaders, optional
+        Source encoders for mode ``sources``; by default those of the library's encoder.
+    tell : callable
+        Called with a line per step.
+    on_progress : callable
+        Called with the number of source encoders that have read the task, and of all.
 
     Raises
     ------
@@ -163,6 +203,19 @@ def describe_target(
         found, missing = _embed(subset, library, mode, tell)
         vectors |= found
         notes += [f"no {kind}: {reason}" for kind, reason in missing.items() if kind != "descemb"]
+    scores = None
+    if mode == "sources":
+        readers = readers or SourceReaders.of(library.encoder, tell=tell)
+        tell(f"reading {task.name} with {len(readers.files)} source encoders")
+        scores, reason = readers.scores(task, on_progress=on_progress)
+        if scores is not None and readers.encoder != library.encoder:
+            notes.append(
+                f"the sources' encoders are those of '{readers.encoder}'; what their scores tell was learned with"
+                f" those of '{library.encoder}'"
+            )
+        if reason:
+            notes.append(f"source encoders had no part in the answer: {reason}")
+            mode = "encoder"
     if mode == "measured" and not task.is_labelled:
         notes.append("no training run: the task has no labels")
         mode = "encoder"
@@ -181,8 +234,42 @@ def describe_target(
                 f" ({run.main_metric}, on {test_split})"
             )
     return TargetDescription(
-        profile, vectors, mode, n_examples, baseline, tuple(notes), task.description
+        profile,
+        vectors,
+        mode,
+        n_examples,
+        baseline,
+        tuple(notes),
+        task.description,
+        scores,
     )
+
+
+def stored_sources(
+    library: Library, names: Sequence[str] | None = None, *, tell: Tell = lambda _: None
+) -> list[TargetDescription]:
+    """Return the user's own sources that have been added: all that are no known task, or some by name.
+
+    Parameters
+    ----------
+    library : Library
+    names : sequence of str, optional
+    tell : callable
+        Called with a line for each that cannot be read; it is left out.
+    """
+    found = []
+    for (_, name), files in find_own_files(library.encoder).items():
+        wanted = name in names if names is not None else name not in library.profiles
+        if not wanted or not files.keys() >= set(SOURCE_FILES):
+            continue
+        try:
+            profile = load_profile(files[PROFILE_SUFFIX])
+            vectors = load_vectors(files[VECTORS_SUFFIX])[0].get(name, {})
+        except InputError as error:
+            tell(f"source '{name}' is left out: {error}")
+            continue
+        found.append(TargetDescription(profile, vectors, "encoder", 0, encoder=name))
+    return found
 
 
 def _words_alone(name: str, type: TaskType, description: str) -> Task:

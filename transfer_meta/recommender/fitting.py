@@ -16,6 +16,7 @@ from transfer_meta.evaluation.metrics import PairPredictions, PairTruth, evaluat
 from transfer_meta.predictors.platt import fit_platt
 from transfer_meta.recommender.domain import Domain
 from transfer_meta.recommender.gain_model import GainModel, GainScale
+from transfer_meta.recommender.inputs import OUTCOMES
 from transfer_meta.recommender.library import Library
 from transfer_meta.recommender.training_pairs import TrainingPairs, encoder_of
 from transfer_meta.records import FloatArray, OnProgress
@@ -32,9 +33,9 @@ class Recommender:
     Parameters
     ----------
     gain_model : GainModel
-    conformal, conformal_new : dict of str to Conformal
-        By setting: intervals for sources with outcomes and for those without, calibrated on held-out targets, and
-        under `UNKNOWN_SETTING` those for an encoder without outcomes, calibrated on held-out encoders.
+    conformal : dict of str to dict of str to Conformal
+        By basis (`inputs.BASES`) and setting: intervals calibrated on held-out targets, and under `UNKNOWN_SETTING`
+        those for an encoder without outcomes, calibrated on held-out encoders.
     domain : Domain
         Range of the known tasks.
     card : mapping
@@ -43,8 +44,7 @@ class Recommender:
     """
 
     gain_model: GainModel
-    conformal: dict[str, Conformal]
-    conformal_new: dict[str, Conformal]
+    conformal: dict[str, dict[str, Conformal]]
     domain: Domain
     card: dict[str, Any]
 
@@ -52,13 +52,13 @@ class Recommender:
         """Return the evaluation in a setting, or for an encoder without outcomes."""
         return dict(self.card["figures"][setting or UNKNOWN_SETTING])
 
-    def interval(self, setting: str | None, *, new: bool = False) -> Conformal:
-        """Return the interval for a setting, of sources with outcomes or of new ones."""
-        if setting is None and new:
+    def interval(self, setting: str | None, *, basis: str = OUTCOMES) -> Conformal:
+        """Return the interval for a setting, of sources of one basis."""
+        found = self.conformal[basis][setting or UNKNOWN_SETTING]
+        if setting is None and basis != OUTCOMES:
             # Both are unknown here, and held out one at a time: the wider interval of the two.
-            both = (self.conformal[UNKNOWN_SETTING], self.conformal_new[UNKNOWN_SETTING])
-            return max(both, key=_width)
-        return (self.conformal_new if new else self.conformal)[setting or UNKNOWN_SETTING]
+            return max(found, self.conformal[OUTCOMES][UNKNOWN_SETTING], key=_width)
+        return found
 
 
 def fit_recommender(
@@ -78,37 +78,50 @@ def fit_recommender(
     on_progress(2, 4)
     new = pairs.held_out_sources()
     on_progress(3, 4)
-    gain_model = _with_new_sources(pairs.fit(), pairs, new)
+    gain_model = _with_untried(pairs.fit(), pairs, new)
     setting = pairs.X["setting"].to_numpy(dtype=object)
-    conformal, conformal_new = {}, {}
+    conformal: dict[str, dict[str, Conformal]] = {basis: {} for basis in (OUTCOMES, *new)}
     figures: dict[str, dict[str, float]] = {}
     points: dict[str, list[dict[Any, Any]]] = {}
     for name in pairs.settings:
         rows = setting == name
-        conformal[name] = _fit_interval(pairs, held_out[0], rows)
-        conformal_new[name] = _fit_interval(pairs, new, rows)
+        conformal[OUTCOMES][name] = _fit_interval(pairs, held_out[0], rows)
         figures[name], points[name] = _evaluate(pairs, held_out, rows)
-        covered = interval_coverage(new[rows], pairs.y[rows], _targets(pairs, rows), coverage=COVERAGE)
-        figures[name]["coverage_new_sources"] = float(covered["covered"].mean())
-        figures[name]["spearman_new_sources"] = _spearman(pairs, new, rows)
+        for basis, expected in new.items():
+            known = rows & np.isfinite(expected)
+            conformal[basis][name] = _fit_interval(pairs, expected, known)
+            covered = interval_coverage(
+                expected[known], pairs.y[known], _targets(pairs, known), coverage=COVERAGE
+            )
+            figures[name][f"coverage_{basis}"] = float(covered["covered"].mean())
+            figures[name][f"spearman_{basis}"] = _spearman(pairs, expected, known)
     every = np.ones(len(pairs.y), dtype=bool)
     if np.isfinite(other_encoders).any():
-        unknown = replace(gain_model.unknown, platt=_recalibrated(gain_model, pairs, other_encoders[0]))
+        sigmoid = _recalibrated(gain_model, pairs, other_encoders[0])
+        platt = {**gain_model.unknown.platt, OUTCOMES: sigmoid}
+        unknown = replace(gain_model.unknown, platt=platt)
         gain_model = replace(gain_model, unknown=unknown)
         other_encoders[1] = gain_model.probability(other_encoders[0], None)
-        conformal[UNKNOWN_SETTING] = widest_interval(pairs, other_encoders[0], pairs.settings)
+        widest = widest_interval(pairs, other_encoders[0], pairs.settings)
+        conformal[OUTCOMES][UNKNOWN_SETTING] = widest
         figures[UNKNOWN_SETTING], points[UNKNOWN_SETTING] = _evaluate(pairs, other_encoders, every)
         shares = list(left_out_coverage(pairs, other_encoders[0]).values())
         figures[UNKNOWN_SETTING] |= {
             "coverage": float(np.mean(shares)),
             "coverage_least": float(np.min(shares)),
-            "interval_width": _width(conformal[UNKNOWN_SETTING]),
+            "interval_width": _width(widest),
         }
     else:
         only = pairs.settings[0]
-        conformal[UNKNOWN_SETTING] = conformal[only]
+        conformal[OUTCOMES][UNKNOWN_SETTING] = conformal[OUTCOMES][only]
         figures[UNKNOWN_SETTING], points[UNKNOWN_SETTING] = dict(figures[only]), points[only]
-    conformal_new[UNKNOWN_SETTING] = _fit_interval(pairs, new, every)
+    for basis, expected in new.items():
+        known = np.isfinite(expected)
+        conformal[basis][UNKNOWN_SETTING] = _fit_interval(pairs, expected, known)
+        # No encoder was held out together with sources: the least of the settings' figures.
+        figures[UNKNOWN_SETTING][f"spearman_{basis}"] = min(
+            figures[name][f"spearman_{basis}"] for name in pairs.settings
+        )
     card = {
         "mode": mode,
         "method": library.method,
@@ -123,19 +136,22 @@ def fit_recommender(
         "reliability": points,
     }
     on_progress(4, 4)
-    return Recommender(gain_model, conformal, conformal_new, Domain.from_library(library, mode), card)
+    return Recommender(gain_model, conformal, Domain.from_library(library, mode), card)
 
 
-def _with_new_sources(gain_model: GainModel, pairs: TrainingPairs, new: FloatArray) -> GainModel:
+def _with_untried(gain_model: GainModel, pairs: TrainingPairs, new: dict[str, FloatArray]) -> GainModel:
     """Return the model with the sigmoids of sources without outcomes, fitted to predictions for held-out ones."""
     setting = pairs.X["setting"].to_numpy(dtype=object)
 
     def scaled(scale: GainScale, rows: NDArray[np.bool_]) -> GainScale:
-        rows = rows & np.isfinite(new)
-        return replace(scale, platt_new=fit_platt(new[rows] / scale.unit, pairs.y[rows] > 0))
+        platt = dict(scale.platt)
+        for basis, expected in new.items():
+            known = rows & np.isfinite(expected)
+            platt[basis] = fit_platt(expected[known] / scale.unit, pairs.y[known] > 0)
+        return replace(scale, platt=platt)
 
     scales = {name: scaled(scale, setting == name) for name, scale in gain_model.scales.items()}
-    unknown = scaled(gain_model.unknown, np.ones(len(new), dtype=bool))
+    unknown = scaled(gain_model.unknown, np.ones(len(pairs.y), dtype=bool))
     return replace(gain_model, scales=scales, unknown=unknown)
 
 

@@ -10,7 +10,7 @@ Since both are linear, the effect of a feature is exactly its term of the sum.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -18,17 +18,26 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from transfer_meta.predictors.base import id_column
+from transfer_meta.predictors.group_ridge import GroupRidgePredictor
 from transfer_meta.predictors.history import HISTORY_FEATURES
 from transfer_meta.predictors.platt import fit_platt, platt_probability
 from transfer_meta.predictors.ridge import RidgePredictor
 from transfer_meta.predictors.within_target import (
+    MAX_RELATIVE_FEATURE,
     WithinTarget,
     group_codes,
     group_moments,
     setting_column,
     standardised_gains,
 )
-from transfer_meta.recommender.inputs import NEW_SOURCE_COLUMNS
+from transfer_meta.recommender.inputs import (
+    BASES,
+    DESCRIPTION,
+    NEW_SOURCE_COLUMNS,
+    OUTCOMES,
+    SCORE_FEATURES,
+    SCORES,
+)
 from transfer_meta.records import FloatArray, signed_log
 
 MAX_NEW_SIMILARITY = 2.0
@@ -114,16 +123,14 @@ class GainScale:
         Mean gain over the targets, a fraction.
     unit : float
         Mean over the targets of the standard deviation of the gains of their sources.
-    platt : array of shape (2,)
-        Slope and intercept of the sigmoid from the expected gain, divided by `unit`, to the probability of gain.
-    platt_new : array of shape (2,)
-        The same for sources without outcomes.
+    platt : dict of str to array of shape (2,)
+        By basis (`inputs.BASES`): slope and intercept of the sigmoid from the expected gain, divided by `unit`, to
+        the probability of gain.
     """
 
     mean: float
     unit: float
-    platt: FloatArray
-    platt_new: FloatArray
+    platt: dict[str, FloatArray]
 
 
 @dataclass(frozen=True)
@@ -142,8 +149,9 @@ class GainModel:
         By setting.
     unknown : GainScale
         Of a setting without outcomes: the mean of the others.
-    new_slope : float
-        Units of gain of a source without outcomes per standard deviation of the mean of `NEW_SOURCE_COLUMNS`.
+    untried : dict of str to array of shape (n_features,)
+        Coefficients of `columns`, in units of gain, for sources without outcomes, by basis: of the descriptions
+        (`NEW_SOURCE_COLUMNS`), and of what `predictors.group_ridge` learns from the scores of source encoders.
     """
 
     ridge: RidgePredictor
@@ -151,7 +159,7 @@ class GainModel:
     slope: float
     scales: dict[str, GainScale]
     unknown: GainScale
-    new_slope: float = 0.0
+    untried: dict[str, FloatArray] = field(default_factory=dict)
 
     @classmethod
     def fit(
@@ -182,8 +190,7 @@ class GainModel:
         features = target_features.loc[targets.tolist()].to_numpy(dtype=float)
         mean_gain, level = MeanGainModel.fit(features, (means - mean[place]) / unit[place], targets)
         z = (y - means[codes]) / unit[place][codes]
-        power = float(ranking @ ranking)
-        slope = max(0.0, float(ranking @ z) / power) if power > 0 else 0.0
+        slope = _slope(ranking, z)
         # The setting's mean without the target, of which there may be one only.
         others = np.where(
             n_targets[place] > 1,
@@ -192,23 +199,27 @@ class GainModel:
         )
         score = (others / unit[place] + level)[codes] + slope * ranking
         scales = {
-            str(name): GainScale(
-                float(mean[i]), float(unit[i]), *2 * (fit_platt(score[rows], y[rows] > 0),)
-            )
+            str(name): _new_scale(mean[i], unit[i], fit_platt(score[rows], y[rows] > 0))
             for i, name in enumerate(names)
             for rows in [place[codes] == i]
         }
-        unknown = GainScale(float(mean.mean()), float(unit.mean()), *2 * (fit_platt(score, y > 0),))
+        unknown = _new_scale(mean.mean(), unit.mean(), fit_platt(score, y > 0))
         relative = WithinTarget(ridge.centre_, ridge.scale_).transform(ridge.raw_features(X), codes)
         fitted = cls(ridge, mean_gain, slope, scales, unknown)
-        near = relative @ fitted.new_source_weights
-        power = float(near @ near)
-        return replace(fitted, new_slope=max(0.0, float(near @ z) / power) if power > 0 else 0.0)
+        weights = fitted.new_source_weights
+        untried = {DESCRIPTION: _slope(relative @ weights, z) * weights}
+        if X.reindex(columns=[f"pair.{name}" for name in SCORE_FEATURES]).notna().any(axis=None):
+            learned = GroupRidgePredictor().fit(X, y, weight)
+            inner = learned.inner_ranking(X, z, weight)
+            known = np.isfinite(inner)
+            history = np.zeros(len(HISTORY_FEATURES))
+            untried[SCORES] = _slope(inner[known], z[known]) * np.concatenate([history, learned.coef_])
+        return replace(fitted, untried=untried)
 
     def with_calibration(self, other: GainModel) -> GainModel:
         """Return the model with the sigmoids of another one for new sources and for unknown settings."""
         scales = {
-            name: replace(scale, platt_new=other.scales[name].platt_new)
+            name: replace(scale, platt={**other.scales[name].platt, OUTCOMES: scale.platt[OUTCOMES]})
             for name, scale in self.scales.items()
         }
         return replace(self, scales=scales, unknown=other.unknown)
@@ -219,7 +230,7 @@ class GainModel:
 
     @property
     def new_source_weights(self) -> FloatArray:
-        """Weights of `columns` in the ranking of sources without outcomes, shape (n_features,), of sum 1 or 0."""
+        """Weights of `columns` in the ranking of sources by descriptions, shape (n_features,), of sum 1 or 0."""
         chosen = np.array([name in NEW_SOURCE_COLUMNS for name in self.columns], dtype=float)
         chosen *= self.ridge.scale_ > 0
         return chosen / max(1.0, chosen.sum())
@@ -229,12 +240,12 @@ class GainModel:
         X: pd.DataFrame,
         reference: NDArray[np.bool_],
         setting: str | None,
-        new: NDArray[np.bool_] | None = None,
+        basis: NDArray[np.object_] | None = None,
     ) -> pd.DataFrame:
         """Return the effect of each feature on the expected gain, a fraction.
 
-        Of a source without outcomes the descriptions count alone: what the regression learns from a few dozen
-        sources does not hold for others (see `fitting.fit_recommender`, which measures both).
+        What the regression learns of a few dozen sources does not hold for others (see `fitting.fit_recommender`,
+        which measures it): sources without outcomes have coefficients of their own, `untried`.
 
         Parameters
         ----------
@@ -244,8 +255,8 @@ class GainModel:
             Mask of the known sources; features are relative to these.
         setting : str, optional
             A setting of the training pairs; by default the mean over all of them.
-        new : array of shape (n,), optional
-            Mask of the sources without outcomes in any setting; by default none.
+        basis : array of shape (n,), optional
+            One of `inputs.BASES` for each source; by default outcomes.
 
         Returns
         -------
@@ -260,9 +271,10 @@ class GainModel:
                 settings
             )
         effect = self.slope * relative * self.ridge.coef_
-        if new is not None:
-            near = np.clip(relative[new], -MAX_NEW_SIMILARITY, MAX_NEW_SIMILARITY)
-            effect[new] = self.new_slope * near * self.new_source_weights
+        for name, coefficients in self.untried.items() if basis is not None else ():
+            rows = basis == name
+            limit = MAX_NEW_SIMILARITY if name == DESCRIPTION else MAX_RELATIVE_FEATURE
+            effect[rows] = np.clip(relative[rows], -limit, limit) * coefficients
         return pd.DataFrame(self.scale(setting).unit * effect, columns=self.columns)
 
     @property
@@ -282,25 +294,30 @@ class GainModel:
         target_features: FloatArray,
         reference: NDArray[np.bool_],
         setting: str | None,
-        new: NDArray[np.bool_] | None = None,
+        basis: NDArray[np.object_] | None = None,
     ) -> FloatArray:
         """Return the expected gains of the pairs of one target, whose features have shape (p,)."""
-        effects = self.effects(X, reference, setting, new).to_numpy().sum(axis=1)
+        effects = self.effects(X, reference, setting, basis).to_numpy().sum(axis=1)
         return self.level(target_features, setting) + effects
 
     def probability(
-        self, expected: FloatArray, setting: str | None, *, new: bool = False, doubt: float = 1.0
+        self,
+        expected: FloatArray,
+        setting: str | None,
+        *,
+        basis: str = OUTCOMES,
+        doubt: float = 1.0,
     ) -> FloatArray:
-        """Return probabilities of gain, of sources with outcomes or of `new` ones.
+        """Return probabilities of gain of sources of one basis.
 
         Their log-odds are divided by `doubt`, at least 1, for a target outside of the known tasks' range: the
         less is known, the nearer to one half.
         """
         scale = self.scale(setting)
-        platt = scale.platt_new if new else scale.platt
-        if new and setting is None:
+        platt = scale.platt[basis]
+        if basis != OUTCOMES and setting is None:
             # Sources and encoders were held out one at a time: the flatter sigmoid of the two.
-            platt = min(scale.platt, scale.platt_new, key=lambda found: float(found[0]))
+            platt = min(scale.platt[OUTCOMES], platt, key=lambda found: float(found[0]))
         return platt_probability(expected / scale.unit, platt / doubt)
 
     def to_dict(self) -> dict[str, Any]:
@@ -312,7 +329,7 @@ class GainModel:
             "slope": self.slope,
             "scales": {name: _scale_values(scale) for name, scale in self.scales.items()},
             "unknown": _scale_values(self.unknown),
-            "new_slope": self.new_slope,
+            "untried": {name: coef.tolist() for name, coef in self.untried.items()},
         }
 
     @classmethod
@@ -327,7 +344,7 @@ class GainModel:
             float(values["slope"]),
             {str(name): _read_scale(scale) for name, scale in values["scales"].items()},
             _read_scale(values["unknown"]),
-            float(values["new_slope"]),
+            {str(k): np.array(v, dtype=float) for k, v in values["untried"].items()},
         )
 
 
@@ -335,8 +352,7 @@ def _scale_values(scale: GainScale) -> dict[str, Any]:
     return {
         "mean": scale.mean,
         "unit": scale.unit,
-        "platt": scale.platt.tolist(),
-        "platt_new": scale.platt_new.tolist(),
+        "platt": {name: found.tolist() for name, found in scale.platt.items()},
     }
 
 
@@ -344,9 +360,19 @@ def _read_scale(values: dict[str, Any]) -> GainScale:
     return GainScale(
         float(values["mean"]),
         float(values["unit"]),
-        np.array(values["platt"], dtype=float),
-        np.array(values["platt_new"], dtype=float),
+        {str(k): np.array(v, dtype=float) for k, v in values["platt"].items()},
     )
+
+
+def _new_scale(mean: float, unit: float, platt: FloatArray) -> GainScale:
+    """Return a scale with one sigmoid for every basis, before those of untried sources are fitted."""
+    return GainScale(float(mean), float(unit), dict.fromkeys(BASES, platt))
+
+
+def _slope(ranking: FloatArray, z: FloatArray) -> float:
+    """Return the least-squares slope of a line through the origin, at least 0."""
+    power = float(ranking @ ranking)
+    return max(0.0, float(ranking @ z) / power) if power > 0 else 0.0
 
 
 def relative_to(
@@ -358,7 +384,11 @@ def relative_to(
     mean, deviation = group_moments(scaled[reference], one_group, prior=WithinTarget.PRIOR)
     if not len(mean):
         mean, deviation = np.zeros((1, raw.shape[1])), np.ones((1, raw.shape[1]))
-    return np.clip(np.nan_to_num((scaled - mean[0]) / np.maximum(deviation[0], 1e-6)), -5.0, 5.0)
+    return np.clip(
+        np.nan_to_num((scaled - mean[0]) / np.maximum(deviation[0], 1e-6)),
+        -MAX_RELATIVE_FEATURE,
+        MAX_RELATIVE_FEATURE,
+    )
 
 
 def _scaled(values: FloatArray, centre: FloatArray, scale: FloatArray) -> FloatArray:

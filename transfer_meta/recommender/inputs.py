@@ -13,11 +13,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from transfer_meta.features.scores.transferability_scores import FEATURE_SCORES, LABEL_SCORES
 from transfer_meta.features.vectors.similarities import Vectors, mean_cosine, vector_kind, vector_kinds
 from transfer_meta.records import Example, FloatArray, TaskProfile, TaskType
 
-MODES = ("text", "encoder", "measured")
-"""What is known of a target: its text; also vectors of an encoder; also a training run on it alone."""
+MODES = ("text", "encoder", "sources", "measured")
+"""What is known of a target: its text; also vectors of an encoder; also what source encoders make of it, or a
+training run on it alone."""
+OUTCOMES, SCORES, DESCRIPTION = BASES = ("outcomes", "scores", "description")
+"""What the expected gain of a source rests on: its outcomes; without any, the scores of its own encoder on the
+target; without such an encoder, its description."""
+SCORE_FEATURES = (*FEATURE_SCORES, *LABEL_SCORES)
+"""Pair features of mode ``sources``, see `transfer_meta.encoding.source_scores`."""
 
 COMPARED_STATISTICS = (
     "n_labels",
@@ -33,6 +40,7 @@ COMPARED_CURVE_FEATURES = ("loss_done_10", "loss_done_30", "loss_done_50", "rela
 KINDS_OF_MODE: dict[str, tuple[str, ...]] = {
     "text": ("tfidf", "desctext"),
     "encoder": ("tfidf", "desctext", "textemb", "descemb"),
+    "sources": ("tfidf", "desctext", "textemb", "descemb"),
     "measured": ("tfidf", "desctext", "textemb", "descemb", "taskemb"),
 }
 """Kinds of task vectors that each mode compares."""
@@ -73,7 +81,7 @@ def pair_columns(mode: str) -> list[str]:
         if kind not in ("tfidf", "desctext", "descemb"):
             # An encoder's vectors of any two texts are alike, so the mean of all tasks is subtracted.
             names.append(f"centred_{kind}")
-    return names
+    return [*names, *SCORE_FEATURES] if mode == "sources" else names
 
 
 def pair_table(
@@ -83,6 +91,7 @@ def pair_table(
     vectors: Mapping[str, Vectors],
     reference: Sequence[bool],
     mode: str,
+    scores: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return ``source``, ``target`` and the `pair_columns` of a target with each source, one row per source.
 
@@ -97,6 +106,8 @@ def pair_table(
         depend on which others are compared.
     mode : str
         One of `MODES`.
+    scores : DataFrame, optional
+        `SCORE_FEATURES` of sources on the target, indexed by source; used in mode ``sources``.
     """
     wanted = {
         name: v for name, v in vectors[target.name].items() if vector_kind(name) in KINDS_OF_MODE[mode]
@@ -105,7 +116,10 @@ def pair_table(
         target=wanted, sources=[vectors[s.name] for s in sources], reference=np.asarray(reference)
     )
     frame["same_type"] = [float(s.type == target.type) for s in sources]
-    frame = frame.reindex(columns=pair_columns(mode))
+    if scores is not None:
+        known = scores.reindex(index=[s.name for s in sources], columns=list(SCORE_FEATURES))
+        frame = frame.join(known.set_index(frame.index))
+    frame = frame.reindex(columns=pair_columns(mode)).astype(float)
     frame.insert(0, "source", [s.name for s in sources])
     frame.insert(1, "target", target.name)
     return frame

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from transfer_meta.evaluation.pair_values import seed_weights
 from transfer_meta.features.profile_files import load_profile
 from transfer_meta.features.vectors.similarities import Vectors
 from transfer_meta.features.vectors.vector_files import load_vectors
-from transfer_meta.files import digest
+from transfer_meta.files import data_folder, digest
 from transfer_meta.outcomes.shipped import Shipped, find_shipped
 from transfer_meta.outcomes.tables import build_table
 from transfer_meta.readers.whole_table import read_table
@@ -27,6 +27,8 @@ ATLAS = "atlas"
 """Name of the library of all tables in `ATLAS_TABLES`."""
 ATLAS_TABLES = ("minilm-grid", "taskweb")
 """Shipped tables with profiles and vectors of their tasks; of a task in several tables the first one's count."""
+SCORES_FILE = "scores.csv"
+"""In the folder of `ATLAS`: transferability scores of the source encoders that ship, on all targets."""
 DEFAULT_LIBRARY = ATLAS
 LIBRARY_METHODS = ("intermediate", "multitask")
 """Train on the source before the target, or on both together."""
@@ -110,6 +112,8 @@ class Library:
         Fields of `transfer_meta.training.stage.TrainingSettings` of the runs that can be repeated here.
     encoder : str
         The encoder of these runs.
+    scores : DataFrame or None
+        Transferability scores of source encoders on the targets, indexed by target and source.
     """
 
     name: str
@@ -123,6 +127,13 @@ class Library:
     embedding: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     encoder: str = "offline"
+    scores: pd.DataFrame | None = field(default=None, repr=False)
+
+    def scores_on(self, target: str) -> pd.DataFrame | None:
+        """Return the scores of source encoders on a target, indexed by source; None if there are none."""
+        if self.scores is None or target not in self.scores.index.get_level_values("target"):
+            return None
+        return self.scores.loc[[target]].droplevel("target")
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -264,7 +275,19 @@ def open_library(name: str = DEFAULT_LIBRARY, *, method: str = "intermediate") -
         embedding=embedding,
         training=plan.get("training", {}),
         encoder=str(plan.get("encoder", "offline")),
+        scores=_source_scores(profiles),
     )
+
+
+def _source_scores(tasks: Collection[str]) -> pd.DataFrame | None:
+    """Return the scores, of the source encoders that ship, of pairs of known tasks; None if there are none."""
+    file = data_folder() / ATLAS / SCORES_FILE
+    if not file.is_file():
+        return None
+    scores = pd.read_csv(file, index_col=["target", "source"])
+    known = [scores.index.get_level_values(role).isin(list(tasks)) for role in ("target", "source")]
+    scores = scores[np.logical_and(*known)]
+    return None if scores.empty else scores
 
 
 def methods_of(name: str) -> tuple[str, ...]:

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
+
+import numpy as np
 
 from transfer_meta.errors import nearest
-from transfer_meta.recommender.inputs import MODES
+from transfer_meta.recommender.inputs import DESCRIPTION, MODES, SCORES
 from transfer_meta.recommender.library import Library, Setting
 from transfer_meta.recommender.persistence import model_name, shipped_models
-from transfer_meta.recommender.recommendation import RankedSource
+from transfer_meta.recommender.recommendation import RankedSource, skill_of
 
 MODE_OPTIONS = {
     "encoder": "with an encoder (pip install 'transfer-meta[harness,offline-encoder]')",
+    "sources": "with --mode sources (the encoders of the sources read the target: about a minute)",
     "measured": "with --measure (a short training run on the target)",
 }
+
+
+UNTRIED = {
+    SCORES: "what their own encoders make of the target",
+    DESCRIPTION: "descriptions alone",
+}
+"""How sources without outcomes are ranked."""
 
 
 def setting_notes(library: Library, encoder: str | None, setting: Setting | None) -> list[str]:
@@ -58,12 +67,16 @@ def source_notes(
     listed = next((one for one in sources if one.facts is not None), None)
     if listed is not None and listed.facts is not None:
         notes.append(f"to get {listed.label}: {listed.facts.command}; the others by their addresses")
-    new = [one.label for one in sources if not one.n_outcomes and one.label not in undescribed]
-    if new:
-        skill = figures.get("spearman_new_sources")
-        figure = "" if skill is None else f"{skill:.2f}".replace("-", "−")
-        known = f" (rank correlation for sources that were left out {figure})" if figure else ""
-        notes.append(f"no outcomes of {', '.join(new)} are known: ranked by descriptions alone{known}")
+    for basis, how in UNTRIED.items():
+        new = [o.label for o in sources if o.basis == basis and o.label not in undescribed]
+        if new:
+            skill = skill_of(figures, basis)
+            figure = f"{skill:.2f}".replace("-", "−")
+            known = f" (rank correlation for sources that were left out {figure})"
+            notes.append(
+                f"no outcomes of {', '.join(new)} are known: ranked by {how}"
+                + ("" if np.isnan(skill) else known)
+            )
     wanted = None if setting is None else setting.examples[1]
     if wanted is not None and n_examples is not None and n_examples > 2 * wanted:
         notes.append(
@@ -73,15 +86,25 @@ def source_notes(
     return notes
 
 
+def own_notes(lacking: Sequence[str], library: Library, setting: str) -> list[str]:
+    """Return what training encoders would bring; `lacking` are labels of the user's own sources without one."""
+    figures = _card_figures("sources", library, setting)
+    by_scores, by_words = (skill_of(figures, basis) for basis in (SCORES, DESCRIPTION))
+    if not lacking or not by_scores > by_words:
+        return []
+    figures_text = f"{by_scores:.2f} by their encoders and {by_words:.2f} by descriptions"
+    return [
+        f"`transfer-meta sources add` trains an encoder of {', '.join(lacking)} to rank it by: sources that were"
+        " left out have a rank correlation of " + figures_text.replace("-", "−")
+    ]
+
+
 def mode_notes(mode: str, library: Library, setting: str) -> list[str]:
     """Return how much better the models of slower modes rank held-out targets in a setting."""
-    models = shipped_models(library.name)
     spearman = {}
     for name in MODES[MODES.index(mode) :]:
-        card = models.get(model_name(name, library.method), Path()) / "card.json"
-        if card.is_file():
-            figures = json.loads(card.read_text(encoding="utf-8"))["figures"]
-            spearman[name] = figures[setting]["spearman"]
+        if figures := _card_figures(name, library, setting):
+            spearman[name] = figures["spearman"]
     if mode not in spearman:
         return []
     return [
@@ -91,3 +114,13 @@ def mode_notes(mode: str, library: Library, setting: str) -> list[str]:
         for name, figure in spearman.items()
         if name != mode
     ]
+
+
+def _card_figures(mode: str, library: Library, setting: str) -> dict[str, float]:
+    """Return the figures of the recommender of a mode in a setting; empty if none ships."""
+    folder = shipped_models(library.name).get(model_name(mode, library.method))
+    if folder is None or not (folder / "card.json").is_file():
+        return {}
+    return dict(
+        json.loads((folder / "card.json").read_text(encoding="utf-8"))["figures"].get(setting, {})
+    )

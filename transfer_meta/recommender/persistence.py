@@ -37,8 +37,10 @@ def save_recommender(recommender: Recommender, folder: Path | str, tasks: pd.Dat
         "has_gain": True,
         **recommender.card,
         GAIN_MODEL_KEY: gain_model.to_dict(),
-        "conformal": {name: vars(found) for name, found in recommender.conformal.items()},
-        "conformal_new": {name: vars(found) for name, found in recommender.conformal_new.items()},
+        "conformal": {
+            basis: {name: vars(found) for name, found in intervals.items()}
+            for basis, intervals in recommender.conformal.items()
+        },
         "domain": vars(recommender.domain),
     }
     Model(predictor=gain_model.ridge, tasks=tasks, card=card).save(folder)
@@ -59,8 +61,10 @@ def load_recommender(folder: Path | str) -> Recommender:
     try:
         return Recommender(
             gain_model=GainModel.from_dict(model.predictor, card.pop(GAIN_MODEL_KEY)),
-            conformal={k: Conformal(**v) for k, v in card.pop("conformal").items()},
-            conformal_new={k: Conformal(**v) for k, v in card.pop("conformal_new").items()},
+            conformal={
+                basis: {name: Conformal(**v) for name, v in intervals.items()}
+                for basis, intervals in card.pop("conformal").items()
+            },
             domain=Domain(**card.pop("domain")),
             card=card,
         )
@@ -88,6 +92,8 @@ def rebuild(
     for method in methods_of(dataset):
         library = open_library(dataset, method=method)
         for mode in MODES:
+            if mode == "sources" and library.scores is None:
+                continue
             recommender = fit_recommender(library, mode, on_progress=on_progress)
             name = model_name(mode, method)
             tasks = task_features(list(library.profiles.values()), mode)

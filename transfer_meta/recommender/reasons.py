@@ -8,7 +8,7 @@ import pandas as pd
 from transfer_meta.predictors.task_kernel import TaskKernel
 from transfer_meta.recommender.candidates import CandidatePairs
 from transfer_meta.recommender.gain_model import GainModel
-from transfer_meta.recommender.inputs import TYPE_PREFIX
+from transfer_meta.recommender.inputs import SCORE_FEATURES, TYPE_PREFIX
 from transfer_meta.recommender.library import Library
 from transfer_meta.recommender.recommendation import Reason, percent
 
@@ -20,6 +20,9 @@ MIN_EFFECT = 5e-4
 GAIN_ON_OTHERS = "gain on other targets"
 REVERSE_GAIN = "gain the other way round"
 TASK_TYPE = "task type"
+OWN_ENCODER = "its encoder on the target"
+SHOWN_SCORE = "linear_probe"
+"""The score that is shown: accuracy, or R² of a regression, by cross-validation."""
 # The means over all other targets and over similar ones are so correlated that only their sum can be interpreted.
 _HISTORY = {
     "popularity": GAIN_ON_OTHERS,
@@ -64,6 +67,8 @@ def reason_of(column: str) -> str:
     role, _, name = column.partition(".")
     if role == "history":
         return _HISTORY[name.removesuffix("_all")]
+    if name in SCORE_FEATURES:
+        return OWN_ENCODER
     if name == "same_type" or name.startswith(TYPE_PREFIX):
         return TASK_TYPE
     return FEATURE_WORDS[name.removeprefix("mean_").removeprefix("centred_")]
@@ -126,6 +131,11 @@ class Explainer:
         if name == TASK_TYPE:
             type = source.profile.type
             return str(type), f"{type}, {'as' if type == target.type else 'unlike'} the target"
+        if name == OWN_ENCODER:
+            value, typical = (float(f[f"pair.{SHOWN_SCORE}"]) for f in (features, self.typical))
+            text = f"a linear model on its vectors reaches {value:.2f}"
+            text += f", typical is {typical:.2f}" if np.isfinite(typical) else ""
+            return (value if np.isfinite(value) else None), text
         key = next(key for key, words in FEATURE_WORDS.items() if words == name)
         if f"pair.mean_{key}" in self.pairs.X:
             value, typical = (float(f[f"pair.mean_{key}"]) for f in (features, self.typical))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from transfer_meta.recommender.describe_target import (
     best_mode,
     describe_target,
     describe_words,
+    stored_sources,
 )
 from transfer_meta.recommender.fitting import UNKNOWN_SETTING, Recommender
-from transfer_meta.recommender.inputs import MODES, NEW_SOURCE_COLUMNS
+from transfer_meta.recommender.inputs import DESCRIPTION, MODES, NEW_SOURCE_COLUMNS
 from transfer_meta.recommender.library import (
     ATLAS,
     DEFAULT_LIBRARY,
@@ -29,13 +30,14 @@ from transfer_meta.recommender.library import (
     Library,
     open_library,
 )
-from transfer_meta.recommender.notes import mode_notes, setting_notes, source_notes
+from transfer_meta.recommender.notes import mode_notes, own_notes, setting_notes, source_notes
 from transfer_meta.recommender.persistence import shipped_recommender
 from transfer_meta.recommender.reasons import Explainer
-from transfer_meta.recommender.recommendation import RankedSource, Recommendation, verdict_of
+from transfer_meta.recommender.recommendation import RankedSource, Recommendation, skill_of, verdict_of
+from transfer_meta.recommender.source_readers import SourceReaders
 from transfer_meta.recommender.starting_points import StartingPoints, profile_facts, starting_points
 from transfer_meta.recommender.training_pairs import TrainingPairs
-from transfer_meta.records import Tell
+from transfer_meta.records import OnProgress, Tell
 from transfer_meta.tasks import Task
 from transfer_meta.tasks.catalogue import CatalogueSource, SourceFilter
 from transfer_meta.tasks.demo import expand_demo
@@ -115,6 +117,7 @@ def recommend(
     *,
     sources: Iterable[Any] | None = None,
     tell: Tell = lambda _: None,
+    on_progress: OnProgress = lambda done, total: None,
 ) -> Recommendation:
     """Rank sources by how much training on each is expected to help a target.
 
@@ -125,10 +128,12 @@ def recommend(
         by `RecommendSettings.description`, and by ``read.type``, alone.
     settings : RecommendSettings, optional
     sources : iterable, optional
-        Names of known sources, and own tasks: each a `Task` or what else `load_task` takes; by default all known
-        sources.
+        Names of known sources and of those added by `add_source`, and own tasks: each a `Task` or what else
+        `load_task` takes; by default all known and added sources.
     tell : callable
         Called with a line per step.
+    on_progress : callable
+        Called with the number of source encoders that have read the target, and of all, in mode ``sources``.
 
     Raises
     ------
@@ -138,23 +143,31 @@ def recommend(
     """
     settings = settings or RecommendSettings()
     library = open_library(settings.dataset, method=settings.method)
-    known, own_tasks = _split_sources(sources, library, settings.read)
+    known, stored, own_tasks = _split_sources(sources, library, settings.read, tell)
     mode = settings.mode or best_mode(library, measure=settings.measure)
+    readers = _readers(settings.encoder, library, tell)
+    is_added = bool(stored) or any(task.digest in readers.names for task in own_tasks)
+    has_scores = library.scores is not None and target is not None
+    if settings.mode is None and mode == "encoder" and is_added and has_scores:
+        mode = "sources"
     if target is None:
         described = describe_words(settings.description, settings.read.type, library, mode, tell=tell)
     else:
         task = load_task(target, settings=None if isinstance(target, Task) else settings.read)
         if settings.description is not None:
             task = replace(task, description=settings.description)
-        described = describe_target(task, library, mode, tell=tell)
+        described = describe_target(
+            task, library, mode, readers=readers, tell=tell, on_progress=on_progress
+        )
         if settings.read.verbose:
             for line in task.reading_notes(verbose=True):
                 tell(f"{task.name}: {line}")
     # Never train on the user's sources here: avoiding that cost is the purpose.
-    own_mode = "encoder" if described.mode == "measured" else described.mode
-    own = []
+    own_mode = "text" if described.mode == "text" else "encoder"
+    own = list(stored)
     for source in own_tasks:
-        own.append(describe_target(source, library, own_mode, tell=tell))
+        found = describe_target(source, library, own_mode, tell=tell)
+        own.append(replace(found, encoder=readers.names.get(source.digest)))
         for line in source.reading_notes(verbose=settings.read.verbose):
             tell(f"{source.name}: {line}")
     recommender = shipped_recommender(library, described.mode)
@@ -206,14 +219,15 @@ def recommend_described(
     own = [task for task in own if task.profile.digest != target.profile.digest]
     # Features are relative to all known sources, so these are among the candidates even if they are not ranked.
     all_known = [name for name in library.sources if name not in left_out]
-    listed = _listed(target, library) if library.name == ATLAS else []
+    taken = {target.profile.name, *(task.profile.name for task in own)}
+    listed = _listed(library, taken) if library.name == ATLAS else []
     pairs = CandidatePairs(target, library, all_known, own, setting=key, listed=listed)
     rows, left = _wanted(pairs.candidates, known, settings)
     notes += left
     if not rows:
         raise InputError(f"no source is left to rank (known: {', '.join(all_known)})")
 
-    effects = gain_model.effects(pairs.X, pairs.is_known, key, pairs.is_new)
+    effects = gain_model.effects(pairs.X, pairs.is_known, key, pairs.basis)
     expected = gain_model.level(pairs.target_features, key) + effects.to_numpy().sum(axis=1)
     widened = 1.0
     if target.profile.sketches:
@@ -228,21 +242,26 @@ def recommend_described(
             )
     # Similarities far above the typical are cut off: what is left of them orders equal expectations.
     near = pairs.X[[c for c in NEW_SOURCE_COLUMNS if c in pairs.X]].mean(axis=1)
+    described_only = {
+        c.label for c, basis in zip(pairs.candidates, pairs.basis, strict=True) if basis == DESCRIPTION
+    }
     undescribed = {
         c.label
         for c, alike in zip(pairs.candidates, near, strict=True)
-        if not c.is_tried and np.isnan(alike)
+        if c.label in described_only and np.isnan(alike)
     }
     near = near.fillna(-1.0)
     ranked = sorted(rows, key=lambda i: (-expected[i], -near[i], pairs.candidates[i].label))
     ranked = ranked[: settings.top]
     explainer = Explainer(gain_model, library, pairs, effects)
     shared = shared_examples(target.profile, [pairs.candidates[i].profile for i in ranked])
+    lacking = [c.label for c in (pairs.candidates[i] for i in ranked) if c.is_own and c.encoder is None]
     max_gain = 1 / target.baseline - 1 if target.baseline else np.inf
     sources = []
     for rank, (i, share) in enumerate(zip(ranked, shared, strict=True), start=1):
         candidate = pairs.candidates[i]
-        conformal = recommender.interval(key, new=not candidate.is_tried)
+        basis = str(pairs.basis[i])
+        conformal = recommender.interval(key, basis=basis)
         low, high = (float(v) for v in conformal.interval(expected[i], widen=widened))
         behind = library.behind(candidate.name, without=left_out) if candidate.is_tried else Evidence()
         sources.append(
@@ -252,9 +271,7 @@ def recommend_described(
                 is_own=candidate.is_own,
                 rank=rank,
                 probability=float(
-                    gain_model.probability(
-                        expected[i : i + 1], key, new=not candidate.is_tried, doubt=widened
-                    )[0]
+                    gain_model.probability(expected[i : i + 1], key, basis=basis, doubt=widened)[0]
                 ),
                 expected_gain=float(min(expected[i], max_gain)),
                 # Scores are within 0-1.
@@ -264,6 +281,7 @@ def recommend_described(
                 evidence=behind,
                 shared=share,
                 facts=candidate.facts,
+                basis=basis,
             )
         )
     card, figures = recommender.card, recommender.figures(key)
@@ -273,13 +291,17 @@ def recommend_described(
         target=target.profile.name,
         mode=target.mode,
         verdict=verdict_of(
-            tuple(sources), coverage=figures["coverage_promised"], skill=figures["spearman"]
+            tuple(sources),
+            coverage=figures["coverage_promised"],
+            # Whatever is ranked by what tells nothing has a gain near the mean, and does not lead the list.
+            skill=max(skill_of(figures, source.basis) for source in sources),
         ),
         sources=tuple(sources),
         n_candidates=len(rows),
         notes=(
             *notes,
             *source_notes(sources, n_examples, setting, figures, undescribed=undescribed),
+            *own_notes(lacking, library, where),
             *mode_notes(target.mode, library, where),
         ),
         widened=widened,
@@ -305,10 +327,10 @@ def _checkpoints(
     return starting_points(settings.encoder, facts, type=target.profile.type, top=settings.checkpoints)
 
 
-def _listed(target: TargetDescription, library: Library) -> list[CatalogueSource]:
-    """Return the sources of the catalogue that are not in the library and not the target itself."""
-    taken = {*(name.casefold() for name in library.profiles), target.profile.name.casefold()}
-    return [source for source in catalogue() if not taken & {n.casefold() for n in source.names}]
+def _listed(library: Library, taken: Collection[str]) -> list[CatalogueSource]:
+    """Return the sources of the catalogue whose names are not in the library and not taken."""
+    names = {name.casefold() for name in (*library.profiles, *taken)}
+    return [source for source in catalogue() if not names & {n.casefold() for n in source.names}]
 
 
 def _wanted(
@@ -330,15 +352,27 @@ def _passes(candidate: Candidate, settings: RecommendSettings) -> bool:
     return not unknown_facts and (not settings.types or candidate.profile.type in settings.types)
 
 
+def _readers(encoder: str | None, library: Library, tell: Tell) -> SourceReaders:
+    """Return the source encoders of the model to be tuned, or if there are none those of the library's encoder."""
+    named = SourceReaders.of(encoder, tell=tell) if encoder is not None else None
+    return named if named and named.files else SourceReaders.of(library.encoder, tell=tell)
+
+
 def _split_sources(
-    sources: Iterable[Any] | None, library: Library, settings: ReadSettings
-) -> tuple[list[str] | None, list[Task]]:
-    """Return the names of known sources (None: all of them) and the user's own tasks."""
+    sources: Iterable[Any] | None, library: Library, settings: ReadSettings, tell: Tell
+) -> tuple[list[str] | None, list[TargetDescription], list[Task]]:
+    """Return the names of known sources (None: all of them), the sources added, and the user's own tasks."""
     if sources is None:
-        return None, []
+        return None, stored_sources(library, tell=tell), []
     known: list[str] = []
+    stored: dict[str, TargetDescription] = {}
     own: dict[str, Task] = {}
     for source in sources:
+        is_name = isinstance(source, str) and source not in library.profiles
+        added = stored_sources(library, [source], tell=tell) if is_name else []
+        if added:
+            stored |= {one.profile.name: one for one in added}
+            continue
         name = _known_name(source, library)
         if name is not None:
             known.append(name)
@@ -347,7 +381,9 @@ def _split_sources(
             if task.name in own:
                 raise InputError(f"two sources are named '{task.name}'; name one of them in a card")
             own[task.name] = task
-    return known, list(own.values())
+    for name in stored.keys() & own.keys():
+        raise InputError(f"two sources are named '{name}': an added one, and a file; give one of them")
+    return known, list(stored.values()), list(own.values())
 
 
 def _known_name(source: Any, library: Library) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from transfer_meta.recommender.inputs import DESCRIPTION, OUTCOMES, SCORES
 from transfer_meta.recommender.library import Evidence
 from transfer_meta.results import Result, table_as_text
 from transfer_meta.tasks.catalogue import CatalogueSource
@@ -19,10 +20,17 @@ if TYPE_CHECKING:
 MODE_MEANINGS = {
     "text": "the target's text (statistics and words)",
     "encoder": "the target's text, also through the encoder",
+    "sources": "the target's text, also through the encoders that were fine-tuned on the sources",
     "measured": "the target's text and a training run on it",
 }
 """What the modes of `inputs.MODES` use, in words."""
 
+BASIS_MEANINGS = {
+    OUTCOMES: "of sources with outcomes",
+    SCORES: "of sources ranked by their encoders",
+    DESCRIPTION: "of sources ranked by descriptions",
+}
+"""Which sources a figure is of, by what their expected gains rest on."""
 MIN_RANK_CORRELATION = 0.1
 """A model whose rank correlation on held-out targets is lower gives no advice."""
 NEAR_DUPLICATE_SHARE = 0.05
@@ -81,6 +89,8 @@ class RankedSource:
         Share of examples in common with the target, 0-1: of the target's or the source's, the larger.
     facts : CatalogueSource or None
         Its entry in the catalogue.
+    basis : str
+        What the expected gain rests on, one of `inputs.BASES`.
     """
 
     source: str
@@ -95,6 +105,7 @@ class RankedSource:
     evidence: Evidence = field(default_factory=Evidence)
     shared: float = 0.0
     facts: CatalogueSource | None = None
+    basis: str = OUTCOMES
 
     @property
     def n_outcomes(self) -> int:
@@ -128,6 +139,7 @@ class RankedSource:
             "n_targets": self.evidence.n_targets,
             "encoders": list(self.evidence.encoders),
             "tried": self.n_outcomes > 0,
+            "basis": self.basis,
             "address": self.address,
             "command": self.facts.command if self.facts else None,
             "hub": self.facts.hub if self.facts else None,
@@ -188,11 +200,20 @@ class Recommendation(Result):
             f"Mode {self.mode}: {MODE_MEANINGS[self.mode]}. Learned from {model['n_outcomes']:,} outcomes of"
             f" {' and '.join(model['tables'])} on {model['n_targets']} targets"
             f" ({', '.join(model['encoders'])}). Held-out targets"
-            f" ({model['setting']}): rank correlation {figures['spearman']:.2f},"
+            f" ({model['setting']}): rank correlation {self._skills()},"
             f" interval covers {100 * figures['coverage']:.0f} %, calibration error"
             f" {figures['calibration_error']:.2f}."
         )
         return "\n".join(lines)
+
+    def _skills(self) -> str:
+        """Return the rank correlation of each kind of source that is shown."""
+        shown = dict.fromkeys(source.basis for source in self.sources)
+        skills = {basis: skill_of(self.model["figures"], basis) for basis in shown}
+        texts = [
+            f"{skill:.2f} {BASIS_MEANINGS[basis]}".replace("-", "−") for basis, skill in skills.items()
+        ]
+        return " and ".join(texts)
 
     def _table(self) -> str:
         coverage = f"{100 * self.model['figures']['coverage_promised']:.0f} % interval"
@@ -286,6 +307,11 @@ class Recommendation(Result):
             "model": dict(self.model),
             "checkpoints": None if self.checkpoints is None else self.checkpoints.to_dict(),
         }
+
+
+def skill_of(figures: Mapping[str, float], basis: str) -> float:
+    """Return the held-out rank correlation of sources of a basis, NaN if it was not measured."""
+    return float(figures.get("spearman" if basis == OUTCOMES else f"spearman_{basis}", float("nan")))
 
 
 def verdict_of(sources: tuple[RankedSource, ...], *, coverage: float, skill: float) -> str:

@@ -14,7 +14,11 @@ from transfer_meta.features.pair_features import compare_profiles
 from transfer_meta.metadataset import pair_inputs
 from transfer_meta.recommender.gain_model import GainModel
 from transfer_meta.recommender.inputs import (
+    DESCRIPTION,
     LEARNED_COLUMNS,
+    OUTCOMES,
+    SCORE_FEATURES,
+    SCORES,
     pair_columns,
     pair_table,
     task_features,
@@ -72,6 +76,7 @@ class TrainingPairs:
                     vectors=library.vectors,
                     reference=[True] * len(names),
                     mode=mode,
+                    scores=library.scores_on(str(target)),
                 )
             tables.append(blocks[key].assign(setting=str(setting)))
         table = pd.concat(tables, ignore_index=True)
@@ -167,17 +172,18 @@ class TrainingPairs:
                     result[1, rows] = gain_model.probability(result[0, rows], None)
         return result
 
-    def held_out_sources(self) -> FloatArray:
+    def held_out_sources(self) -> dict[str, FloatArray]:
         """Predict each pair from pairs without its target and without its source, as for a source without outcomes.
 
         The sources of a target are held out in `N_SOURCE_FOLDS` folds.
 
         Returns
         -------
-        array of shape (n,)
-            Expected gains.
+        dict of str to array of shape (n,)
+            Expected gains by each basis of `GainModel.untried`; for `SCORES` those of pairs with a score.
         """
-        result = np.full(len(self.y), np.nan)
+        result = {name: np.full(len(self.y), np.nan) for name in self.untried_bases}
+        ranked = {DESCRIPTION: np.ones(len(self.y), dtype=bool), SCORES: self._is_scored()}
         sources = np.array(sorted(self.X["source"].unique()), dtype=object)
         fold_of = {name: i % N_SOURCE_FOLDS for i, name in enumerate(sources)}
         for group in self.targets:
@@ -189,10 +195,24 @@ class TrainingPairs:
                 for setting, rows in self._blocks(group):
                     X, features = self._rows(rows)
                     new = X["source"].isin(held_out).to_numpy()
-                    if new.any() and not new.all():
-                        effects = gain_model.effects(X, ~new, setting, new).to_numpy().sum(axis=1)
-                        result[rows[new]] = whole.level(features, setting) + effects[new]
+                    if not new.any() or new.all():
+                        continue
+                    for name, found in result.items():
+                        basis = np.where(new, name, OUTCOMES).astype(object)
+                        effects = gain_model.effects(X, ~new, setting, basis).to_numpy().sum(axis=1)
+                        chosen = new & ranked[name][rows]
+                        found[rows[chosen]] = whole.level(features, setting) + effects[chosen]
         return result
+
+    @property
+    def untried_bases(self) -> tuple[str, ...]:
+        """What sources without outcomes can be ranked by: `DESCRIPTION`, and `SCORES` if there are any."""
+        return (DESCRIPTION, SCORES) if self._is_scored().any() else (DESCRIPTION,)
+
+    def _is_scored(self) -> NDArray[np.bool_]:
+        """Return which pairs have a score of the source's encoder, shape (n,)."""
+        scores = self.X.reindex(columns=[f"pair.{name}" for name in SCORE_FEATURES])
+        return np.asarray(scores.notna().any(axis=1))
 
     def _blocks(self, group: str) -> list[tuple[str, NDArray[np.intp]]]:
         """Return the setting and the rows of each target of a group in each setting."""

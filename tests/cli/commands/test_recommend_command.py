@@ -5,7 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from known_tasks import DATA_FOLDER, FILM, HELPFUL, fitted_data, make_task, task_named, write_csv
+from known_tasks import (
+    DATA_FOLDER,
+    FILM,
+    HELPFUL,
+    fitted_data,
+    fitted_scores,
+    make_task,
+    patch_data,
+    task_named,
+    write_csv,
+)
 
 import transfer_meta
 from transfer_meta.cli.app import main
@@ -18,7 +28,7 @@ from transfer_meta.results import plain_values
 def data() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         folder = fitted_data()  # what making it prints belongs to no test
-        patch.setattr(DATA_FOLDER, lambda: folder)
+        patch_data(patch, folder)
         yield
 
 
@@ -73,6 +83,26 @@ def test_own_file(target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert code == 0
     (only,) = json.loads(out)["sources"]
     assert (only["source"], only["n_outcomes"]) == ("mine", 0)
+
+
+def test_source_encoders_read_the_target(
+    target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    patch_data(monkeypatch, fitted_scores())
+    monkeypatch.setenv("TRANSFER_META_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TRANSFER_META_SOURCES", str(tmp_path / "sources"))
+    command = (target, "--mode", "sources", "--sources", f"{HELPFUL},studio,harbour")
+    code, out, error = run(capsys, *command, "--json")
+    assert code == 0
+    answer = json.loads(out)
+    assert answer["mode"] == "sources"
+    basis = {source["source"]: source["basis"] for source in answer["sources"]}
+    assert basis == {HELPFUL: "outcomes", "studio": "scores", "harbour": "description"}
+    assert "reading cinema with 10 source encoders" in error
+    code, out, _ = run(capsys, *command)
+    assert code == 0
+    assert "of sources ranked by their encoders" in out.splitlines()[-1]
 
 
 def test_own_shards_are_no_sources(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from transfer_meta.cli.shared.console import print_json, tell
+from transfer_meta.cli.shared.console import print_json, progress, tell
 from transfer_meta.cli.shared.options import AsJson, split_list, with_options
 from transfer_meta.cli.shared.task_options import MoreSources, ReadOptions
 from transfer_meta.errors import InputError
@@ -40,7 +42,10 @@ class RecommendOptions:
     ] = False
     mode: Annotated[
         str | None,
-        Option(help="text (seconds), encoder or measured; default: encoder if installed, else text."),
+        Option(
+            help="text (seconds), encoder, sources (a minute) or measured; default: sources if own ones were added,"
+            " else encoder if installed, else text."
+        ),
     ] = None
     description: Annotated[
         str | None,
@@ -107,12 +112,16 @@ def recommend_command(
         raise InputError(f"--html: expected a file named .html, got '{html.name}'")
     reading.refuse_unused([] if target is None else [target])
     given = [*(options.sources or []), *(more_sources or [])]
-    recommendation = recommend(
-        target,
-        sources=[name for names in given for name in _names(names)] or None,
-        settings=options.to_settings(reading.to_settings()),
-        tell=tell,
-    )
+    with contextlib.ExitStack() as stack:
+        # A bar only in the mode that has progress to show.
+        bar = functools.cache(lambda: stack.enter_context(progress("source encoders")))
+        recommendation = recommend(
+            target,
+            sources=[name for names in given for name in _names(names)] or None,
+            settings=options.to_settings(reading.to_settings()),
+            tell=tell,
+            on_progress=lambda done, total: bar()(done, total),
+        )
     if html is not None:
         from transfer_meta.pages.recommendation_page import write_recommendation
 

@@ -26,7 +26,8 @@ class TransferabilityOptions:
         list[str] | None,
         Option(
             metavar="SOURCE=FILE",
-            help="Safetensors file of the encoder fine-tuned on a source, as `run --keep-checkpoints` writes it."
+            help="Safetensors file of the encoder fine-tuned on a source, as `run --keep-checkpoints` or"
+            " `sources build` writes it."
             " Repeatable.",
         ),
     ] = None

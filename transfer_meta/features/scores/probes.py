@@ -11,6 +11,9 @@ from transfer_meta.errors import InputError
 from transfer_meta.features.scores.score_checks import check_features, one_hot
 from transfer_meta.records import FloatArray
 
+PROBE_TOLERANCE = 1e-3
+"""Largest component of the gradient at which the linear probe stops."""
+
 
 def knn_score(
     features: ArrayLike, labels: ArrayLike, *, neighbours: int = 5, regression: bool = False
@@ -95,13 +98,14 @@ def linear_probe(
     if second_largest < 2:
         raise InputError("a linear probe needs two classes of at least two examples each")
     splitter = StratifiedKFold(min(folds, second_largest), shuffle=True, random_state=seed)
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    # Of many classes the last digits of the loss take a thousand steps, and leave the accuracy as it is.
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, tol=PROBE_TOLERANCE))
     with warnings.catch_warnings():
         # Classes smaller than the number of folds are accepted: the two largest are in every fold.
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
         # The accuracy of what was found is a score all the same.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        predicted = cross_val_predict(model, features, labels, cv=splitter)
+        predicted = cross_val_predict(model, features.astype(np.float32), labels, cv=splitter)
     return float(np.mean(predicted == labels))
 
 
