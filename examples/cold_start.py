@@ -1,131 +1,50 @@
-"""Cold start on the TaskWeb corpus: neither the target nor half of the sources were ever seen.
+"""Cold start on the table taskweb: neither the target nor half of the sources were ever seen.
 
-    python examples/cold_start.py FOLDER --out OUT [--repeats 5]
+    python examples/cold_start.py [--repeats 5]
 
-FOLDER is a copy of TaskWeb as ``examples/taskweb.py`` takes it.  For every target half of the other tasks are
-drawn, several times; the predictor learns from the pairs in which neither the target nor one of these has a part,
-and ranks these as sources of the target.  Nothing is known of them but their text: statistics and content, TextEmb
-and DescEmb, TaskEmb, the learning curve of one short single-task run a task, measured by the harness with the
-offline encoder (200 examples, 3 epochs; some minutes in all, kept in OUT), and the transferability scores of the
-source encoders that ship.  Printed are Spearman's correlations
-with 95 % intervals over targets: all groups of features, all but one, and each alone; before them what ranks
-without learning, two cosines and what `default` expects of new sources beforehand (`predictors.new_sources`).
+For every target half of the other tasks are drawn, several times; the predictor learns from the pairs in which
+neither the target nor one of these has a part, and ranks these as sources of the target.  Nothing is known of them
+but their text (statistics and content, TextEmb and DescEmb) and the transferability scores of the source encoders
+that ship.  Printed are Spearman's correlations with 95 % intervals over targets: all groups of features, all but
+one, and each alone; before them what ranks without learning: TextEmb's cosine, and what `default` expects of new
+sources in a table without scores (`predictors.new_sources`).
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from taskweb import read_task, write_features
 from threadpoolctl import threadpool_limits
 
-from transfer_meta.encoding.embedder import Embedder
-from transfer_meta.encoding.encoding_settings import VectorSettings
-from transfer_meta.errors import RunFailed
 from transfer_meta.evaluation.bootstrap import bootstrap_over_targets
 from transfer_meta.evaluation.pair_values import ranking_groups, seed_weights, training_values
 from transfer_meta.evaluation.ranking import spearman
-from transfer_meta.features.curves.curve_features import curve_features
-from transfer_meta.features.vectors.vector_files import load_vectors, save_vectors
 from transfer_meta.files import data_folder
-from transfer_meta.metadataset import MetaDataset, build_metadataset, with_similarities
-from transfer_meta.outcomes.importers import import_taskweb
+from transfer_meta.metadataset import MetaDataset, build_metadataset
 from transfer_meta.outcomes.tables import OutcomeTable, load_outcomes
 from transfer_meta.predictors import make_predictor
+from transfer_meta.predictors.feature_groups import column_group
 from transfer_meta.predictors.new_sources import expectation
 from transfer_meta.recommender.inputs import SCORE_FEATURES
 from transfer_meta.recommender.library import ATLAS, SCORES_FILE
 from transfer_meta.records import ID_COLUMNS, FloatArray
-from transfer_meta.tasks import Task
-from transfer_meta.training.finetune import finetune
-from transfer_meta.training.stage import Stage, TrainingSettings
 
-EXAMPLES = 200
-FISHER_EXAMPLES = 32
-TRAINING = TrainingSettings(epochs=3, batch_size=16, max_length=128, dev_examples=20, precision="bf16")
-GROUPS = ("text", "vectors", "taskemb", "curve", "scores")
+GROUPS = {"data": "statistics", "pair": "content", "embedding": "vectors", "transferability": "scores"}
 PREDICTORS = ("default", "gp", "ridge", "ridge-by-group")
 IntArray = NDArray[np.intp]
 
 
-def single_runs(tasks: list[Task], path: Path) -> None:
-    """Features of one learning curve a task, written to `path` as they come."""
-    known = pd.read_csv(path, index_col="task") if path.exists() else pd.DataFrame()
-    for task in tasks:
-        if task.name in known.index:
-            continue
-        rows = list(task.examples())
-        order = np.random.default_rng(0).permutation(len(rows))[: EXAMPLES + EXAMPLES // 4]
-        cut = len(order) * 4 // 5
-        splits = {"train": [rows[i] for i in order[:cut]], "test": [rows[i] for i in order[cut:]]}
-        part = Task.from_iterable(task.name, task.type, splits)
-        stage = Stage(target=task.name, seed=0, encoder="offline", training=TRAINING)
-        values: dict[str, float] = {}
-        try:
-            result = finetune(stage, {task.name: part})
-        except RunFailed as reason:
-            print(f"{task.name}: no curve ({reason})", file=sys.stderr, flush=True)
-        else:
-            values = dict(curve_features(result.curve).values)
-            print(f"{task.name}: {result.seconds:.0f} s", file=sys.stderr, flush=True)
-        known = pd.concat([known, pd.DataFrame(values, index=pd.Index([task.name], name="task"))])
-        known.to_csv(path)
-
-
-def prepare(corpus: Path, folder: Path) -> tuple[OutcomeTable, set[str]]:
-    """The table with the features of all groups, and the names of the curves'.
-
-    What is in `folder` already is not computed again.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    tasks = [read_task(path) for path in sorted((corpus / "text").glob("*.jsonl.gz"))]
-    if not (folder / "outcomes.csv").exists():
-        write_features(tasks, folder, import_taskweb(corpus).table)
-    if not (folder / "vectors.npz").exists():
-        text = Embedder("offline", VectorSettings(max_examples=EXAMPLES))
-        fisher = Embedder("offline", VectorSettings(max_examples=FISHER_EXAMPLES))
-        vectors = {}
-        for task in tasks:
-            vectors[task.name] = dict(text.embed(task, ("textemb", "descemb")).vectors)
-            vectors[task.name] |= fisher.embed(task, ("taskemb",)).vectors
-            print(f"{task.name}: vectors", file=sys.stderr, flush=True)
-        save_vectors(folder / "vectors.npz", vectors, {"encoder": "offline", "examples": EXAMPLES})
-    single_runs(tasks, folder / "curves.csv")
-    table = with_similarities(
-        load_outcomes(folder / "outcomes.csv", tasks=folder / "tasks.csv"),
-        load_vectors(folder / "vectors.npz")[0],
-    )
-    curves = pd.read_csv(folder / "curves.csv", index_col="task").reindex(table.tasks.index)
-    curves = curves.loc[:, (curves.notna().sum() > 2) & (curves.std() > 0)]
+def open_table() -> OutcomeTable:
+    """The table with the scores of the source encoders as further features of the pairs."""
+    table = load_outcomes("taskweb")
     scores = pd.read_csv(data_folder() / ATLAS / SCORES_FILE)
-    table = replace(
-        table,
-        tasks=table.tasks.join(curves),
-        pairs=table.pairs.merge(scores, on=["source", "target"], how="left"),
-        pair_features=(*table.pair_features, *SCORE_FEATURES),
-    )
-    return table, set(map(str, curves))
-
-
-def group_of(column: str, curves: set[str]) -> str:
-    """Group of a feature's column; "" for fused ranks, which mix the groups."""
-    feature = column.split(".", 1)[1]
-    if feature in curves:
-        return "curve"
-    if feature in SCORE_FEATURES:
-        return "scores"
-    if "taskemb" in feature and not feature.startswith("rrf_"):
-        return "taskemb"
-    if feature.startswith("rrf_"):
-        return ""
-    return "vectors" if "textemb" in feature or "descemb" in feature else "text"
+    pairs = table.pairs.merge(scores, on=["source", "target"], how="left")
+    return replace(table, pairs=pairs, pair_features=(*table.pair_features, *SCORE_FEATURES))
 
 
 def cold_folds(data: MetaDataset, repeats: int) -> Iterator[tuple[IntArray, IntArray]]:
@@ -162,19 +81,17 @@ def correlations(
 
 
 def main() -> None:
-    """Measure what is missing, and print the table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument(
         "--repeats", type=int, default=5, help="draws of unseen sources for each target"
     )
     options = parser.parse_args()
-    table, curves = prepare(options.folder, options.out)
+    table = open_table()
     data = build_metadataset(table)
     truth, weight = training_values(data), seed_weights(table.pairs, ranking_groups(data))
     folds = list(cold_folds(data, options.repeats))
-    columns = {c: group_of(c, curves) for c in data.X if c not in ID_COLUMNS}
+    columns = {str(c): GROUPS[column_group(str(c))] for c in data.X if c not in ID_COLUMNS}
 
     def learned(name: str, groups: Collection[str]) -> Callable[[IntArray, IntArray], FloatArray]:
         X = data.X[[*ID_COLUMNS, *(c for c, group in columns.items() if group in groups)]]
@@ -186,19 +103,20 @@ def main() -> None:
 
         return rank
 
+    def by_cosine(_: IntArray, test: IntArray) -> FloatArray:
+        return data.X["pair.mean_textemb"].to_numpy()[test]
+
     def expected(_: IntArray, test: IntArray) -> FloatArray:
         return expectation(data.X.iloc[test], columns)
 
-    choices = {"all": GROUPS}
-    choices |= {f"without {g}": tuple(o for o in GROUPS if o != g) for g in GROUPS}
-    choices |= {f"{g} alone": (g,) for g in GROUPS}
+    every = tuple(GROUPS.values())
+    choices = {"all": every}
+    choices |= {f"without {g}": tuple(o for o in every if o != g) for g in every}
+    choices |= {f"{g} alone": (g,) for g in every}
     rows = []
     with threadpool_limits(1):
-        for label, column in (("TextEmb", "pair.mean_textemb"), ("TaskEmb", "pair.mean_taskemb")):
-            similarity = data.X[column].to_numpy()
-            figure = correlations(data, folds, lambda _, test, s=similarity: s[test])
-            rows.append([f"{label} cosine", *[figure] * len(PREDICTORS)])
-        rows.append(["expected beforehand", *[correlations(data, folds, expected)] * len(PREDICTORS)])
+        for label, rank in (("TextEmb cosine", by_cosine), ("expected beforehand", expected)):
+            rows.append([label, *[correlations(data, folds, rank)] * len(PREDICTORS)])
         for label, groups in choices.items():
             rows.append([label, *(correlations(data, folds, learned(n, groups)) for n in PREDICTORS)])
     width = max(len(str(row[0])) for row in rows)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 from build_tables import read_task
-from minilm_grid import tell
+from minilm_grid import EXAMPLES, tell
 
 from transfer_meta.encoding.source_encoders import save_source_encoder
 from transfer_meta.encoding.source_files import SHIPPED_ENCODERS, SOURCE_SUFFIX, encoder_folder
@@ -35,8 +35,6 @@ from transfer_meta.training.train_source import train_source
 ENCODER = "offline"
 FEWER_EXAMPLES = {"cosmosqa": 500, "hellaswag": 500, "squad": 500}
 """Of tasks with four times as many tokens as the others."""
-TARGET_EXAMPLES = {"minilm-grid": 200, "taskweb": 500}
-"""Training examples of a target that its scores are from: as many as its runs had, at most 500."""
 
 
 def task_files(corpus: Path) -> Iterator[Path]:
@@ -68,8 +66,8 @@ def build_encoders(corpus: Path, folder: Path) -> None:
         tell(f"{task.name}: {facts.metric} {facts.score}, fidelity {facts.fidelity}")
 
 
-def targets(corpus: Path) -> Iterator[tuple[Task, int]]:
-    """Yield each target of the tables with the number of its examples to read, the first table's first."""
+def targets(corpus: Path) -> Iterator[Task]:
+    """Yield each target of the tables, the first table's first."""
     known: set[str] = set()
     for name in ATLAS_TABLES:
         profiles = find_shipped(name).profiles
@@ -77,20 +75,20 @@ def targets(corpus: Path) -> Iterator[tuple[Task, int]]:
             known.add(target)
             files = (corpus / "tasks").glob(f"{target}.train.*")
             path = next(files) if name != "taskweb" else corpus / f"taskweb/text/{target}.jsonl.gz"
-            yield open_task(path), TARGET_EXAMPLES[name]
+            yield open_task(path)
 
 
 def write_scores(corpus: Path, folder: Path, out: Path) -> None:
     """Score what is not there."""
     known = pd.read_csv(out) if out.exists() else pd.DataFrame(columns=["target", "source"])
-    for task, examples in targets(corpus):
+    for task in targets(corpus):
         done = set(known.loc[known["target"] == task.name, "source"])
         files = {p.stem: p for p in sorted(folder.glob(f"*{SOURCE_SUFFIX}"))}
         files = {name: p for name, p in files.items() if name not in {task.name, *done}}
         if not files:
             continue
         tell(f"{task.name}: {len(files)} source encoders")
-        found = score_source_encoders(task, files, SourceScoreSettings(examples=examples, cache=False))
+        found = score_source_encoders(task, files, SourceScoreSettings(examples=EXAMPLES, cache=False))
         found = found.rename_axis("source").reset_index().assign(target=task.name)
         known = pd.concat([known, found], ignore_index=True).sort_values(["target", "source"])
         columns = ["target", "source", *(c for c in found if c not in ("target", "source"))]

@@ -13,6 +13,7 @@ from scipy.optimize import nnls
 
 from transfer_meta.predictors.base import Fold, id_column
 from transfer_meta.predictors.feature_groups import column_group
+from transfer_meta.predictors.logistic_solver import BoolArray
 from transfer_meta.predictors.within_target import WithinTarget, WithinTargetPredictor, group_codes
 from transfer_meta.records import FloatArray, signed_log
 
@@ -20,6 +21,21 @@ PENALTY = 10.0
 """Ridge penalty of each group, whose columns together have the variance of one standardised column."""
 LEADING_GROUP = "transferability"
 """Group that the weights are shrunk to, where a table has it (chosen on minilm-grid and TaskWeb)."""
+PUBLISHED = "published"
+"""Name of the mean of `RISING_SCORES` among the groups."""
+RISING_SCORES = (
+    "logme",
+    "h_score_shrunk",
+    "transrate",
+    "gbc",
+    "knn",
+    "linear_probe",
+    "leep",
+    "nce",
+    "fewshot_neg_loss",
+)
+"""Scores of the source's fine-tuned encoder that were published as rising with the gain; not H-score, which is the
+number of classes less one wherever there are fewer examples than dimensions."""
 PRIOR_ROWS = 25.0
 """Strength of the shrinkage of weights learned from left-out predictions, in training rows: members are so similar
 that in a small table their least-squares weights are mostly noise."""
@@ -28,18 +44,19 @@ MAX_LEFT_OUT = 250
 
 
 class GroupRidgePredictor(WithinTargetPredictor):
-    """Weighted sum of one ridge regression per group of features (`predictors.feature_groups`).
+    """Weighted sum of one ridge regression per group of features, and of what scores promise without learning.
 
     The weights, at least 0, minimise the squared error on pairs of tasks that are left out of training together, as
-    both tasks of a pair that nobody tried are.  They are shrunk towards `LEADING_GROUP` alone, or towards equal
-    weights in a table without it.  The transfer history of a source plays no part.
+    both tasks of a pair that nobody tried are.  They are shrunk towards the scores alone, half as learned
+    (`LEADING_GROUP`) and half as published (the mean of `RISING_SCORES`), or in a table without scores towards
+    equal weights.  The transfer history of a source plays no part.
 
     Attributes
     ----------
     columns_ : array of str
         Features used: those of the source, the pair and the ratio.
     groups_ : array of str
-        Groups with a varying feature.
+        Groups (`feature_groups`) with a varying feature, and `PUBLISHED` if there are such scores.
     weights_ : array of shape (groups,)
     coef_ : array of shape (columns,)
     """
@@ -53,21 +70,31 @@ class GroupRidgePredictor(WithinTargetPredictor):
         matrix = within.transform(raw, group_codes(X))
         root = np.sqrt(weight)
         group = np.array([column_group(c) for c in names], dtype=object)
-        self.groups_ = np.array(sorted(set(group[self.scale_ > 0])), dtype=object)
+        varied = self.scale_ > 0
+        promising = varied & np.isin(self.columns_, [f"pair.{name}" for name in RISING_SCORES])
         folds = left_out_tasks(X)
-        coefficients = np.zeros((len(self.groups_), len(names)))
-        left_out = np.zeros((len(z), len(self.groups_)))
-        for number, name in enumerate(self.groups_):
-            used = np.flatnonzero((group == name) & (self.scale_ > 0))
+        members, coefficients, left_out = [], [], []
+        for name in sorted(set(group[varied])):
+            used = np.flatnonzero((group == name) & varied)
             rows = matrix[:, used] * root[:, None] / np.sqrt(len(used))
-            left_out[:, number], found = _left_out_ridge(rows, z * root, folds)
-            coefficients[number, used] = found / np.sqrt(len(used))
+            predicted, found = _left_out_ridge(rows, z * root, folds)
+            coefficient = np.zeros(len(names))
+            coefficient[used] = found / np.sqrt(len(used))
+            members.append(name)
+            coefficients.append(coefficient)
+            left_out.append(predicted)
+        if promising.any():
+            members.append(PUBLISHED)
+            coefficients.append(promising / promising.sum())
+            left_out.append(matrix @ coefficients[-1] * root)
+        self.groups_ = np.array(members, dtype=object)
         tested = np.unique(np.concatenate([np.arange(0), *(test for _, test in folds)]))
-        leading = self.groups_ == LEADING_GROUP
-        self.weights_ = _weights(left_out[tested], (z * root)[tested], leading)
-        self.coef_ = self.weights_ @ coefficients
+        inner = np.array(left_out).reshape(len(members), len(z)).T
+        leading = np.isin(self.groups_, [LEADING_GROUP, PUBLISHED])
+        self.weights_ = _weights(inner[tested], (z * root)[tested], leading)
+        self.coef_ = self.weights_ @ np.array(coefficients).reshape(len(members), len(names))
         self._inner = np.full(len(z), np.nan)
-        self._inner[tested] = left_out[tested] @ self.weights_ / root[tested]
+        self._inner[tested] = inner[tested] @ self.weights_ / root[tested]
         if not len(tested):
             self._inner[:] = 0.0
 
@@ -118,7 +145,7 @@ def _left_out_ridge(
     return predicted, np.asarray(np.linalg.solve(gram, moment))
 
 
-def _weights(rankings: FloatArray, z: FloatArray, leading: FloatArray) -> FloatArray:
+def _weights(rankings: FloatArray, z: FloatArray, leading: BoolArray) -> FloatArray:
     """Return weights ≥ 0 of the columns of `rankings` (n, m), shape (m,).
 
     They minimise Σ (z − R a)² + `PRIOR_ROWS` · ‖a − c‖² for columns of unit size, c being the best equal weights of

@@ -54,7 +54,9 @@ class Recommender:
 
     def interval(self, setting: str | None, *, basis: str = OUTCOMES) -> Conformal:
         """Return the interval for a setting, of sources of one basis."""
-        found = self.conformal[basis][setting or UNKNOWN_SETTING]
+        by_setting = self.conformal[basis]
+        # Without scored pairs in a setting: the one of all settings.
+        found = by_setting.get(setting or UNKNOWN_SETTING, by_setting[UNKNOWN_SETTING])
         if setting is None and basis != OUTCOMES:
             # Both are unknown here, and held out one at a time: the wider interval of the two.
             return max(found, self.conformal[OUTCOMES][UNKNOWN_SETTING], key=_width)
@@ -89,6 +91,8 @@ def fit_recommender(
         figures[name], points[name] = _evaluate(pairs, held_out, rows)
         for basis, expected in new.items():
             known = rows & np.isfinite(expected)
+            if not known.any():
+                continue
             conformal[basis][name] = _fit_interval(pairs, expected, known)
             covered = interval_coverage(
                 expected[known], pairs.y[known], _targets(pairs, known), coverage=COVERAGE
@@ -118,10 +122,10 @@ def fit_recommender(
     for basis, expected in new.items():
         known = np.isfinite(expected)
         conformal[basis][UNKNOWN_SETTING] = _fit_interval(pairs, expected, known)
-        # No encoder was held out together with sources: the least of the settings' figures.
-        figures[UNKNOWN_SETTING][f"spearman_{basis}"] = min(
-            figures[name][f"spearman_{basis}"] for name in pairs.settings
-        )
+        # No encoder was held out together with sources: the least of the settings' figures, if all have one.
+        figure = f"spearman_{basis}"
+        if all(figure in figures[name] for name in pairs.settings):
+            figures[UNKNOWN_SETTING][figure] = min(figures[name][figure] for name in pairs.settings)
     card = {
         "mode": mode,
         "method": library.method,
@@ -147,6 +151,8 @@ def _with_untried(gain_model: GainModel, pairs: TrainingPairs, new: dict[str, Fl
         platt = dict(scale.platt)
         for basis, expected in new.items():
             known = rows & np.isfinite(expected)
+            if not known.any():
+                continue
             platt[basis] = fit_platt(expected[known] / scale.unit, pairs.y[known] > 0)
         return replace(scale, platt=platt)
 

@@ -113,7 +113,7 @@ class Library:
     encoder : str
         The encoder of these runs.
     scores : DataFrame or None
-        Transferability scores of source encoders on the targets, indexed by target and source.
+        Transferability scores of the source encoders of `encoder` on the targets, indexed by target and source.
     """
 
     name: str
@@ -129,9 +129,15 @@ class Library:
     encoder: str = "offline"
     scores: pd.DataFrame | None = field(default=None, repr=False)
 
-    def scores_on(self, target: str) -> pd.DataFrame | None:
-        """Return the scores of source encoders on a target, indexed by source; None if there are none."""
-        if self.scores is None or target not in self.scores.index.get_level_values("target"):
+    def scores_on(self, target: str, setting: str) -> pd.DataFrame | None:
+        """Return the scores of source encoders on a target, indexed by source; None if there are none.
+
+        Scores of one encoder tell little of the gains of another: with another one than `trained` there are none.
+        """
+        encoders = {found.name: found.encoder for found in self.settings}
+        if self.scores is None or encoders[setting] != self.trained.encoder:
+            return None
+        if target not in self.scores.index.get_level_values("target"):
             return None
         return self.scores.loc[[target]].droplevel("target")
 

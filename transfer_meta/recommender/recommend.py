@@ -353,9 +353,11 @@ def _passes(candidate: Candidate, settings: RecommendSettings) -> bool:
 
 
 def _readers(encoder: str | None, library: Library, tell: Tell) -> SourceReaders:
-    """Return the source encoders of the model to be tuned, or if there are none those of the library's encoder."""
-    named = SourceReaders.of(encoder, tell=tell) if encoder is not None else None
-    return named if named and named.files else SourceReaders.of(library.encoder, tell=tell)
+    """Return the source encoders of the model to be tuned."""
+    setting = library.find_setting(encoder)
+    is_library = setting is not None and setting.encoder == library.trained.encoder
+    name = library.encoder if encoder is None or is_library else encoder
+    return SourceReaders.of(name, tell=tell)
 
 
 def _split_sources(

@@ -59,7 +59,10 @@ class SourceReaders:
         if not task.is_labelled:
             return None, "the task has no labels"
         if not files:
-            return None, f"there are none for '{self.encoder}'"
+            return (
+                None,
+                f"there are none of '{self.encoder}' (`transfer-meta sources build` trains them)",
+            )
         try:
             return score_source_encoders(task, files, on_progress=on_progress), ""
         except InputError as error:

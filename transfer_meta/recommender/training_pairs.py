@@ -68,7 +68,8 @@ class TrainingPairs:
         tables = []
         for (setting, target), pairs in library.pairs.groupby(["setting", "target"], sort=True):
             names = sorted(pairs["source"])
-            key = (str(target), *names)
+            scores = library.scores_on(str(target), str(setting)) if mode == "sources" else None
+            key = (str(target), str(scores is not None), *names)
             if key not in blocks:
                 blocks[key] = pair_table(
                     target=library.profiles[str(target)],
@@ -76,7 +77,7 @@ class TrainingPairs:
                     vectors=library.vectors,
                     reference=[True] * len(names),
                     mode=mode,
-                    scores=library.scores_on(str(target)),
+                    scores=scores,
                 )
             tables.append(blocks[key].assign(setting=str(setting)))
         table = pd.concat(tables, ignore_index=True)
