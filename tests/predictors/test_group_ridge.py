@@ -10,9 +10,13 @@ from scipy.stats import spearmanr
 from transfer_meta.evaluation.splits import leave_two_tasks_out
 from transfer_meta.predictors import make_predictor
 from transfer_meta.predictors.base import Fold
+from transfer_meta.predictors.feature_groups import column_group
 from transfer_meta.predictors.group_ridge import (
+    AS_PUBLISHED,
     MAX_LEFT_OUT,
     PENALTY,
+    PRIOR_ROWS,
+    RISING_SCORES,
     GroupRidgePredictor,
     left_out_tasks,
 )
@@ -55,6 +59,12 @@ def both_new(predictor: str, X: pd.DataFrame, y: np.ndarray) -> float:
     return float(np.mean([spearmanr(ranking[r], y[r]).statistic for r in rows]))
 
 
+def relative(X: pd.DataFrame, columns: np.ndarray) -> np.ndarray:
+    """Features relative to the sources of each target, shape (n, p)."""
+    raw = signed_log(X[list(columns)].to_numpy(dtype=float))
+    return np.asarray(WithinTarget.fit(raw).transform(raw, group_codes(X)))
+
+
 def test_useless_features_of_the_sources_do_not_drown_the_scores() -> None:
     X, y = scored_pairs()
     assert both_new("ridge-by-group", X, y) > both_new("ridge-without-history", X, y) + 0.05
@@ -75,12 +85,15 @@ def test_left_out_tasks_are_in_no_training_row() -> None:
     assert len(left_out_tasks(many)) == MAX_LEFT_OUT
 
 
-def test_each_group_is_an_ordinary_ridge_regression() -> None:
+@pytest.mark.parametrize("name", ["pair.mean_textemb", "pair.h_score"])
+def test_each_group_is_an_ordinary_ridge_regression(name: str) -> None:
     X, y = scored_pairs(8)
-    X = X[["setting", "source", "target", "pair.logme"]]
+    # A feature that is not among the scores published as rising with the gain.
+    X = X[["setting", "source", "target", "pair.logme"]].rename(columns={"pair.logme": name})
     weight = np.linspace(0.3, 1.0, len(y))
     fitted = GroupRidgePredictor().fit(X, y, weight)
-    raw = signed_log(X[["pair.logme"]].to_numpy())
+    assert list(fitted.groups_) == [column_group(name)]
+    raw = signed_log(X[[name]].to_numpy())
     matrix = WithinTarget.fit(raw).transform(raw, group_codes(X))
     z = standardised_gains(y, group_codes(X))
     slope = (weight * matrix[:, 0] * z).sum() / ((weight * matrix[:, 0] ** 2).sum() + PENALTY)
@@ -92,6 +105,88 @@ def test_each_group_is_an_ordinary_ridge_regression() -> None:
     again /= (weight[kept] * matrix[kept, 0] ** 2).sum() + PENALTY
     inner = fitted.inner_ranking(X, z, weight)
     assert inner[tested] == pytest.approx(fitted.weights_[0] * again * matrix[tested, 0])
+
+
+def with_scores(n_tasks: int = 10) -> tuple[pd.DataFrame, np.ndarray]:
+    """Two published scores and one that is not, beside features that are no scores."""
+    X, y = scored_pairs(n_tasks)
+    random = np.random.default_rng(1)
+    more = {
+        f"pair.{name}": X["pair.logme"] + 0.5 * random.normal(size=len(X))
+        for name in ("knn", "h_score")
+    }
+    return X.assign(**more), y
+
+
+def test_coefficients_are_the_weighted_sum_of_the_members() -> None:
+    X, y = with_scores()
+    fitted = GroupRidgePredictor().fit(X, y)
+    assert list(fitted.groups_) == ["data", "pair", "transferability", AS_PUBLISHED]
+    assert fitted.weights_.shape == fitted.groups_.shape
+    assert (fitted.weights_ >= 0).all()
+    matrix = relative(X, fitted.columns_)
+    z = standardised_gains(y, group_codes(X))
+    expected = np.zeros(len(fitted.columns_))
+    for name, weight in zip(fitted.groups_, fitted.weights_, strict=True):
+        if name == AS_PUBLISHED:
+            # What is published counts as it is, each score alike and no outcome learned from.
+            used = np.isin(fitted.columns_, ["pair.logme", "pair.knn"])
+            member = used / 2
+        else:
+            used = np.array([column_group(c) == name for c in fitted.columns_])
+            rows = matrix[:, used] / np.sqrt(used.sum())
+            gram = rows.T @ rows + PENALTY * np.eye(used.sum())
+            member = np.zeros(len(used))
+            member[used] = np.linalg.solve(gram, rows.T @ z) / np.sqrt(used.sum())
+        expected += weight * member
+    np.testing.assert_allclose(fitted.coef_, expected, atol=1e-12)
+    np.testing.assert_allclose(fitted.ranking(X), matrix @ expected, atol=1e-12)
+
+
+def test_published_scores_are_the_rising_ones_that_vary() -> None:
+    X, y = with_scores()
+    assert "h_score" not in RISING_SCORES
+    for dropped in (["pair.logme", "pair.knn"], ["pair.logme", "pair.knn", "pair.h_score"]):
+        assert AS_PUBLISHED not in GroupRidgePredictor().fit(X.drop(columns=dropped), y).groups_
+    constant = X.assign(**{"pair.logme": 0.5, "pair.knn": np.nan})
+    fitted = GroupRidgePredictor().fit(constant, y)
+    assert list(fitted.groups_) == ["data", "pair", "transferability"]
+
+
+@pytest.mark.parametrize("told", [0.0, 1.0])
+def test_weights_are_what_the_left_out_error_says(told: float) -> None:
+    X, _ = with_scores(12)
+    X = X[["setting", "source", "target", "pair.logme", "pair.knn", "pair.h_score"]]
+    random = np.random.default_rng(5)
+    y = 0.05 * (told * X["pair.logme"].to_numpy() + random.normal(size=len(X)))
+    fitted = GroupRidgePredictor().fit(X, y)
+    assert list(fitted.groups_) == ["transferability", AS_PUBLISHED]
+    # Left-out rankings of the two members, the learned one from fits without both tasks.
+    z, matrix = standardised_gains(y, group_codes(X)), relative(X, fitted.columns_)
+    rows = matrix / np.sqrt(matrix.shape[1])
+    learned = np.zeros(len(z))
+    for removed, tested in left_out_tasks(X):
+        kept = np.setdiff1d(np.arange(len(z)), removed)
+        gram = rows[kept].T @ rows[kept] + PENALTY * np.eye(rows.shape[1])
+        learned[tested] = rows[tested] @ np.linalg.solve(gram, rows[kept].T @ z[kept])
+    published = matrix[:, np.isin(fitted.columns_, ["pair.logme", "pair.knn"])].mean(axis=1)
+    members = np.column_stack([learned, published])
+    size = np.sqrt((members**2).mean(axis=0))
+    unit = members / size
+    together = unit.sum(axis=1)
+    centre = max(0.0, float(together @ z / (together @ together)))
+
+    def error(weights: np.ndarray) -> float:
+        return float(((z - unit @ weights) ** 2).sum() + PRIOR_ROWS * ((weights - centre) ** 2).sum())
+
+    found = fitted.weights_ * size
+    least = error(found)
+    for step in 0.01 * np.array([[1, 0], [-1, 0], [0, 1], [0, -1], [1, -1], [-1, 1]]):
+        assert error(np.maximum(found + step, 0.0)) >= least - 1e-9
+    np.testing.assert_allclose(fitted.inner_ranking(X, z, np.ones(len(z))), members @ fitted.weights_)
+    # Together they say of noise next to nothing, and of gains that the scores tell a good part.
+    spread = float((members @ fitted.weights_).std())
+    assert spread < 0.15 if told == 0.0 else spread > 0.4
 
 
 def test_the_default_ranks_tried_sources_by_history_and_others_by_groups() -> None:

@@ -50,14 +50,17 @@ def test_with_one_encoder_another_one_has_its_figures(library: Library) -> None:
 def test_figures_of_every_setting_and_of_another_encoder(
     request: pytest.FixtureRequest, mode: str
 ) -> None:
-    untried = (DESCRIPTION, SCORES) if mode == "sources" else (DESCRIPTION,)
+    bases = (DESCRIPTION, SCORES) if mode == "sources" else (DESCRIPTION,)
+    # Scores are those of one encoder: they tell nothing in the settings of another.
+    scored = "toy-mini, 40 examples"
     atlas_library = request.getfixturevalue("scored_library" if mode == "sources" else "atlas_library")
     recommender = shipped_recommender(atlas_library, mode)
     names = [setting.name for setting in atlas_library.settings]
     card = recommender.card
     assert set(card["figures"]) == set(card["reliability"]) == {*names, UNKNOWN_SETTING}
-    assert set(recommender.conformal) == {OUTCOMES, *untried}
-    assert all(set(found) == {*names, UNKNOWN_SETTING} for found in recommender.conformal.values())
+    assert set(recommender.conformal) == {OUTCOMES, *bases}
+    for basis, found in recommender.conformal.items():
+        assert set(found) == {*([scored] if basis == SCORES else names), UNKNOWN_SETTING}
     assert card["settings"] == [vars(setting) for setting in atlas_library.settings]
     assert (card["n_targets"], card["n_pairs"], card["protocol"]) == (12, 168, "leave-one-task-out")
     for name in (*names, None):
@@ -71,20 +74,21 @@ def test_figures_of_every_setting_and_of_another_encoder(
         assert sum(point["n"] for point in card["reliability"][name or UNKNOWN_SETTING]) == (
             56 if name else 168
         )
+        untried = bases if name == scored else (DESCRIPTION,)
         for basis in BASES[1:]:
             assert (f"spearman_{basis}" in figures) == (basis in untried)
             # The coverage is not known for another encoder.
             assert (f"coverage_{basis}" in figures) == (basis in untried and name is not None)
         for basis in untried:
-            every = [recommender.figures(one)[f"spearman_{basis}"] for one in names]
             if name is None:
+                every = [recommender.figures(one)[f"spearman_{basis}"] for one in names]
                 assert figures[f"spearman_{basis}"] == min(every)
                 continue
             # The descriptions tell the topic, but neither the helpful source nor the harmful one.
             assert figures[f"spearman_{basis}"] > 0.25
             assert figures[f"coverage_{basis}"] > 0.75
-        if mode == "sources" and name == "toy-mini, 40 examples":
-            # The scores tell these too; the other settings lack the helpful one.
+        if mode == "sources" and name == scored:
+            # The scores tell these too.
             assert figures["spearman_scores"] > figures["spearman_description"] + 0.1
 
 
@@ -150,6 +154,15 @@ def test_intervals_and_sigmoids_of_each_basis_are_those_of_its_held_out_predicti
     for basis, expected in training.held_out_sources().items():
         for name in (*training.settings, None):
             rows = (setting == name).to_numpy() if name else np.ones(len(setting), dtype=bool)
+            rows = rows & np.isfinite(expected)
+            is_scored = name in ("toy-mini, 40 examples", None)
+            assert rows.any() == (basis == DESCRIPTION or is_scored)
+            if not rows.any():
+                # Without scored pairs in a setting: the interval of all settings.
+                assert name not in recommender.conformal[basis]
+                every = recommender.conformal[basis][UNKNOWN_SETTING]
+                assert recommender.interval(name, basis=basis) == every
+                continue
             targets = training.X.loc[rows, "target"]
             interval = fit_conformal(expected[rows], training.y[rows], targets, coverage=0.9)
             assert recommender.conformal[basis][name or UNKNOWN_SETTING] == interval

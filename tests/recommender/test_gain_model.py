@@ -9,6 +9,7 @@ import pytest
 from known_tasks import HARMFUL, HELPFUL
 
 from transfer_meta.predictors.group_ridge import GroupRidgePredictor
+from transfer_meta.predictors.history import HISTORY_FEATURES
 from transfer_meta.predictors.within_target import WithinTarget, group_codes
 from transfer_meta.recommender.gain_model import (
     MAX_NEW_SIMILARITY,
@@ -361,7 +362,7 @@ def test_effects_of_the_three_bases_add_up(
     scored: TrainingPairs, by_scores: GainModel, setting: str | None
 ) -> None:
     X = of_target(scored, "film_c")
-    X = X[X["setting"] == (setting or FINETUNED)].reset_index(drop=True)
+    X = X[X["setting"] == (setting or ONLY)].reset_index(drop=True)
     own = scored.target_features.loc["film_c"].to_numpy(dtype=float)
     basis = np.array([OUTCOMES] * 3 + [SCORES] * 2 + [DESCRIPTION] * 2, dtype=object)
     reference = basis == OUTCOMES
@@ -379,7 +380,14 @@ def test_effects_of_the_three_bases_add_up(
     scores = [name for name in effects if name.removeprefix("pair.") in SCORE_FEATURES]
     assert len(scores) == len(SCORE_FEATURES)
     assert (effects.loc[basis != OUTCOMES, history] == 0).all(axis=None)
-    assert (effects.loc[basis == SCORES, scores] != 0).any(axis=None)
+    # There are no scores in the settings of another encoder than that of the source encoders.
+    is_scored = setting in (ONLY, None)
+    assert (effects.loc[basis == SCORES, scores] != 0).any(axis=None) == is_scored
+    # Those of a target count in any setting.
+    if not is_scored:
+        told = of_target(scored, "film_c").loc[lambda rows: rows["setting"] == ONLY]
+        effects = by_scores.effects(told.reset_index(drop=True), reference, setting, basis)
+        assert (effects.loc[basis == SCORES, scores] != 0).any(axis=None)
     assert (effects.loc[basis == DESCRIPTION, scores] == 0).all(axis=None)
 
 
@@ -398,17 +406,16 @@ def test_sources_without_outcomes_are_ranked_by_what_their_encoders_make_of_the_
     assert ranking["rain_d"] - ranking[HARMFUL] > 0.03
 
 
-def test_with_every_source_known_scores_rank_as_the_regression_by_groups(
+def test_coefficients_of_scores_are_those_of_the_regression_by_groups_on_scored_pairs(
     scored: TrainingPairs, by_scores: GainModel
 ) -> None:
-    learned = GroupRidgePredictor().fit(scored.X, scored.y, scored.weight)
-    X = of_target(scored, "film_a")
-    every, basis = np.ones(len(X), dtype=bool), np.full(len(X), SCORES, dtype=object)
-    found = by_scores.effects(X, every, ONLY, basis).to_numpy().sum(axis=1)
-    ranking = learned.ranking(X)
-    slope = float(found @ ranking) / float(ranking @ ranking)
+    part = scored.only(ONLY)
+    learned = GroupRidgePredictor().fit(part.X, part.y, part.weight)
+    expected = np.concatenate([np.zeros(len(HISTORY_FEATURES)), learned.coef_])
+    found = by_scores.untried[SCORES]
+    slope = float(found @ expected) / float(expected @ expected)
     assert slope > 0
-    np.testing.assert_allclose(found, slope * ranking, atol=1e-12)
+    np.testing.assert_allclose(found, slope * expected, atol=1e-12)
 
 
 def test_a_model_of_scores_is_the_same_after_a_round_trip(by_scores: GainModel) -> None:

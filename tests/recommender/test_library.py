@@ -181,10 +181,13 @@ def test_scores_are_of_pairs_of_known_tasks(
 ) -> None:
     assert scored_library.scores is not None
     assert len(scored_library.scores) == len(ALL_NAMES) * (len(ALL_NAMES) - 1)
-    scores = scored_library.scores_on("film_a")
+    scores = scored_library.scores_on("film_a", "toy-mini, 40 examples")
     assert scores is not None
     assert set(scores.index) == {*ALL_NAMES} - {"film_a"}
-    assert scored_library.scores_on("cinema") is None
+    for setting in scored_library.settings[1:]:
+        assert setting.encoder == SECOND_ENCODER
+        assert scored_library.scores_on("film_a", setting.name) is None
+    assert scored_library.scores_on("cinema", "toy-mini, 40 examples") is None
     alone = open_library("minilm-grid").scores
     assert alone is not None
     for role in ("target", "source"):

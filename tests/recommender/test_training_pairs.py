@@ -226,24 +226,55 @@ def scored(scored_library: Library) -> TrainingPairs:
     return TrainingPairs.from_library(scored_library, "sources")
 
 
+def is_scored(pairs: TrainingPairs) -> np.ndarray:
+    """Which rows are of the encoder that the source encoders are of."""
+    return pairs.X["setting"].map(encoder_of).eq(FIRST_ENCODER).to_numpy()
+
+
 def test_scores_are_those_of_the_source_on_the_target(
     scored: TrainingPairs, scored_library: Library
 ) -> None:
-    rows = scored.X.set_index(["target", "source"])
+    rows = scored.X[is_scored(scored)].set_index(["target", "source"])
     assert scored_library.scores is not None
+    assert len(rows) == len(NAMES) * (len(NAMES) - 1)
     for name in SCORE_FEATURES:
         known = scored_library.scores[name].reindex(rows.index)
+        assert known.notna().all()
         np.testing.assert_array_equal(rows[f"pair.{name}"], known)
-    assert scored_library.scores_on("nobody") is None
-    assert scored_library.scores_on("film_a").index.isin(ALL_NAMES).all()  # type: ignore[union-attr]
+    assert scored_library.scores_on("nobody", "toy-mini, 40 examples") is None
+    assert scored_library.scores_on("film_a", "toy-mini, 40 examples").index.isin(ALL_NAMES).all()  # type: ignore[union-attr]
     # The other modes do not use them.
     for mode in ("text", "encoder"):
         X = TrainingPairs.from_library(scored_library, mode).X
         assert not {f"pair.{name}" for name in SCORE_FEATURES} & set(X)
 
 
+def test_settings_of_other_encoders_have_no_scored_rows(
+    scored: TrainingPairs, scored_library: Library
+) -> None:
+    values = scored.X[[f"pair.{name}" for name in SCORE_FEATURES]]
+    np.testing.assert_array_equal(values.notna().all(axis=1), is_scored(scored))
+    np.testing.assert_array_equal(values.isna().all(axis=1), ~is_scored(scored))
+    for setting in scored_library.settings:
+        for target in ("film_a", "film_c", "film_e"):
+            # Whether or not the target has outcomes there.
+            found = scored_library.scores_on(target, setting.name)
+            assert (found is None) == (setting.encoder != FIRST_ENCODER)
+    # They tell nothing apart in these settings: it is as if there were no scores.
+    unscored = replace(scored_library, scores=None)
+    other = TrainingPairs.from_library(unscored, "sources").X[~is_scored(scored)]
+    pd.testing.assert_frame_equal(scored.X[~is_scored(scored)], other)
+    # The order of the settings does not matter, but which one's runs can be repeated here.
+    turned = replace(scored_library, settings=scored_library.settings[::-1])
+    assert turned.trained.encoder == SECOND_ENCODER
+    assert turned.scores_on("film_c", "toy-mini, 40 examples") is None
+    assert turned.scores_on("film_c", "toy-encoder, 400 examples") is not None
+
+
 def test_sources_are_held_out_once_for_each_basis(scored: TrainingPairs) -> None:
-    unscored = ((scored.X["source"] == "film_a") & (scored.X["target"] == "rain_a")).to_numpy()
+    one = ((scored.X["source"] == "film_a") & (scored.X["target"] == "rain_a")).to_numpy()
+    assert (one & is_scored(scored)).any()
+    unscored = one | ~is_scored(scored)
     X = scored.X.copy()
     X.loc[unscored, [f"pair.{name}" for name in SCORE_FEATURES]] = np.nan
     some = replace(scored, X=X)
@@ -263,15 +294,18 @@ def test_sources_are_held_out_once_for_each_basis(scored: TrainingPairs) -> None
 def test_a_held_out_source_is_ranked_by_its_scores_and_not_by_its_outcomes(
     scored: TrainingPairs,
 ) -> None:
-    rows = (scored.X["source"] == "film_e").to_numpy()
+    rows = (scored.X["source"] == "film_d").to_numpy()
+    by_score = rows & is_scored(scored)
+    assert by_score.any()
     changed = scored.y.copy()
     changed[rows] += 1.0
     before, after = (pairs.held_out_sources() for pairs in (scored, replace(scored, y=changed)))
-    for basis in (DESCRIPTION, SCORES):
-        np.testing.assert_allclose(after[basis][rows], before[basis][rows] + 1 / 7)
+    for basis, ranked in ((DESCRIPTION, rows), (SCORES, by_score)):
+        np.testing.assert_allclose(after[basis][ranked], before[basis][ranked] + 1 / 7)
+    assert np.isnan(before[SCORES][rows & ~by_score]).all()
     # Other scores of it are another prediction, by its scores alone.
     X = scored.X.copy()
     X.loc[rows, [f"pair.{name}" for name in SCORE_FEATURES]] += 0.05
     again = replace(scored, X=X).held_out_sources()
     np.testing.assert_allclose(again[DESCRIPTION][rows], before[DESCRIPTION][rows])
-    assert (again[SCORES][rows] > before[SCORES][rows]).all()
+    assert (again[SCORES][by_score] > before[SCORES][by_score]).all()

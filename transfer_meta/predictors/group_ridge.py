@@ -21,7 +21,7 @@ PENALTY = 10.0
 """Ridge penalty of each group, whose columns together have the variance of one standardised column."""
 LEADING_GROUP = "transferability"
 """Group that the weights are shrunk to, where a table has it (chosen on minilm-grid and TaskWeb)."""
-PUBLISHED = "published"
+AS_PUBLISHED = "published"
 """Name of the mean of `RISING_SCORES` among the groups."""
 RISING_SCORES = (
     "logme",
@@ -56,7 +56,7 @@ class GroupRidgePredictor(WithinTargetPredictor):
     columns_ : array of str
         Features used: those of the source, the pair and the ratio.
     groups_ : array of str
-        Groups (`feature_groups`) with a varying feature, and `PUBLISHED` if there are such scores.
+        Groups (`feature_groups`) with a varying feature, and `AS_PUBLISHED` if there are such scores.
     weights_ : array of shape (groups,)
     coef_ : array of shape (columns,)
     """
@@ -84,13 +84,13 @@ class GroupRidgePredictor(WithinTargetPredictor):
             coefficients.append(coefficient)
             left_out.append(predicted)
         if promising.any():
-            members.append(PUBLISHED)
+            members.append(AS_PUBLISHED)
             coefficients.append(promising / promising.sum())
             left_out.append(matrix @ coefficients[-1] * root)
         self.groups_ = np.array(members, dtype=object)
         tested = np.unique(np.concatenate([np.arange(0), *(test for _, test in folds)]))
         inner = np.array(left_out).reshape(len(members), len(z)).T
-        leading = np.isin(self.groups_, [LEADING_GROUP, PUBLISHED])
+        leading = np.isin(self.groups_, [LEADING_GROUP, AS_PUBLISHED])
         self.weights_ = _weights(inner[tested], (z * root)[tested], leading)
         self.coef_ = self.weights_ @ np.array(coefficients).reshape(len(members), len(names))
         self._inner = np.full(len(z), np.nan)

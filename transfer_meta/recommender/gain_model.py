@@ -208,12 +208,18 @@ class GainModel:
         fitted = cls(ridge, mean_gain, slope, scales, unknown)
         weights = fitted.new_source_weights
         untried = {DESCRIPTION: _slope(relative @ weights, z) * weights}
-        if X.reindex(columns=[f"pair.{name}" for name in SCORE_FEATURES]).notna().any(axis=None):
-            learned = GroupRidgePredictor().fit(X, y, weight)
-            inner = learned.inner_ranking(X, z, weight)
+        scored = X.reindex(columns=[f"pair.{name}" for name in SCORE_FEATURES]).notna().any(axis=1)
+        if scored.any():
+            # Of these pairs alone: the others' gains would be told by the other features.
+            rows = np.flatnonzero(scored)
+            part = X.iloc[rows].reset_index(drop=True)
+            learned = GroupRidgePredictor().fit(part, y[rows], weight[rows])
+            z_part = standardised_gains(y[rows], group_codes(part))
+            inner = learned.inner_ranking(part, z_part, weight[rows])
             known = np.isfinite(inner)
-            history = np.zeros(len(HISTORY_FEATURES))
-            untried[SCORES] = _slope(inner[known], z[known]) * np.concatenate([history, learned.coef_])
+            # Features are standardised within the target, so that coefficients hold for either's scales.
+            coefficients = np.concatenate([np.zeros(len(HISTORY_FEATURES)), learned.coef_])
+            untried[SCORES] = _slope(inner[known], z[rows][known]) * coefficients
         return replace(fitted, untried=untried)
 
     def with_calibration(self, other: GainModel) -> GainModel:

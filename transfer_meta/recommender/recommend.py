@@ -294,7 +294,9 @@ def recommend_described(
             tuple(sources),
             coverage=figures["coverage_promised"],
             # Whatever is ranked by what tells nothing has a gain near the mean, and does not lead the list.
-            skill=max(skill_of(figures, source.basis) for source in sources),
+            skill=max(
+                (s for s in (skill_of(figures, one.basis) for one in sources) if s == s), default=np.nan
+            ),
         ),
         sources=tuple(sources),
         n_candidates=len(rows),

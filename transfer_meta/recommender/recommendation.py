@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from transfer_meta.recommender.inputs import DESCRIPTION, OUTCOMES, SCORES
 from transfer_meta.recommender.library import Evidence
 from transfer_meta.results import Result, table_as_text
@@ -211,7 +213,10 @@ class Recommendation(Result):
         shown = dict.fromkeys(source.basis for source in self.sources)
         skills = {basis: skill_of(self.model["figures"], basis) for basis in shown}
         texts = [
-            f"{skill:.2f} {BASIS_MEANINGS[basis]}".replace("-", "−") for basis, skill in skills.items()
+            f"{'not measured' if np.isnan(skill) else f'{skill:.2f}'} {BASIS_MEANINGS[basis]}".replace(
+                "-", "−"
+            )
+            for basis, skill in skills.items()
         ]
         return " and ".join(texts)
 
@@ -317,9 +322,15 @@ def skill_of(figures: Mapping[str, float], basis: str) -> float:
 def verdict_of(sources: tuple[RankedSource, ...], *, coverage: float, skill: float) -> str:
     """Return what to do, in a sentence or two.
 
-    `coverage` is that of the intervals, `skill` the rank correlation of the gains on held-out targets.
+    `coverage` is that of the intervals, `skill` the rank correlation of the gains on held-out targets, NaN if it
+    was not measured.
     """
-    if not skill >= MIN_RANK_CORRELATION:
+    if np.isnan(skill):
+        return (
+            "No recommendation: how well sources are ranked without outcomes was not measured with this encoder."
+            " Try a few sources, or none."
+        )
+    if skill < MIN_RANK_CORRELATION:
         correlation = f"{skill:.2f}".replace("-", "−")
         return (
             "No recommendation: on held-out targets the rankings were no better than chance (rank correlation"
