@@ -50,7 +50,7 @@ def test_a_sound_installation(capsys: pytest.CaptureFixture[str]) -> None:
     assert checks["store", "run store"]["status"] == "missing"
     assert "not there yet, writable" in checks["cache", "folder"]["found"]
     assert checks["data", "minilm-grid"]["status"] == "ok"
-    assert "6 recommenders" in checks["data", "atlas"]["found"]
+    assert "8 recommenders" in checks["data", "atlas"]["found"]
     assert sum(found["counts"].values()) == len(checks)
     assert not (Path("cache")).exists()
 
