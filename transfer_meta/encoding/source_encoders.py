@@ -18,9 +18,6 @@ from torch import Tensor, nn
 
 from transfer_meta.encoding.encoder import Encoder
 from transfer_meta.encoding.source_files import FORMAT, SourceEncoderFacts, read_source_facts
-from transfer_meta.encoding.source_files import encoder_folder as encoder_folder
-from transfer_meta.encoding.source_files import find_source_encoders as find_source_encoders
-from transfer_meta.encoding.source_files import own_folder as own_folder
 from transfer_meta.errors import InputError, first_line
 from transfer_meta.files import atomic_file
 

@@ -287,6 +287,7 @@ def recommend_described(
     card, figures = recommender.card, recommender.figures(key)
     copied = ("dataset", "method", "n_targets", "n_outcomes", "protocol")
     where = UNKNOWN_SETTING if key is None else key
+    skills = [skill_of(figures, source.basis) for source in sources]
     return Recommendation(
         target=target.profile.name,
         mode=target.mode,
@@ -295,7 +296,8 @@ def recommend_described(
             coverage=figures["coverage_promised"],
             # Whatever is ranked by what tells nothing has a gain near the mean, and does not lead the list.
             skill=max(
-                (s for s in (skill_of(figures, one.basis) for one in sources) if s == s), default=np.nan
+                (skill for skill in skills if np.isfinite(skill)),
+                default=np.nan,
             ),
         ),
         sources=tuple(sources),

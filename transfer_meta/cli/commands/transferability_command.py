@@ -27,8 +27,7 @@ class TransferabilityOptions:
         Option(
             metavar="SOURCE=FILE",
             help="Safetensors file of the encoder fine-tuned on a source, as `run --keep-checkpoints` or"
-            " `sources build` writes it."
-            " Repeatable.",
+            " `sources build` writes it. Repeatable.",
         ),
     ] = None
     steps: Annotated[int, Option(help="Steps of few-shot fine-tuning.")] = 20
