@@ -4,7 +4,7 @@
 
 Prints the rank correlation and Regret@3 of some predictors without transferability scores, with those of the
 encoders that were fine-tuned in the grid, and with those of the source encoders that ship, when source and target
-are left out, the target, or the target in both roles.
+are left out, the source, the target, or the target in both roles.
 
 With --checkpoints, a folder of fully fine-tuned encoders NAME.safetensors (of ``transfer-meta run
 --keep-checkpoints``), also the agreement of scores with those of these encoders, as the mean over targets of the
@@ -44,7 +44,12 @@ from transfer_meta.tasks import Task
 from transfer_meta.tasks.resolve import resolve_tasks
 from transfer_meta.tasks.subsets import draw_examples
 
-PROTOCOLS = ("leave-two-tasks-out", "leave-one-target-out", "leave-one-task-out")
+PROTOCOLS = (
+    "leave-two-tasks-out",
+    "leave-one-source-out",
+    "leave-one-target-out",
+    "leave-one-task-out",
+)
 EXAMPLES = 200
 READING = EncodingSettings()
 
@@ -147,7 +152,7 @@ def limited(folder: Path, name: str) -> Task:
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--predictors", default="ridge-without-history,ridge-by-group,default")
+    parser.add_argument("--predictors", default="ridge-without-history,ridge-by-group,gp,default")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--checkpoints", type=Path)
     options = parser.parse_args()

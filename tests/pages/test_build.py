@@ -24,6 +24,7 @@ def test_every_protocol_and_explanation_is_there(nasty_report: Report) -> None:
         "pairs-5fold",
         "leave-one-target-out",
         "leave-one-task-out",
+        "leave-one-source-out",
         "leave-two-tasks-out",
     ]
     assert len(nasty_report.importances) == 5
@@ -45,6 +46,7 @@ def test_what_a_table_does_not_suffice_for_is_said() -> None:
     assert [r.settings.protocol.name for r in found.benchmarks] == [
         "leave-one-target-out",
         "leave-one-task-out",
+        "leave-one-source-out",
     ]
     assert "at least 5 pairs" in found.skipped["pairs-5fold"]
     assert "no features" in found.skipped["coefficients by feature"]
@@ -87,6 +89,7 @@ def test_a_protocol_of_too_many_folds_is_left_to_the_benchmark(monkeypatch: pyte
     assert [r.settings.protocol.name for r in found.benchmarks][1:] == [
         "leave-one-target-out",
         "leave-one-task-out",
+        "leave-one-source-out",
     ]
 
 

@@ -75,15 +75,16 @@ def leave_one_task_out(source: ArrayLike, target: ArrayLike) -> Iterator[Fold]:
 
     Raises InputError if a fold has no training pairs.
     """
-    source, target = _pairs(source, target)
-    folds = [(name, (source != name) & (target != name), target == name) for name in np.unique(target)]
-    for name, train, _ in folds:
-        if not train.any():
-            raise InputError(
-                f"protocol leave-one-task-out has no pair to train on without task '{name}':"
-                f" it needs pairs of at least two other tasks"
-            )
-    return ((np.flatnonzero(train), np.flatnonzero(test)) for _, train, test in folds)
+    return _without_a_task("leave-one-task-out", source, target, tested=1)
+
+
+def leave_one_source_out(source: ArrayLike, target: ArrayLike) -> Iterator[Fold]:
+    """Yield a fold per source: test on its pairs, train on pairs in which it is neither source nor target.
+
+    The targets are known, with the outcomes of their other sources.  Raises InputError if a fold has no training
+    pairs.
+    """
+    return _without_a_task("leave-one-source-out", source, target, tested=0)
 
 
 def leave_two_tasks_out(source: ArrayLike, target: ArrayLike) -> Iterator[Fold]:
@@ -162,6 +163,12 @@ PROTOCOLS: dict[str, Protocol] = {
             "the target is in no training pair, as target or as source",
         ),
         Protocol(
+            "leave-one-source-out",
+            leave_one_source_out,
+            False,
+            "the source is in no training pair, as source or as target; the target is known with its other sources",
+        ),
+        Protocol(
             "leave-two-tasks-out",
             leave_two_tasks_out,
             False,
@@ -176,6 +183,23 @@ def find_protocol(name: str) -> Protocol:
     if name not in PROTOCOLS:
         raise unknown("protocol", name, PROTOCOLS)
     return PROTOCOLS[name]
+
+
+def _without_a_task(
+    protocol: str, source: ArrayLike, target: ArrayLike, *, tested: int
+) -> Iterator[Fold]:
+    """Yield a fold per source (`tested` 0) or target (1): test on its pairs, train on pairs without the task."""
+    ends = np.stack(_pairs(source, target))
+    folds = [
+        (name, (ends != name).all(axis=0), ends[tested] == name) for name in np.unique(ends[tested])
+    ]
+    for name, train, _ in folds:
+        if not train.any():
+            raise InputError(
+                f"protocol {protocol} has no pair to train on without task '{name}':"
+                f" it needs pairs of at least two other tasks"
+            )
+    return ((np.flatnonzero(train), np.flatnonzero(test)) for _, train, test in folds)
 
 
 def _pairs(source: ArrayLike, target: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -25,6 +25,7 @@ PROTOCOL_REMARKS = {
         "For a user with a new target and known sources; the target may still be a source in training."
     ),
     "leave-one-task-out": "For a user with a new task and known sources.",
+    "leave-one-source-out": "For a new source beside known ones, on targets with outcomes.",
     "leave-two-tasks-out": "Only features carry over to the test pairs.",
 }
 CONTROLS = {

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 
 from transfer_meta.predictors.base import id_column
+from transfer_meta.predictors.feature_groups import column_group
+from transfer_meta.predictors.group_ridge import LEADING_GROUP
+from transfer_meta.predictors.outcome_prior import (
+    FEATURE_VARIANCE,
+    Axes,
+    OutcomePrior,
+    PairKernel,
+    score_variance,
+)
 from transfer_meta.predictors.outcome_tensor import PRIOR_SETTING_SIMILARITY, OutcomeTensor, index_in
 from transfer_meta.predictors.task_kernel import TaskKernel
 from transfer_meta.predictors.within_target import (
@@ -16,26 +23,10 @@ from transfer_meta.predictors.within_target import (
     setting_column,
     target_folds,
 )
-from transfer_meta.records import FloatArray, NameArray
+from transfer_meta.records import FloatArray
 
-# Shares of the variance of a standardised gain, not tuned: effects of the source on all targets, on similar targets
-# and on the pair are of similar size, and noise takes as much as all of them.
-SOURCE_VARIANCE = 0.2
-SIMILAR_SOURCE_VARIANCE = 0.1
-SIMILAR_TARGET_VARIANCE = 0.2
-SIMILAR_BOTH_VARIANCE = 0.2
-MUTUAL_VARIANCE = 0.15
-FEATURE_VARIANCE = 0.1
-NOISE_VARIANCE = 0.5
-
-GRADIENT_TOLERANCE = 1e-5
-"""Norm of the residual of conjugate gradients, relative to the right-hand side."""
-MAX_GRADIENT_STEPS = 500
 MAX_LEFT_OUT_CELLS = 4_000_000
 """Largest number of cells (targets × size of the tensor) at which each training target is a fold of its own."""
-
-Axes = tuple[NameArray, NameArray]
-"""Targets and sources, each sorted."""
 
 
 class GaussianProcessPredictor(WithinTargetPredictor):
@@ -44,15 +35,17 @@ class GaussianProcessPredictor(WithinTargetPredictor):
     The covariance of two outcomes is κ(k, k') · q((s, t), (s', t')) with
 
         q = a·δ(s, s') + b·K(s, s') + c·δ(s, s')·K(t, t') + d·K(s, s')·K(t, t')
-            + e·(δ(s, s')·δ(t, t') + δ(s, t')·δ(t, s')) + f·⟨x, x'⟩ / p
+            + e·(δ(s, s')·δ(t, t') + δ(s, t')·δ(t, s')) + f·⟨x, x'⟩ / p + g·⟨u, u'⟩ / r
 
-    where K is `TaskKernel.kernel`, x the p features of the pair relative to the target's other sources, and κ is
-    `OutcomeTensor.setting_similarity`.  The terms stand for: the source helps all targets; so do similar sources;
-    the source helps similar targets; similar sources do; transfer is mutual; and the pair's features.
+    where K is `TaskKernel.kernel`, u the r transferability scores of the pair and x its other features, p in number
+    with the scores, both relative to the target's other sources, and κ is `OutcomeTensor.setting_similarity`.  The
+    terms stand for: the source helps all targets; so do similar sources; the source helps similar targets; similar
+    sources do; transfer is mutual; the pair's features; and its scores.  What scores tell depends on the encoder
+    they are from: g is the variance under which the training outcomes are likeliest (`score_variance`).
 
     On a tensor of settings × targets × sources q is a few products of small matrices (`PairKernel`), so that
-    conjugate gradients find the posterior, to `GRADIENT_TOLERANCE`, without a matrix of outcomes × outcomes; the
-    systems of all left-out targets are solved together.
+    conjugate gradients find the posterior without a matrix of outcomes × outcomes; the systems of all left-out
+    targets are solved together.
 
     Attributes
     ----------
@@ -62,6 +55,8 @@ class GaussianProcessPredictor(WithinTargetPredictor):
         Weight of each training outcome, 0 where there is none.
     coef_ : array of shape (settings, p)
         Weights of the pair's features.
+    share_ : array of shape (p,)
+        Scale of the pair's features: √(g·p / (f·r)) for scores, 1 for the others.
 
     References
     ----------
@@ -77,9 +72,11 @@ class GaussianProcessPredictor(WithinTargetPredictor):
         self.kappa_ = outcomes.setting_similarity()
         within = WithinTarget.fit(self._pair_values(X))
         self.centre_, self.scale_ = within.centre, within.scale
+        precision = pooled_precision(outcomes)
+        self.share_ = self._shares(X, outcomes.z, precision)
         prior = self._prior(X)
-        alpha = prior.weights(outcomes.z, pooled_precision(outcomes)[None])
-        self.alpha_, self.coef_ = alpha[0], prior.features_of(alpha)[0]
+        alpha = prior.weights(outcomes.z, precision[None])
+        self.alpha_, self.coef_ = alpha[0], self.share_ * prior.features_of(alpha)[0]
 
     def ranking(self, X: pd.DataFrame) -> FloatArray:
         targets, sources = id_column(X, "target"), id_column(X, "source")
@@ -111,8 +108,21 @@ class GaussianProcessPredictor(WithinTargetPredictor):
         prior = self._prior(X)
         return np.asarray((prior @ prior.weights(outcomes.z, known))[fold_of, *cell])
 
+    def _shares(self, X: pd.DataFrame, z: FloatArray, precision: FloatArray) -> FloatArray:
+        """Return `share_`, with g chosen."""
+        scores = np.array([column_group(c) == LEADING_GROUP for c in self._pair_columns()], dtype=bool)
+        n_scores = int((self.scale_[scores] > 0).sum())
+        if not n_scores:
+            return np.ones(len(scores))
+        per_score = len(scores) / n_scores
+        cells = self._cells(X)
+        without = OutcomePrior(self.kappa_, self._kernel(TaskKernel(**self.space_)), cells[:, ~scores])
+        chosen = score_variance(without, cells[:, scores] * np.sqrt(per_score), z, precision)
+        return np.where(scores, np.sqrt(chosen / FEATURE_VARIANCE * per_score), 1.0)
+
     def _prior(self, X: pd.DataFrame) -> OutcomePrior:
-        return OutcomePrior(self.kappa_, self._kernel(TaskKernel(**self.space_)), self._cells(X))
+        cells = self._cells(X) * self.share_
+        return OutcomePrior(self.kappa_, self._kernel(TaskKernel(**self.space_)), cells)
 
     def _kernel(self, space: TaskKernel, new: Axes | None = None) -> PairKernel:
         known = (self.targets_, self.sources_)
@@ -127,84 +137,17 @@ class GaussianProcessPredictor(WithinTargetPredictor):
         cells[place + index_in(self.sources_, id_column(X, "source"))] = relative
         return cells
 
+    def _pair_columns(self) -> list[str]:
+        return [c for c in self.feature_names_in_ if c.startswith("pair.")]
+
     def _pair_values(self, X: pd.DataFrame) -> FloatArray:
-        return X[[c for c in self.feature_names_in_ if c.startswith("pair.")]].to_numpy(dtype=float)
+        return X[self._pair_columns()].to_numpy(dtype=float)
 
     def _relative(self, X: pd.DataFrame) -> FloatArray:
         """Return the features x / √p of each pair, shape (n, p)."""
         targets = np.unique(id_column(X, "target"), return_inverse=True)[1]
         relative = WithinTarget(self.centre_, self.scale_).transform(self._pair_values(X), targets)
         return relative / np.sqrt(max(1, relative.shape[1]))
-
-
-class PairKernel:
-    """Covariance q, without the pairs' features, of new with known pairs as an operator: ``kernel @ weights``.
-
-    Maps weights of shape (…, known targets, known sources) to Σ q(new, known) · weight of shape (…, new targets,
-    new sources), by products of task × task matrices.
-
-    Parameters
-    ----------
-    space : TaskKernel
-        Contains all the tasks.
-    known, new : (targets, sources)
-        Known tasks are training tasks.
-    """
-
-    def __init__(self, space: TaskKernel, *, known: Axes, new: Axes) -> None:
-        self.near_targets = space.kernel(new[0], known[0])
-        self.near_sources = space.kernel(new[1], known[1])
-        self.target, self.source = index_in(known[0], new[0]), index_in(known[1], new[1])
-        self.turned_target, self.turned_source = index_in(known[0], new[1]), index_in(known[1], new[0])
-
-    def __matmul__(self, weights: FloatArray) -> FloatArray:
-        total, near = weights.sum(axis=-2, keepdims=True), self.near_targets @ weights
-        # Index -1 of an unknown task selects the padding of zeros.
-        same_source = _padded(SOURCE_VARIANCE * total + SIMILAR_TARGET_VARIANCE * near, rows=0)
-        similar = SIMILAR_SOURCE_VARIANCE * total + SIMILAR_BOTH_VARIANCE * near
-        padded = _padded(weights, rows=1)
-        same = padded[..., self.target[:, None], self.source]
-        turned = padded[..., self.turned_target, self.turned_source[:, None]]
-        return np.asarray(
-            same_source[..., self.source]
-            + similar @ self.near_sources.T
-            + MUTUAL_VARIANCE * (same + turned)
-        )
-
-
-class OutcomePrior:
-    """Prior covariance κ ⊗ q of all cells of a training tensor as an operator: ``prior @ weights``.
-
-    Weights have the shape (b, settings, targets, sources) for b problems.
-
-    Parameters
-    ----------
-    kappa : array of shape (settings, settings)
-    kernel : PairKernel
-        Of the training pairs with themselves.
-    cells : array of shape (targets · sources, p)
-        x / √p.
-    """
-
-    def __init__(self, kappa: FloatArray, kernel: PairKernel, cells: FloatArray) -> None:
-        self.kappa, self.kernel, self.cells = kappa, kernel, cells
-
-    def __matmul__(self, weights: FloatArray) -> FloatArray:
-        mixed = np.einsum("kl,blts->bkts", self.kappa, weights)
-        linear = (self.features_of(mixed) @ self.cells.T).reshape(mixed.shape)
-        return np.asarray(self.kernel @ mixed + FEATURE_VARIANCE * linear)
-
-    def features_of(self, weights: FloatArray) -> FloatArray:
-        """Return Σ weight · x / √p, shape (b, settings, p)."""
-        return np.asarray(weights.reshape(*weights.shape[:2], -1) @ self.cells)
-
-    def weights(self, z: FloatArray, precision: FloatArray) -> FloatArray:
-        """Return the weights α of the outcomes `z` (settings, targets, sources) in each of b problems.
-
-        With R = √(precision / NOISE_VARIANCE) on the diagonal, α = R(I + RQR)⁻¹Rz; cells of precision 0 drop out.
-        """
-        root = np.sqrt(precision / NOISE_VARIANCE)
-        return root * conjugate_gradients(lambda u: u + root * (self @ (root * u)), root * z)
 
 
 def pooled_precision(outcomes: OutcomeTensor) -> FloatArray:
@@ -216,49 +159,3 @@ def pooled_precision(outcomes: OutcomeTensor) -> FloatArray:
     noise = np.divide(1.0, outcomes.weight, out=np.zeros_like(outcomes.weight), where=known)
     mean = noise.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     return np.where(known, 1.0 / np.where(mean > 0, mean, 1.0), 0.0)
-
-
-def conjugate_gradients(apply: Callable[[FloatArray], FloatArray], b: FloatArray) -> FloatArray:
-    """Solve several symmetric positive definite systems together.
-
-    Parameters
-    ----------
-    apply : callable
-        Multiplies each system's matrix by its vector, shape of `b` to shape of `b`.
-    b : array of shape (systems, …)
-        Right-hand sides.
-
-    Returns
-    -------
-    array of the shape of b
-        Residuals are within `GRADIENT_TOLERANCE`, unless `MAX_GRADIENT_STEPS` were reached.
-
-    References
-    ----------
-    Hestenes & Stiefel 1952, "Methods of conjugate gradients for solving linear systems".
-    """
-
-    def dot(u: FloatArray, v: FloatArray) -> FloatArray:
-        return np.asarray((u * v).sum(axis=tuple(range(1, b.ndim)), keepdims=True))
-
-    x, residual = np.zeros_like(b), b.copy()
-    direction, square = residual, dot(b, b)
-    goal = GRADIENT_TOLERANCE**2 * square
-    for _ in range(MAX_GRADIENT_STEPS):
-        if (square <= goal).all():
-            break
-        moved = apply(direction)
-        step = _ratio(square, dot(direction, moved))
-        x += step * direction
-        residual = residual - step * moved
-        before, square = square, dot(residual, residual)
-        direction = residual + _ratio(square, before) * direction
-    return x
-
-
-def _ratio(a: FloatArray, b: FloatArray) -> FloatArray:
-    return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
-
-
-def _padded(values: FloatArray, *, rows: int) -> FloatArray:
-    return np.pad(values, [(0, 0)] * (values.ndim - 2) + [(0, rows), (0, 1)])

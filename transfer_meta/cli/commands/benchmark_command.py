@@ -31,7 +31,10 @@ class BenchmarkOptions(VectorTableOptions):
 
     protocol: Annotated[
         str,
-        Option(help="pairs-5fold, leave-one-target-out, leave-one-task-out or leave-two-tasks-out."),
+        Option(
+            help="pairs-5fold, leave-one-target-out, leave-one-task-out, leave-one-source-out or"
+            " leave-two-tasks-out."
+        ),
     ] = "leave-one-target-out"
     predictors: Annotated[
         str | None, Option(help="Names, separated by commas; default: all untuned ones.")
