@@ -32,6 +32,18 @@ def test_a_folder_appears_whole_and_replaces_one_of_ours(tmp_path: Path) -> None
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
 
 
+def test_what_another_process_has_written_meanwhile_is_kept_on_request(tmp_path: Path) -> None:
+    def write(content: str) -> None:
+        with atomic_folder(tmp_path / "m", keeps_earlier=True) as folder:
+            (folder / "card.json").write_text(content)
+            if content == "late":
+                write("early")
+
+    write("late")
+    assert (tmp_path / "m" / "card.json").read_text() == "early"
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
+
+
 def test_a_folder_of_something_else_is_kept(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match="holds other files"), atomic_folder(tmp_path):

@@ -38,10 +38,7 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
     try:
         yield temporary
         try:
-            # mkstemp and some writers make the file private: give it the permissions of any new file.
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask)
+            _make_public(temporary)
             temporary.replace(path)
         except OSError as error:
             raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
@@ -59,11 +56,14 @@ def save_table(frame: pd.DataFrame, path: Path | str) -> None:
 
 
 @contextlib.contextmanager
-def atomic_folder(path: Path | str) -> Iterator[Path]:
+def atomic_folder(
+    path: Path | str, *, marker: str = "card.json", keeps_earlier: bool = False
+) -> Iterator[Path]:
     """Yield a temporary folder that becomes `path` when the block ends without an error.
 
-    An existing folder at `path` is replaced only if it is empty or holds a ``card.json``, which this package
-    writes.
+    An existing folder at `path` is replaced only if it is empty or holds the file `marker`, which this package
+    writes.  `keeps_earlier` says that the content follows from the name: what another process has written meanwhile,
+    and may be reading, stays.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise InputError(f"cannot write the folder '{path}': a file of that name exists")
-    if path.is_dir() and any(path.iterdir()) and not (path / "card.json").is_file():
+    if path.is_dir() and any(path.iterdir()) and not (path / marker).is_file():
         raise InputError(f"cannot write the folder '{path}': it exists and holds other files")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,11 +83,25 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
     try:
         temporary.chmod(0o755)
         yield temporary
-        if path.is_dir():
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _make_public(file)
+        if path.is_dir() and not keeps_earlier:
             shutil.rmtree(path)
-        temporary.replace(path)
+        try:
+            temporary.replace(path)
+        except OSError:  # not empty
+            if not (keeps_earlier and (path / marker).is_file()):
+                raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _make_public(file: Path) -> None:
+    """Give a file the permissions of any new one: mkstemp and some writers make it private."""
+    umask = os.umask(0)
+    os.umask(umask)
+    file.chmod(0o666 & ~umask)
 
 
 def digest(*parts: bytes | str) -> str:

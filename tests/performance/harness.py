@@ -123,7 +123,8 @@ def compare(task: Task, arguments: argparse.Namespace, device: torch.device) -> 
         precision=arguments.precision,
         compile=arguments.compile == "true" or arguments.compile,
     )
-    examples = arguments.examples or EXAMPLES.get(task.name, 320)
+    wanted = arguments.examples or EXAMPLES.get(task.name, 320)
+    examples = min(wanted, sum(1 for _ in task.examples("train")))
     runs: dict[str, Callable[[int], tuple[float, Any]]] = {}
     work = Work(task, examples, arguments.encoder, settings, device, same_head=arguments.same_head)
     for variant in arguments.variants:
@@ -359,14 +360,14 @@ class TrainerOutputs:
     def __init__(self, model: Any) -> None:
         self.model = model
 
-    def vectors(
+    def outputs(
         self, ids: torch.Tensor, types: torch.Tensor, mask: torch.Tensor | None
-    ) -> torch.Tensor:
+    ) -> tuple[torch.Tensor, None]:
         mask = torch.ones_like(ids) if mask is None else mask.long()
         outputs = self.model(input_ids=ids, token_type_ids=types, attention_mask=mask)
         if hasattr(outputs, "start_logits"):
-            return torch.stack([outputs.start_logits, outputs.end_logits], dim=2)
-        return outputs.logits
+            return torch.stack([outputs.start_logits, outputs.end_logits], dim=2), None
+        return outputs.logits, None
 
 
 class TrainerHead(torch.nn.Module):
@@ -376,7 +377,7 @@ class TrainerHead(torch.nn.Module):
         super().__init__()
         self.predict, self.loss = ours.predict, ours.loss
 
-    def forward(self, logits: torch.Tensor, batch: Any) -> torch.Tensor:
+    def forward(self, logits: torch.Tensor, batch: Any, _: None = None) -> torch.Tensor:
         return (
             logits
             if batch.context is None

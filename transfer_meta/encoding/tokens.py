@@ -102,7 +102,7 @@ def encode_cached(
     names = [field.name for field in fields(Encoded)]
     if not (folder / "card.json").is_file():
         encoded = encode(type, examples, tokenizer, labels=labels, max_length=max_length, stride=stride)
-        with atomic_folder(folder) as temporary:
+        with atomic_folder(folder, keeps_earlier=True) as temporary:
             for name in names:
                 np.save(temporary / f"{name}.npy", getattr(encoded, name))
             (temporary / "card.json").write_text(

@@ -59,7 +59,7 @@ class LocalEngine:
         self._free_slots = list(reversed(slots))
         self._workers: list[_Worker] = []
         # More threads than cores slow each other down.
-        self.threads = max(1, _cores() // max(1, sum(slot == "cpu" for slot in slots)))
+        self.threads = max(1, _cores() // max(1, len(slots)))
         self._failed_starts = 0
         self._arguments = (tasks, cache, finetune, self.threads)
 
