@@ -39,6 +39,7 @@ def fake_finetune(
     device: str,
     cache: Path | None,
     should_stop: Callable[[], bool],
+    save_model: Path | None = None,
     step_seconds: float = 0.02,
 ) -> RunResult:
     """Eight steps of sleep; a task named ``bad`` fails, one named ``crash`` raises, ``die`` ends the process."""
@@ -62,8 +63,8 @@ def fake_finetune(
                 temporary.write_text(json.dumps({"step": step}))
             raise Stopped
         time.sleep(step_seconds)
-    if save:
-        with atomic_file(save) as temporary:
+    for path in filter(None, (save, save_model)):
+        with atomic_file(path) as temporary:
             temporary.write_text(seed)
             time.sleep(step_seconds)
     resume.unlink(missing_ok=True)

@@ -62,8 +62,8 @@ def atomic_folder(
     """Yield a temporary folder that becomes `path` when the block ends without an error.
 
     An existing folder at `path` is replaced only if it is empty or holds the file `marker`, which this package
-    writes.  `keeps_earlier` says that the content follows from the name: what another process has written meanwhile,
-    and may be reading, stays.
+    writes.  With `keeps_earlier`, for content that follows from the name, what another process has written
+    meanwhile, and may be reading, stays.
 
     Raises
     ------
@@ -80,6 +80,7 @@ def atomic_folder(
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     except OSError as error:
         raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
+    earlier = temporary.with_name(f"{temporary.name}.earlier")
     try:
         temporary.chmod(0o755)
         yield temporary
@@ -87,14 +88,18 @@ def atomic_folder(
             if file.is_file():
                 _make_public(file)
         if path.is_dir() and not keeps_earlier:
-            shutil.rmtree(path)
+            # Out of the way in one step: a kill while it is removed would leave a part of it.
+            path.replace(earlier)
         try:
             temporary.replace(path)
         except OSError:  # not empty
             if not (keeps_earlier and (path / marker).is_file()):
+                if earlier.is_dir():
+                    earlier.replace(path)
                 raise
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for folder in (temporary, earlier):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _make_public(file: Path) -> None:

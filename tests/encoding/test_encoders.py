@@ -8,10 +8,10 @@ import torch
 from transfer_meta.encoding import encoders
 from transfer_meta.encoding.encoders import (
     encoder_revision,
-    is_bilstm,
     load_encoder,
     save_encoder,
 )
+from transfer_meta.encoding.encoding_settings import is_bilstm
 from transfer_meta.errors import InputError, RunFailed
 
 

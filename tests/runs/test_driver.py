@@ -14,6 +14,7 @@ from fake_training import fake_facts, fake_finetune, make_tasks
 from transfer_meta.errors import InputError
 from transfer_meta.provenance import host, is_alive
 from transfer_meta.runs import driver
+from transfer_meta.runs.checkpoints.checkpoint_base import MODEL
 from transfer_meta.runs.checkpoints.folder import CheckpointFolder
 from transfer_meta.runs.driver import Limits, PlanDriver, Summary
 from transfer_meta.runs.export import export_curves, export_outcomes
@@ -231,6 +232,65 @@ def test_keep_checkpoints_keeps_those_of_single_runs(bench):
     assert bench.checkpoints.sweep(bench.store) == 0
     assert bench.checkpoints.remove(bench.store.drop_checkpoints(kept=True)) > 0
     assert bench.files == []
+
+
+def models_of(bench: Bench) -> dict[str, str]:
+    files = bench.checkpoints.path.glob(f"*/{MODEL}")
+    return {file.parent.name: file.read_text() for file in files}
+
+
+def test_models_that_are_wanted_stay_and_nothing_else(bench):
+    keys = {run.key for run in bench.plan.runs if run.method != "multitask"}
+    assert bench.work(models=keys).left == 0
+    assert models_of(bench).keys() == keys
+    assert bench.files == sorted(keys)
+    assert {f.name for key in keys for f in (bench.checkpoints.path / key).iterdir()} == {MODEL}
+    assert bench.checkpoints.sweep(bench.store) == 0
+    assert bench.work().done == len(bench.plan.runs)  # without models: those that are there stay
+    assert models_of(bench).keys() == keys
+    assert bench.checkpoints.sweep(bench.store, models=True) > 0
+    assert bench.files == []
+
+
+def test_a_finished_run_without_its_model_is_done_again(bench):
+    bench.work()
+    run = next(run for run in bench.store.runs() if run.method == "intermediate")
+    wanted = PlanDriver(bench.store, bench.plan.stages, bench.checkpoints, None, models=[run.key])
+    assert wanted.missing_models() == [run.key]
+    assert bench.work(models=[run.key]).left == 0
+    assert wanted.missing_models() == []
+    assert list(models_of(bench)) == [run.key]
+    again = bench.store.run(run.key)
+    assert (again.attempts, again.score) == (run.attempts + 1, run.score)
+    assert bench.work(models=[run.key]).left == 0
+    assert bench.store.run(run.key).attempts == again.attempts
+
+
+def test_a_run_that_leaves_no_model_fails(bench):
+    key = bench.plan.runs[0].key
+    engine = LocalEngine(["cpu"], bench.plan.task_sources, finetune=finetune_without_model)
+    PlanDriver(bench.store, bench.plan.stages, bench.checkpoints, engine, models=[key]).run()
+    run = bench.store.run(key)
+    assert run.status == "failed"
+    assert run.reason.startswith(f"it left no model '{key}/{MODEL}' in '")
+
+
+def finetune_without_model(*arguments: object, save_model: Path | None = None, **options: object):
+    return fake_finetune(*arguments, **options)
+
+
+def test_sweeping_removes_the_models_of_runs_that_are_not_done(bench):
+    claim = bench.store.claim(bench.plan.stages, worker="here|1", lease_seconds=60)
+    pending = next(run.key for run in bench.store.runs(statuses=("pending",)))
+    models = [
+        bench.checkpoints.file(bench.checkpoints.model(key)) for key in (claim.key, pending, "f" * 64)
+    ]
+    for file in models:
+        file.parent.mkdir()
+        file.write_text("x")
+    assert bench.checkpoints.sweep(bench.store) == 2
+    assert [file.exists() for file in models] == [True, False, False]
+    bench.store.release(claim)
 
 
 def test_sweeping_removes_orphans_and_nothing_else(bench):

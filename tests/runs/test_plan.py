@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,34 @@ def test_every_run_comes_after_the_one_it_starts_from_and_its_baseline_is_there(
             )
             assert baseline.training == stage.training
             assert label(baseline) == ("single", "")
+
+
+@pytest.mark.parametrize(
+    ("line", "of_encoder", "head"),
+    [
+        ("", "mean", "mean"),
+        ("", "transformers", "transformers"),
+        ('head = "auto"', "transformers", "transformers"),
+        ('head = "mean"', "transformers", "mean"),
+        ('head = "transformers"', "mean", "transformers"),
+    ],
+)
+def test_the_head_is_that_of_the_plan_or_the_one_that_suits_the_encoder(folder, line, of_encoder, head):
+    def facts(name: str) -> EncoderFacts:
+        return replace(fake_facts(name), head=of_encoder)
+
+    plan = load(folder, f"{line}\n{GRID}", encoder_facts=facts)
+    assert {stage.head for last in plan.stages.values() for stage in last.chain} == {head}
+    assert plan.file.head == head
+    same = plan.stages.keys() & load(folder, GRID).stages.keys()
+    assert same == (plan.stages.keys() if head == "mean" else set())
+
+
+def test_heads_that_there_are_not(folder):
+    found = complaint(folder, f'head = "means"\n{GRID}')
+    assert "unknown head 'means' (expected one of: auto, mean, transformers); did you mean" in found
+    found = complaint(folder, 'head = "transformers"\n' + GRID.replace('"tiny"', '"bilstm"'))
+    assert "head = 'transformers' needs a transformer (got encoder 'bilstm')" in found
 
 
 def test_a_baseline_serves_as_source_where_the_settings_agree(folder):

@@ -25,14 +25,16 @@ SETTINGS = TrainingSettings(
     not any(map(shutil.which, ("c++", "g++", "clang++"))),
     reason="torch.compile needs a C++ compiler on the CPU, and there is none",
 )
-@pytest.mark.parametrize("compile", [True, "graphs"])
+@pytest.mark.parametrize(
+    ("compile", "head"), [(True, "mean"), ("graphs", "mean"), (True, "transformers")]
+)
 def test_compiled_training_gives_what_plain_training_gives(
-    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compile: bool | str
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compile: bool | str, head: str
 ) -> None:
     # However small, they would go to oneDNN, which the compiler does not take.
     monkeypatch.setattr(onednn, "MIN_MULTIPLICATIONS", 1)
     tasks = {"toy": toy_task(TaskType.CLASSIFICATION, train=64)}
-    plain = Stage("toy", seed=0, encoder=tiny, training=SETTINGS)
+    plain = Stage("toy", seed=0, encoder=tiny, training=SETTINGS, head=head)
     compiled = replace(plain, training=replace(SETTINGS, compile=compile))
     expected = finetune(plain, tasks, save=tmp_path / "plain.safetensors")
     found = finetune(compiled, tasks, save=tmp_path / "compiled.safetensors")

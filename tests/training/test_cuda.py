@@ -11,6 +11,7 @@ import torch
 from toys import toy_task
 
 from transfer_meta.encoding import heads
+from transfer_meta.encoding.encoding_settings import HEADS, MEAN_HEAD
 from transfer_meta.errors import Stopped
 from transfer_meta.records import TaskType
 from transfer_meta.training.finetune import finetune
@@ -33,25 +34,31 @@ SETTINGS = TrainingSettings(
 TASKS = {"toy": toy_task(TaskType.CLASSIFICATION, train=96)}
 
 
-def stage(encoder: str, **training: object) -> Stage:
-    return Stage("toy", seed=0, encoder=encoder, training=replace(SETTINGS, **training))
+@pytest.fixture(params=HEADS)
+def head(request: pytest.FixtureRequest) -> str:
+    return request.param
 
 
-def test_the_losses_are_those_of_the_cpu(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def stage(encoder: str, *, head: str = MEAN_HEAD, **training: object) -> Stage:
+    return Stage("toy", seed=0, encoder=encoder, training=replace(SETTINGS, **training), head=head)
+
+
+def test_the_losses_are_those_of_the_cpu(tiny: str, monkeypatch: pytest.MonkeyPatch, head: str) -> None:
     # The two draw other masks; the encoder has no dropout of its own.
-    monkeypatch.setattr(heads, "DROPOUT", 0.0)
-    expected = finetune(stage(tiny), TASKS, device="cpu")
-    found = finetune(stage(tiny), TASKS, device="cuda")
+    monkeypatch.setattr(heads, "HEAD_DROPOUT", 0.0)
+    expected = finetune(stage(tiny, head=head), TASKS, device="cpu")
+    found = finetune(stage(tiny, head=head), TASKS, device="cuda")
     np.testing.assert_allclose(found.curve.losses, expected.curve.losses, atol=1e-3)
     assert found.score == pytest.approx(expected.score, abs=0.05)
     assert found.device.startswith("cuda:0: ")
     assert found.peak_memory_bytes > 0
 
 
-def test_the_same_run_twice_gives_the_same_numbers(tiny: str) -> None:
+def test_the_same_run_twice_gives_the_same_numbers(tiny: str, head: str) -> None:
     for precision in ("fp32", "bf16"):
         first, second = (
-            finetune(stage(tiny, precision=precision), TASKS, device="cuda") for _ in range(2)
+            finetune(stage(tiny, head=head, precision=precision), TASKS, device="cuda")
+            for _ in range(2)
         )
         np.testing.assert_array_equal(first.curve.losses, second.curve.losses)
         assert first.scores == second.scores
@@ -64,9 +71,11 @@ def test_bf16_is_near_float32(tiny: str) -> None:
 
 
 @pytest.mark.parametrize("compile", [True, "graphs"])
-def test_compiled_training_gives_what_plain_training_gives(tiny: str, compile: bool | str) -> None:
-    plain = finetune(stage(tiny), TASKS, device="cuda")
-    compiled = finetune(stage(tiny, compile=compile), TASKS, device="cuda")
+def test_compiled_training_gives_what_plain_training_gives(
+    tiny: str, compile: bool | str, head: str
+) -> None:
+    plain = finetune(stage(tiny, head=head), TASKS, device="cuda")
+    compiled = finetune(stage(tiny, head=head, compile=compile), TASKS, device="cuda")
     np.testing.assert_allclose(compiled.curve.losses, plain.curve.losses, atol=1e-3)
 
 

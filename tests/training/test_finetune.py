@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from toys import toy_examples, toy_task
 
 from transfer_meta.encoding.encoder import Encoder
+from transfer_meta.encoding.encoding_settings import HEADS
 from transfer_meta.errors import InputError, RunFailed, Stopped
 from transfer_meta.records import Example, TaskType
 from transfer_meta.runs.methods import stage_of
@@ -42,11 +43,12 @@ def same_result(a: RunResult, b: RunResult) -> bool:
     return curves and a.scores == b.scores and a.score == b.score
 
 
+@pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("type", list(TaskType))
-def test_every_task_type_is_learned(tiny: str, type: TaskType) -> None:
+def test_every_task_type_is_learned(tiny: str, type: TaskType, head: str) -> None:
     tasks = {"toy": toy_task(type, train=200)}
     settings = {"epochs": 12 if type is TaskType.QUESTION_ANSWERING else 6}
-    result = finetune(with_training(stage(tiny), **settings), tasks)
+    result = finetune(with_training(stage(tiny, head=head), **settings), tasks)
     assert result.score > 0.8
     assert result.score == result.scores[result.main_metric]
     assert len(result.curve.steps) == result.notes["steps"]
@@ -130,13 +132,17 @@ def test_sampling_draws_one_task_a_step_and_weights_train_on_all(tiny: str) -> N
     assert len(summed.curve.steps) == len(summed.source_curves["src"].steps) == 20
 
 
+@pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("checkpoint", ["last", "best"])
-def test_a_stopped_run_goes_on_to_the_bit(tiny: str, tmp_path: Path, checkpoint: str) -> None:
+def test_a_stopped_run_goes_on_to_the_bit(
+    tiny: str, tmp_path: Path, checkpoint: str, head: str
+) -> None:
     tasks = {
         "toy": toy_task(TaskType.CLASSIFICATION),
         "src": toy_task(TaskType.REGRESSION, name="src"),
     }
-    whole = stage_of("multitask", with_training(stage(tiny), checkpoint=checkpoint), sources=["src"])
+    base = with_training(stage(tiny, head=head), checkpoint=checkpoint)
+    whole = stage_of("multitask", base, sources=["src"])
     expected = finetune(whole, tasks, save=tmp_path / "expected.safetensors")
     state, seen = tmp_path / "state.safetensors", []
     for stop_at in (7, 21):
@@ -194,14 +200,14 @@ def test_out_of_memory_halves_the_micro_batch_and_changes_nothing_else(
 ) -> None:
     tasks = {"toy": toy_task(TaskType.TOKEN_CLASSIFICATION)}
     plain = finetune(stage(tiny), tasks)
-    vectors = Encoder.vectors
+    outputs = Encoder.outputs
 
-    def limited(self: Encoder, ids: torch.Tensor, *rest: Any) -> torch.Tensor:
+    def limited(self: Encoder, ids: torch.Tensor, *rest: Any) -> Any:
         if self.model.training and len(ids) > 5:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return vectors(self, ids, *rest)
+        return outputs(self, ids, *rest)
 
-    monkeypatch.setattr(Encoder, "vectors", limited)
+    monkeypatch.setattr(Encoder, "outputs", limited)
     found = finetune(stage(tiny), tasks)
     assert found.notes["micro_batches"] == 4
     # Dropout of the head draws other numbers; the first loss and the course of the others stay.
@@ -235,19 +241,20 @@ def test_one_example_too_large_fails_the_run(tiny: str, monkeypatch: pytest.Monk
     def never(*_: Any) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(Encoder, "vectors", never)
+    monkeypatch.setattr(Encoder, "outputs", never)
     with pytest.raises(RunFailed, match="out of memory with a single example"):
         finetune(stage(tiny), {"toy": toy_task(TaskType.CLASSIFICATION)})
 
 
 def test_a_loss_that_is_no_number_fails_the_run(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    vectors, calls = Encoder.vectors, []
+    outputs, calls = Encoder.outputs, []
 
-    def broken(self: Encoder, *inputs: Any) -> torch.Tensor:
+    def broken(self: Encoder, *inputs: Any) -> Any:
         calls.append(self.model.training)
-        return vectors(self, *inputs) * (torch.nan if sum(calls) > 3 else 1.0)
+        vectors, pooled = outputs(self, *inputs)
+        return vectors * (torch.nan if sum(calls) > 3 else 1.0), pooled
 
-    monkeypatch.setattr(Encoder, "vectors", broken)
+    monkeypatch.setattr(Encoder, "outputs", broken)
     with pytest.raises(RunFailed, match="not a finite number at step 4"):
         finetune(stage(tiny), {"toy": toy_task(TaskType.CLASSIFICATION)})
 
@@ -356,6 +363,63 @@ def test_lora_trains_few_weights_and_leaves_a_plain_encoder(tiny: str, tmp_path:
     )
     again = with_training(stage(tiny, start=low), epochs=1, learning_rate=1e-6)
     assert finetune(again, tasks, start=tmp_path / "e.safetensors").score > 0.5
+
+
+def test_lora_trains_the_head_of_transformers_too(tiny: str, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    tasks = {"toy": toy_task(TaskType.CLASSIFICATION, train=200)}
+    low = with_training(
+        stage(tiny, head="transformers"), lora_rank=8, learning_rate=1e-2, epochs=6, dev_examples=40
+    )
+    assert finetune(low, tasks, save=tmp_path / "e.safetensors").score > 0.8
+    saved = load_file(tmp_path / "e.safetensors").keys()
+    assert saved - load_file(Path(tiny) / "model.safetensors").keys() == {
+        "pooler.dense.weight",
+        "pooler.dense.bias",
+    }
+
+
+def test_a_pooler_is_carried_over_and_drawn_by_the_seed_where_there_is_none(
+    tiny: str, tmp_path: Path
+) -> None:
+    tasks = {
+        "toy": toy_task(TaskType.CLASSIFICATION),
+        "src": toy_task(TaskType.TOKEN_CLASSIFICATION, name="src"),
+    }
+    name = "pooler.dense.weight"
+
+    def pooler_after(
+        task: str, path: Path, *, start: Path | None = None, before: Stage | None = None, **changes: Any
+    ) -> Any:
+        last = with_training(stage(tiny, target=task, start=before, **changes), epochs=1)
+        finetune(last, tasks, start=start, save=path)
+        return load_file(path).get(name)
+
+    theirs: dict[str, Any] = {"head": "transformers"}
+    # The head for tags does not read the pooler: it stays as it was drawn.
+    drawn = pooler_after("src", tmp_path / "drawn", **theirs)
+    assert not torch.equal(drawn, pooler_after("src", tmp_path / "other", seed=1, **theirs))
+    trained = pooler_after("toy", tmp_path / "trained", **theirs)
+    assert not torch.equal(drawn, trained)
+    first = stage(tiny, **theirs)
+    assert torch.equal(
+        trained,
+        pooler_after("src", tmp_path / "next", start=tmp_path / "trained", **theirs, before=first),
+    )
+    # One trained for another head goes on without a pooler, and gets one.
+    ours: dict[str, Any] = {"head": "mean", "before": first}
+    assert pooler_after("src", tmp_path / "plain", start=tmp_path / "trained", **ours) is None
+    theirs = {"head": "transformers", "before": stage(tiny)}
+    assert torch.equal(
+        drawn, pooler_after("src", tmp_path / "back", start=tmp_path / "plain", **theirs)
+    )
+
+
+def test_the_bilstm_has_neither_head_of_transformers_nor_trained_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="head = 'transformers' needs a transformer"):
+        finetune(stage("bilstm", head="transformers"), {})
+    with pytest.raises(InputError, match="save_model needs a transformer"):
+        finetune(stage("bilstm"), {}, save_model=tmp_path / "m.safetensors")
 
 
 def test_a_bilstm_carries_its_words_over(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from transfer_meta.encoding.encoding_settings import HEADS
 from transfer_meta.errors import InputError
 from transfer_meta.training.stage import Mixing, Stage, TrainingSettings
 
@@ -12,12 +13,14 @@ BASE = Stage("rte", seed=1, encoder="offline")
 DIGESTS = {"rte": "1", "snli": "2"}
 
 
-def test_a_stage_survives_json() -> None:
+@pytest.mark.parametrize("head", HEADS)
+def test_a_stage_survives_json(head: str) -> None:
     stage = dataclasses.replace(
         BASE,
         sources=("snli",),
         mixing=Mixing(weights=(0.5, 0.5)),
         start=Stage("snli", seed=1, encoder="offline", training=TrainingSettings(lora_rank=4)),
+        head=head,
     )
     assert Stage.from_dict(json.loads(json.dumps(stage.to_dict()))) == stage
     assert stage.problems() == []
@@ -32,6 +35,8 @@ def test_a_stage_survives_json() -> None:
         {"training": TrainingSettings(learning_rate=2e-4)},
         {"sources": ("snli",), "mixing": Mixing()},
         {"start": Stage("snli", seed=1, encoder="offline")},
+        {"head": "transformers"},
+        {"start": Stage("snli", seed=1, encoder="offline", head="transformers")},
     ],
 )
 def test_the_key_depends_on_everything_that_decides_the_result(change: dict) -> None:
@@ -88,9 +93,19 @@ def test_all_problems_are_told_at_once() -> None:
         target_examples=0,
         sources=("rte",),
         start=Stage("snli", seed=1, encoder="bilstm"),
+        head="transformer",
     )
     found = "\n".join(stage.problems())
-    for part in ("epochs", "batch_size", "seed", "target_examples", "named twice", "mixing", "bilstm"):
+    for part in (
+        "epochs",
+        "batch_size",
+        "seed",
+        "target_examples",
+        "named twice",
+        "mixing",
+        "bilstm",
+        "unknown head",
+    ):
         assert part in found
 
 

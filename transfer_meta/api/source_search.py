@@ -273,7 +273,7 @@ def search(
     """
     settings = settings or SearchSettings()
     require("sqlalchemy", "torch")
-    tasks, name = _find_tasks(str(target), [str(source) for source in sources])
+    tasks, name = find_target(str(target), [str(source) for source in sources])
     names = [source for source in tasks if source != name]
     if not names:
         raise InputError(f"no sources beside the target '{name}' (expected at least one other task)")
@@ -345,7 +345,7 @@ def search(
     )
 
 
-def _find_tasks(target: str, sources: Sequence[str]) -> tuple[dict[str, str], str]:
+def find_target(target: str, sources: Sequence[str]) -> tuple[dict[str, str], str]:
     """Return the addresses of all tasks by name, and the name of the target."""
     from transfer_meta.tasks.hub import is_hub_address
     from transfer_meta.tasks.read import read_task
@@ -368,7 +368,7 @@ def _find_tasks(target: str, sources: Sequence[str]) -> tuple[dict[str, str], st
     try:
         found = find_tasks([target])
     except InputError:
-        if is_hub_address(target) or Path(target).suffix or len(Path(target).parts) > 1:
+        if not tasks or is_hub_address(target) or Path(target).suffix or len(Path(target).parts) > 1:
             raise
         raise unknown("task", target, tasks) from None
     if len(found) != 1:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,16 +49,40 @@ class Encoder:
         self, ids: torch.Tensor, types: torch.Tensor, mask: torch.Tensor | None
     ) -> torch.Tensor:
         """Return token vectors of shape (items, tokens, width); `mask` is True at tokens, None for all."""
+        return self.outputs(ids, types, mask)[0]
+
+    def outputs(
+        self, ids: torch.Tensor, types: torch.Tensor, mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return what `vectors` returns and the pooler's output of shape (items, width), None without a pooler."""
         inputs: dict[str, Any] = {"input_ids": ids}
         if self.uses_types:
             inputs["token_type_ids"] = types
         if mask is not None:
             config = getattr(self.model, "config", None)
             # A ready 4-d mask spares a synchronisation: transformers does not inspect its values on the host.
+            # It would replace the masks of layers that attend to a window only.
             is_sdpa = getattr(config, "_attn_implementation", None) == "sdpa"
-            inputs["attention_mask"] = mask[:, None, None, :] if is_sdpa else mask.long()
-        with fast_linear(ids.device):
-            return self.model(**inputs).last_hidden_state
+            has_windows = "sliding_attention" in (getattr(config, "layer_types", None) or ())
+            is_ready = is_sdpa and not has_windows
+            inputs["attention_mask"] = mask[:, None, None, :] if is_ready else mask.long()
+        with fast_linear(ids.device), _attention_of_any_shape(ids.device):
+            found = self.model(**inputs)
+        return found.last_hidden_state, getattr(found, "pooler_output", None)
+
+
+@contextlib.contextmanager
+def _attention_of_any_shape(device: torch.device) -> Iterator[None]:
+    """Leave cuDNN's attention out on CUDA within the block: it plans anew for every shape of a batch."""
+    if device.type != "cuda" or torch.compiler.is_compiling():
+        yield
+        return
+    was_enabled = torch.backends.cuda.cudnn_sdp_enabled()
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    try:
+        yield
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(was_enabled)
 
 
 def wrap_tokenizer(tokenizer: Any, *, max_length: int) -> Any:

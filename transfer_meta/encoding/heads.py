@@ -1,4 +1,4 @@
-"""Task heads: outputs from token vectors, losses and predictions."""
+"""Task heads: outputs from the encoder's, losses and predictions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from transfer_meta.encoding.batching import EncodedBatch
 from transfer_meta.encoding.tokens import IGNORED
+from transfer_meta.encoding.transformers_head import TransformersScorer
 from transfer_meta.records import TaskType
 
 HEAD_DROPOUT = 0.1
@@ -21,7 +22,7 @@ IMPOSSIBLE_LOGIT = -1e4
 
 
 class Head(nn.Module):
-    """Dropout, one linear layer, and a softmax over its outputs; targets are class indices.
+    """Dropout and one linear layer, or a head of transformers; a softmax over the outputs, targets class indices.
 
     Parameters
     ----------
@@ -29,17 +30,28 @@ class Head(nn.Module):
         Size of a token vector.
     outputs : int
         Number of outputs per item, or per token if `per_token`.
+    scorer : TransformersScorer, optional
+        Computes the outputs in place of the linear layer.
     """
 
     per_token = False
 
-    def __init__(self, width: int, outputs: int) -> None:
+    def __init__(self, width: int, outputs: int, *, scorer: TransformersScorer | None = None) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(HEAD_DROPOUT)
-        self.linear = nn.Linear(width, outputs)
+        self.scorer = scorer
+        if scorer is None:
+            self.dropout = nn.Dropout(HEAD_DROPOUT)
+            self.linear = nn.Linear(width, outputs)
 
-    def forward(self, hidden: torch.Tensor, batch: EncodedBatch) -> torch.Tensor:
-        """Return float32 outputs from token vectors of shape (items, tokens, width)."""
+    def forward(
+        self, hidden: torch.Tensor, batch: EncodedBatch, pooled: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return float32 outputs from token vectors of shape (items, tokens, width).
+
+        `pooled`, of shape (items, width), is the output of the encoder's pooler, which some scorers need.
+        """
+        if self.scorer is not None:
+            return self.scorer(hidden, batch, pooled)
         vectors = hidden if self.per_token else pool(hidden, batch.mask)
         return self.linear(self.dropout(vectors)).float()
 
@@ -63,12 +75,14 @@ class TaggingHead(Head):
 class ChoiceHead(Head):
     """One logit per choice, compared among the choices of an example."""
 
-    def __init__(self, width: int) -> None:
-        super().__init__(width, 1)
+    def __init__(self, width: int, *, scorer: TransformersScorer | None = None) -> None:
+        super().__init__(width, 1, scorer=scorer)
 
-    def forward(self, hidden: torch.Tensor, batch: EncodedBatch) -> torch.Tensor:
+    def forward(
+        self, hidden: torch.Tensor, batch: EncodedBatch, pooled: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return logits of shape (units, choices)."""
-        scores = super().forward(hidden, batch).squeeze(1)
+        scores = super().forward(hidden, batch, pooled).squeeze(1)
         assert batch.slots is not None
         return scores[batch.slots.clamp(min=0)].masked_fill(batch.slots < 0, -torch.inf)
 
@@ -79,8 +93,15 @@ class RegressionHead(Head):
     mean: torch.Tensor
     deviation: torch.Tensor
 
-    def __init__(self, width: int, *, mean: float, deviation: float) -> None:
-        super().__init__(width, 1)
+    def __init__(
+        self,
+        width: int,
+        *,
+        mean: float,
+        deviation: float,
+        scorer: TransformersScorer | None = None,
+    ) -> None:
+        super().__init__(width, 1, scorer=scorer)
         self.register_buffer("mean", torch.tensor(mean))
         self.register_buffer("deviation", torch.tensor(deviation if deviation > 0 else 1.0))
 
@@ -101,13 +122,16 @@ class SpanHead(Head):
 
     per_token = True
 
-    def __init__(self, width: int) -> None:
-        super().__init__(width, 2)
+    def __init__(self, width: int, *, scorer: TransformersScorer | None = None) -> None:
+        super().__init__(width, 2, scorer=scorer)
 
-    def forward(self, hidden: torch.Tensor, batch: EncodedBatch) -> torch.Tensor:
+    def forward(
+        self, hidden: torch.Tensor, batch: EncodedBatch, pooled: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return logits of shape (items, tokens, 2), `IMPOSSIBLE_LOGIT` outside the context."""
         assert batch.context is not None
-        return super().forward(hidden, batch).masked_fill(~batch.context[..., None], IMPOSSIBLE_LOGIT)
+        logits = super().forward(hidden, batch, pooled)
+        return logits.masked_fill(~batch.context[..., None], IMPOSSIBLE_LOGIT)
 
     def loss(self, outputs: torch.Tensor, batch: EncodedBatch) -> torch.Tensor:
         """Return the mean of the two positions' summed cross-entropies in nats."""
@@ -126,15 +150,25 @@ class SpanHead(Head):
         return torch.stack([best, place // width, place % width, none], dim=1)
 
 
-def build_head(type: TaskType, width: int, *, labels: int, targets: NDArray[Any]) -> Head:
+def build_head(
+    type: TaskType,
+    width: int,
+    *,
+    labels: int,
+    targets: NDArray[Any],
+    scorer: TransformersScorer | None = None,
+) -> Head:
     """Return a new head for a task type; regression standardises by the training targets."""
     if type is TaskType.CLASSIFICATION:
-        return Head(width, labels)
+        return Head(width, labels, scorer=scorer)
     if type is TaskType.TOKEN_CLASSIFICATION:
-        return TaggingHead(width, labels)
+        return TaggingHead(width, labels, scorer=scorer)
     if type is TaskType.REGRESSION:
-        return RegressionHead(width, mean=float(targets.mean()), deviation=float(targets.std()))
-    return SpanHead(width) if type is TaskType.QUESTION_ANSWERING else ChoiceHead(width)
+        mean, deviation = float(targets.mean()), float(targets.std())
+        return RegressionHead(width, mean=mean, deviation=deviation, scorer=scorer)
+    if type is TaskType.QUESTION_ANSWERING:
+        return SpanHead(width, scorer=scorer)
+    return ChoiceHead(width, scorer=scorer)
 
 
 def pool(hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:

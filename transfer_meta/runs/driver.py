@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from types import FrameType
 
@@ -79,6 +79,9 @@ class PlanDriver:
         Executes the runs.
     keep : bool
         Keep the encoders of runs without a source, even if no run needs them.
+    models : collection of str
+        Keys of runs whose trained models are kept (`Checkpoints.model`); one that is done and whose model is not
+        there is done again.
     limits : Limits
         When to stop early.
     tell : callable
@@ -93,6 +96,7 @@ class PlanDriver:
         engine: Engine,
         *,
         keep: bool = False,
+        models: Collection[str] = (),
         limits: Limits = Limits(),
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -101,6 +105,7 @@ class PlanDriver:
         self.checkpoints = checkpoints
         self.engine = engine
         self.keep = keep
+        self.models = frozenset(models)
         self.limits = limits
         self.tell = tell
         self._claims: dict[str, Claim] = {}
@@ -122,6 +127,7 @@ class PlanDriver:
         with handle_signals(self._on_signal):
             try:
                 self.checkpoints.sweep(self.store)
+                self.store.redo(self.missing_models())
                 while self._step():
                     pass
             finally:
@@ -134,6 +140,12 @@ class PlanDriver:
         counts = self._count()
         left = counts["pending"] + counts["running"]
         return Summary(counts["done"], counts["failed"], counts["skipped"], left, self._signal)
+
+    def missing_models(self) -> list[str]:
+        """Return the keys of the runs that are done without having left the model that is to be kept."""
+        statuses = self.store.statuses() if self.models else {}
+        done = (key for key in sorted(self.models) if statuses.get(key) == "done")
+        return [key for key in done if self.checkpoints.size(self.checkpoints.model(key)) is None]
 
     def _step(self) -> bool:
         """Submit the runs that can start and record those that ended; return False when nothing is left."""
@@ -191,10 +203,11 @@ class PlanDriver:
         start = file(claim.start_file) if claim.start_file else None
         save = file(self.checkpoints.encoder(claim)) if claim.wanted or kept else None
         state = file(self.checkpoints.state(claim.key))
+        model = file(self.checkpoints.model(claim.key)) if claim.key in self.models else None
         self._begun += 1
         self._note(claim.key, "running")
         self._claims[claim.token] = claim
-        self.engine.submit(Job(claim, stage, start, save, state))
+        self.engine.submit(Job(claim, stage, start, save, state, model))
         return True
 
     def _end(self, event: Event) -> None:
@@ -225,6 +238,10 @@ class PlanDriver:
                 self._fail(job, f"it left no encoder '{name}' in '{self.checkpoints.address}'")
                 return
             checkpoint = (name, size)
+        name = self.checkpoints.model(job.claim.key)
+        if job.model is not None and self.checkpoints.size(name) is None:
+            self._fail(job, f"it left no model '{name}' in '{self.checkpoints.address}'")
+            return
         is_recorded = self.store.finish(
             job.claim,
             replace(result, versions={**result.versions, "transfer-meta": __version__}),
@@ -239,7 +256,8 @@ class PlanDriver:
             return
         self._note(job.claim.key, "done")
         self._tell(job, f"{result.main_metric} {result.score:.3f} in {result.seconds:.0f} s")
-        self.checkpoints.remove([self.checkpoints.state(job.claim.key), *self.store.drop_checkpoints()])
+        self.checkpoints.remove_state(job.claim.key)
+        self.checkpoints.remove(self.store.drop_checkpoints())
 
     def _fail(self, job: Job, reason: str) -> None:
         self.store.fail(job.claim, reason)

@@ -74,6 +74,8 @@ class Job:
         Where to save the encoder; None to discard it.
     state : Path or RemoteFile
         Where the state is saved when the run is stopped, and read when it is resumed.
+    model : Path, RemoteFile or None
+        Where to save the whole trained model (`transfer_meta.training.trained_file`); None to discard it.
     """
 
     claim: Claim
@@ -81,23 +83,25 @@ class Job:
     start: Path | RemoteFile | None
     save: Path | RemoteFile | None
     state: Path | RemoteFile
+    model: Path | RemoteFile | None = None
 
     @contextlib.contextmanager
-    def local_files(self) -> Iterator[tuple[Path | None, Path | None, Path]]:
-        """Provide `start`, `save` and `state` as paths on this machine while the run takes place.
+    def local_files(self) -> Iterator[tuple[Path | None, Path | None, Path, Path | None]]:
+        """Provide `start`, `save`, `state` and `model` as paths on this machine while the run takes place.
 
         Raises
         ------
         InputError
             A remote file cannot be read or written.
         """
-        # All three are of one kind: paths or remote files.
+        # All are of one kind: paths or remote files.
         start: Any = self.start
         save: Any = self.save
+        model: Any = self.model
         if isinstance(self.state, Path):
-            yield start, save, self.state
+            yield start, save, self.state, model
         else:
-            with local_copies(start, save, self.state) as files:
+            with local_copies(start, save, self.state, model) as files:
                 yield files
 
 
@@ -174,7 +178,7 @@ def do_job(
         for name in job.stage.tasks:
             if name not in loaded:
                 loaded[name] = tasks[name].load()
-        with job.local_files() as (start, save, state):
+        with job.local_files() as (start, save, state, model):
             result = finetune(
                 job.stage,
                 {name: loaded[name] for name in job.stage.tasks},
@@ -184,6 +188,7 @@ def do_job(
                 device=device,
                 cache=cache,
                 should_stop=should_stop,
+                **({"save_model": model} if model else {}),
             )
     except Stopped:
         return "stopped", None

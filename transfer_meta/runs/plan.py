@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from transfer_meta.encoding.encoding_settings import MEAN_HEAD
 from transfer_meta.errors import GatheredInputError, InputError, RunFailed, unknown
 from transfer_meta.records import Example
 from transfer_meta.runs.engine import TaskSource
 from transfer_meta.runs.methods import stage_of
 from transfer_meta.runs.plan_file import (
+    AUTO_HEAD,
     RESERVED_IN_NAMES,
     PlanFile,
     PlanSource,
@@ -37,11 +39,14 @@ class EncoderFacts:
         Identifies the encoder's version.
     weights, embeddings : int
         Number of parameters in all, and in embedding tables, which take no multiplications.
+    head : str
+        Task head that suits it, see `transfer_meta.encoding.transformers_head.default_head`.
     """
 
     revision: str
     weights: int
     embeddings: int
+    head: str = MEAN_HEAD
 
 
 @dataclass(frozen=True)
@@ -133,6 +138,7 @@ def make_plan(
     found: Sequence[str] = (),
     problems: Sequence[str] = (),
     encoder_facts: Callable[[str], EncoderFacts] | None = None,
+    needs_test: bool = True,
 ) -> Plan:
     """Read a plan's tasks and its encoder's configuration, and compile its runs.
 
@@ -146,6 +152,9 @@ def make_plan(
         Problems found elsewhere, to be reported together with those of the plan.
     encoder_facts : callable or None
         Returns the properties of an encoder by its name; None for `read_encoder_facts`.
+    needs_test : bool
+        Whether a target without a test or dev split is a problem; else its runs are scored on examples held out of
+        its training split.
 
     Raises
     ------
@@ -159,7 +168,7 @@ def make_plan(
         if not name or RESERVED_IN_NAMES.search(name)
     ]
     notes: list[str] = []
-    tasks = _read_tasks(file, found, notes)
+    tasks = _read_tasks(file, found, notes, needs_test=needs_test)
     encoder = None
     try:
         encoder = (encoder_facts or read_encoder_facts)(file.encoder)
@@ -181,12 +190,13 @@ def make_plan(
 def read_encoder_facts(name: str) -> EncoderFacts:
     """Load an encoder and return its properties."""
     from transfer_meta.encoding.encoders import encoder_revision, load_encoder
+    from transfer_meta.encoding.transformers_head import default_head
 
     revision = encoder_revision(name)
     model = load_encoder(name).model
     sizes = {key: weights.numel() for key, weights in model.named_parameters()}
     embeddings = sum(size for key, size in sizes.items() if "embedding" in key)
-    return EncoderFacts(revision, sum(sizes.values()), embeddings)
+    return EncoderFacts(revision, sum(sizes.values()), embeddings, default_head(name))
 
 
 def label(stage: Stage) -> tuple[str, str]:
@@ -211,7 +221,9 @@ def _gathered(lines: list[str]) -> InputError:
     return GatheredInputError(lines, consequence="nothing was started")
 
 
-def _read_tasks(file: PlanFile, problems: list[str], notes: list[str]) -> dict[str, TaskFacts]:
+def _read_tasks(
+    file: PlanFile, problems: list[str], notes: list[str], *, needs_test: bool
+) -> dict[str, TaskFacts]:
     """Read every task of the plan completely, for its size and its digest.
 
     A source needs a train split alone, a target a test or dev split beside it.
@@ -223,9 +235,10 @@ def _read_tasks(file: PlanFile, problems: list[str], notes: list[str]) -> dict[s
         try:
             task = source.load()
             is_target = name in file.targets
+            is_tested = is_target and (needs_test or "test" in task.splits)
             if not task.is_labelled:
                 raise InputError("it has no labels")
-            for split in ("train", "test")[: 1 + is_target]:
+            for split in ("train", "test")[: 1 + is_tested]:
                 if split not in task.splits:
                     splits = ", ".join(task.splits) or "none"
                     lacking = "neither a test nor a dev split" if split == "test" else "no train split"
@@ -234,8 +247,8 @@ def _read_tasks(file: PlanFile, problems: list[str], notes: list[str]) -> dict[s
             for example in task.examples("train"):
                 train += 1
                 characters += _length(example)
-            test = sum(1 for _ in task.examples("test")) if is_target else 0
-            if not train or (is_target and not test):
+            test = sum(1 for _ in task.examples("test")) if is_tested else 0
+            if not train or (is_tested and not test):
                 raise InputError(f"its {'test' if train else 'train'} split is empty")
             metric = file.metrics.get(name)
             if metric is not None and metric not in TASK_METRICS[task.type]:
@@ -244,10 +257,11 @@ def _read_tasks(file: PlanFile, problems: list[str], notes: list[str]) -> dict[s
             problems.append(f"task '{name}': {error}")
             continue
         notes += [f"{name}: {note}" for note in task.reading_notes()]
-        if is_target and task.test_from != "test":
-            notes.append(
-                f"{name}: no test split with labels; it is scored on its {task.test_from} split"
+        if is_target and not (is_tested and task.test_from == "test"):
+            split = (
+                f"its {task.test_from} split" if is_tested else "examples held out of its train split"
             )
+            notes.append(f"{name}: no test split with labels; it is scored on {split}")
         source = replace(source, digest=task.digest)
         found[name] = TaskFacts(source, train, test, characters / train)
     for name in file.metrics:
@@ -298,6 +312,7 @@ def _outcomes(file: PlanFile, tasks: Mapping[str, TaskFacts]) -> Iterator[tuple[
                     encoder=file.encoder,
                     training=file.training,
                     target_examples=examples(regime.target, target),
+                    head=file.head,
                 )
                 yield baseline, regime
                 for method in file.methods:
@@ -323,6 +338,8 @@ def _fits(method: str, group: tuple[str, ...]) -> bool:
 
 def compile_plan(file: PlanFile, tasks: Mapping[str, TaskFacts], encoder: EncoderFacts) -> Plan:
     """Return the plan with the runs of all outcomes and those that they start from."""
+    if file.head == AUTO_HEAD:
+        file = replace(file, head=encoder.head)
     digests = {name: facts.source.digest for name, facts in tasks.items()}
     runs: dict[str, NewRun] = {}
     stages: dict[str, Stage] = {}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from transfer_meta.encoding.encoding_settings import HEADS
 from transfer_meta.errors import InputError, nearest, unknown
 from transfer_meta.runs.methods import TRANSFER_METHODS
 from transfer_meta.tasks.demo import expand_demo
@@ -18,6 +19,7 @@ from transfer_meta.training.stage import Mixing, TrainingSettings
 PlanSource = Path | str | Mapping[str, Any]
 """A plan: the path of a TOML file, or a mapping of the same structure."""
 _REGIME = re.compile(r"(full|[1-9]\d*)-(full|[1-9]\d*)")
+AUTO_HEAD = "auto"
 RESERVED_IN_NAMES = re.compile(r"[>+|\x00-\x1f]")
 """Separators of several tasks in the source column of outcomes, and control characters."""
 
@@ -72,6 +74,9 @@ class PlanFile:
         Pairs of tasks that are not combined, in either direction.
     methods, regimes, seeds, encoder, training, mixing
         Every target is trained with every source group in each of these ways.
+    head : {"auto", "mean", "transformers"}
+        Task head, see `transfer_meta.training.stage.Stage`; ``auto`` is the one that suits the encoder
+        (`transfer_meta.encoding.transformers_head.default_head`).
     allow_fewer : bool
         Use all examples of a task that has fewer than a regime asks for; otherwise that is an error.
     metrics : mapping of str to str
@@ -87,6 +92,7 @@ class PlanFile:
     regimes: tuple[Regime, ...] = (Regime(None, None),)
     seeds: tuple[int, ...] = (0,)
     encoder: str = "offline"
+    head: str = AUTO_HEAD
     training: TrainingSettings = field(default_factory=TrainingSettings)
     mixing: Mixing = field(default_factory=Mixing)
     allow_fewer: bool = False
@@ -132,6 +138,7 @@ def read_plan_file(plan: PlanSource, problems: list[str], *, tasks_alone: bool =
         regimes=_regimes(read) or default.regimes,
         seeds=_seeds(read),
         encoder=read.one("encoder", str, default.encoder),
+        head=_head(read),
         training=_settings(read, "training", TrainingSettings),
         mixing=_settings(read, "mixing", Mixing),
         allow_fewer=read.one("allow_fewer", bool, False),
@@ -283,6 +290,14 @@ def _methods(read: _Reader, sources: tuple[tuple[str, ...], ...]) -> tuple[str, 
             'method \'chain\' needs a list of several tasks among the sources: ["a", "b"]'
         )
     return tuple(m for m in methods if m in TRANSFER_METHODS)
+
+
+def _head(read: _Reader) -> str:
+    head = read.one("head", str, AUTO_HEAD)
+    if head not in (AUTO_HEAD, *HEADS):
+        read.problems.append(str(unknown("head", head, (AUTO_HEAD, *HEADS))))
+        return AUTO_HEAD
+    return head
 
 
 def _regimes(read: _Reader) -> tuple[Regime, ...]:

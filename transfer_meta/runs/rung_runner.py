@@ -20,6 +20,7 @@ from transfer_meta.runs.plan import EncoderFacts, Plan, compile_plan, make_plan
 from transfer_meta.runs.plan_file import PlanFile, parse_regime
 from transfer_meta.runs.store.run_store import NewRun, Store
 from transfer_meta.runs.store.schema import Run
+from transfer_meta.runs.trials import dev_score
 from transfer_meta.training.stage import Stage, TrainingSettings
 
 MINILM_GRID_TRAINING = TrainingSettings(
@@ -130,7 +131,7 @@ class RungRunner:
                 raise InputError(f"the run of '{self.target}' alone failed: {run.reason}")
         if any(run.status != "done" for run in runs):
             return False
-        self._alone = [self._score(run) for run in runs]
+        self._alone = [dev_score(self._store, run) for run in runs]
         if self._alone[-1] == 0:
             raise InputError(f"'{self.target}' alone scores 0: there is no relative gain to look for")
         return True
@@ -140,7 +141,7 @@ class RungRunner:
         found: list[float | None] = []
         for run, (_, rung) in zip(self._execute(batch), batch, strict=True):
             if run.status == "done":
-                found.append((self._score(run) - self._alone[rung]) / self._alone[-1])
+                found.append((dev_score(self._store, run) - self._alone[rung]) / self._alone[-1])
             else:
                 found.append(math.nan if run.status in ("failed", "skipped") else None)
         return found
@@ -186,7 +187,3 @@ class RungRunner:
             return next(r for r in runs if (r.source, r.target) == (source, self.target))
         baselines = {r.baseline_key for r in runs}
         return next(r for r in runs if r.key in baselines and r.target == self.target)
-
-    def _score(self, run: Run) -> float:
-        dev = self._store.curves(run.id)[run.target].dev_scores
-        return float(dev[-1]) if len(dev) else float(run.score or 0.0)

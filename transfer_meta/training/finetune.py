@@ -10,27 +10,31 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 
 from transfer_meta.encoding.encoder import Encoder
-from transfer_meta.encoding.encoders import load_encoder, save_encoder
+from transfer_meta.encoding.encoders import encoder_revision, load_encoder, save_encoder
+from transfer_meta.encoding.encoding_settings import TRANSFORMERS_HEAD, is_bilstm
 from transfer_meta.errors import InputError, RunFailed, first_line
 from transfer_meta.files import digest
 from transfer_meta.provenance import package_versions
+from transfer_meta.records import TaskType
+from transfer_meta.tasks.label_kinds import answers
 from transfer_meta.tasks.subsets import generator
 from transfer_meta.tasks.task import Task
-from transfer_meta.training.loop import Loop, compile_encoder
+from transfer_meta.training.loop import Hooks, Loop, compile_encoder
 from transfer_meta.training.lora import add_lora, merge_lora
 from transfer_meta.training.run_result import RunResult
 from transfer_meta.training.seen_embedding import compact, restore
 from transfer_meta.training.stage import Mixing, Stage
-from transfer_meta.training.task_data import TaskData, select
+from transfer_meta.training.task_data import Selection, TaskData, select
 from transfer_meta.training.task_metrics import TASK_METRICS, main_metric, on_unit_scale
+from transfer_meta.training.trained_file import TrainedFacts, save_trained_file
 
 
 def finetune(
@@ -39,11 +43,11 @@ def finetune(
     *,
     start: Path | None = None,
     save: Path | None = None,
+    save_model: Path | None = None,
     resume: Path | None = None,
     device: str = "cpu",
     cache: Path | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
-    on_progress: Callable[[int, int], None] = lambda _, __: None,
+    **hooks: Unpack[Hooks],
 ) -> RunResult:
     """Fine-tune an encoder on a stage's tasks and test it on the target.
 
@@ -56,16 +60,17 @@ def finetune(
         Encoder saved by the run of ``stage.start``; required if and only if that is set.
     save : Path, optional
         Safetensors file for the trained encoder.
+    save_model : Path, optional
+        Safetensors file for the whole trained model, see `transfer_meta.training.trained_file`.
     resume : Path, optional
         File in which a stopped run saves its state and from which it resumes, bit for bit.
     device : str
         ``cpu``, ``cuda`` or ``cuda:N``.
     cache : Path, optional
         Folder of tokenised splits shared by all runs.
-    should_stop : callable
-        Called before every step.
-    on_progress : callable
-        Called after every step with the number of finished steps and of all steps.
+    **hooks
+        ``should_stop``, called before every step; ``on_progress``, called after every step with the number of
+        finished steps and of all steps.
 
     Raises
     ------
@@ -79,6 +84,8 @@ def finetune(
     problems = stage.problems()
     if (start is None) != (stage.start is None):
         problems.append("start and stage.start go together: one is given without the other")
+    if save_model and is_bilstm(stage.encoder):
+        problems.append(f"save_model needs a transformer (got encoder '{stage.encoder}')")
     if problems:
         raise InputError("; ".join(problems))
     began = time.perf_counter()
@@ -97,11 +104,17 @@ def finetune(
             for name in stage.tasks
         ]
         texts = (text for selection in selections for text in selection.texts())
-        encoder = load_encoder(stage.encoder, texts=texts, start=start)
-        if save:
-            _check_disk(save, encoder)
+        needs_pooler = stage.head == TRANSFORMERS_HEAD
+        seed = int(generator("pooler", stage.seed).integers(2**62)) if needs_pooler else None
+        encoder = load_encoder(stage.encoder, texts=texts, start=start, pooler_seed=seed)
+        for path in (save, save_model):
+            if path:
+                _check_disk(path, encoder)
         encoder.model.to(place)
-        data = [TaskData(s, encoder, training, seed=stage.seed, cache=cache) for s in selections]
+        data = [
+            TaskData(s, encoder, training, seed=stage.seed, cache=cache, head=stage.head)
+            for s in selections
+        ]
 
         torch.manual_seed(int(generator("dropout", stage.seed).integers(2**62)))
         trained, table = encoder, None
@@ -113,7 +126,7 @@ def finetune(
         compile_encoder(trained, training.compile)
         loop = Loop(trained, data, _schedule(stage, data), training)
         name = digest(json.dumps(stage.to_dict(), sort_keys=True), *(s.digest for s in selections))
-        loop.run(should_stop=should_stop, on_progress=on_progress, resume=resume, name=name)
+        loop.run(resume=resume, name=name, **hooks)
 
         target = data[0]
         scored = target.test or target.dev
@@ -129,6 +142,8 @@ def finetune(
             restore(encoder.model, table)
         if save:
             save_encoder(encoder, save)
+        if save_model:
+            save_trained_file(save_model, encoder, target.head, _facts(stage, selections[0], encoder))
         if resume:
             resume.unlink(missing_ok=True)
         return RunResult(
@@ -153,6 +168,22 @@ def finetune(
         )
 
 
+def _facts(stage: Stage, selection: Selection, encoder: Encoder) -> TrainedFacts:
+    """Return the facts of the trained model of a stage."""
+    held = (*selection.train, *selection.dev)
+    return TrainedFacts(
+        task=stage.target,
+        type=selection.type,
+        labels=selection.labels,
+        encoder=stage.encoder,
+        revision=encoder_revision(stage.encoder),
+        head=stage.head,
+        max_length=min(stage.training.max_length, encoder.max_length),
+        stride=stage.training.stride,
+        may_be_empty=selection.type is TaskType.QUESTION_ANSWERING and not all(map(answers, held)),
+    )
+
+
 def _scored_on(task: Task, data: TaskData) -> str:
     """Return the split that a run is scored on; empty if there is none."""
     return task.test_from if data.test else "held out of train" if data.dev else ""
@@ -160,10 +191,12 @@ def _scored_on(task: Task, data: TaskData) -> str:
 
 @contextlib.contextmanager
 def _failing_in_one_line() -> Iterator[None]:
-    """Turn unusable input and operating system errors into RunFailed."""
+    """Turn unusable input and operating system errors, those of safetensors too, into RunFailed."""
+    from safetensors import SafetensorError
+
     try:
         yield
-    except (InputError, OSError) as error:
+    except (InputError, OSError, SafetensorError) as error:
         raise RunFailed(first_line(error)) from error
 
 
@@ -220,5 +253,6 @@ def _peak_memory(device: torch.device) -> int:
 
 def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
-        return f"{device}: {torch.cuda.get_device_name(device)}"
+        number = torch.cuda.current_device() if device.index is None else device.index
+        return f"cuda:{number}: {torch.cuda.get_device_name(device)}"
     return f"cpu: {platform.machine()}, {torch.get_num_threads()} threads"

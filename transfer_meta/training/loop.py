@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import nn
 from transfer_meta.encoding.encoder import Encoder
 from transfer_meta.encoding.onednn import fast_linear
 from transfer_meta.errors import RunFailed, Stopped
-from transfer_meta.records import LearningCurve
+from transfer_meta.records import LearningCurve, OnProgress
 from transfer_meta.training.optimizer import build_optimizer, learning_rate
 from transfer_meta.training.predictions import predict_split, score
 from transfer_meta.training.resume_state import load_state, save_state
@@ -30,6 +30,13 @@ def compile_encoder(encoder: Encoder, how: bool | str) -> None:
         # Dynamic shapes: batches are as wide as their longest input, and one program serves all widths.
         mode = "reduce-overhead" if how == GRAPHS else None
         encoder.model.compile(dynamic=True, mode=mode)
+
+
+class Hooks(TypedDict, total=False):
+    """Functions that a loop calls, see `Loop.run`."""
+
+    should_stop: Callable[[], bool]
+    on_progress: OnProgress
 
 
 class Loop:
@@ -76,12 +83,23 @@ class Loop:
     def run(
         self,
         *,
-        should_stop: Callable[[], bool],
-        on_progress: Callable[[int, int], None],
+        should_stop: Callable[[], bool] = lambda: False,
+        on_progress: OnProgress = lambda _, __: None,
         resume: Path | None,
         name: str,
     ) -> None:
         """Train from the first step or from the state in `resume`, and end with the weights to keep.
+
+        Parameters
+        ----------
+        should_stop : callable
+            Called before every step.
+        on_progress : callable
+            Called after every step with the number of finished steps and of all steps.
+        resume : Path or None
+            File of the state of a stopped run.
+        name : str
+            Identifies the run.
 
         Raises
         ------
@@ -178,8 +196,8 @@ class Loop:
                 batch = batcher.batch(part)
                 torch.compiler.cudagraph_mark_step_begin()  # allow overwriting a CUDA graph's earlier output
                 with self._arithmetic():
-                    hidden = self.encoder.vectors(batch.ids, batch.types, batch.mask)
-                    loss = task.head.loss(task.head(hidden, batch), batch) / weight
+                    hidden, pooled = self.encoder.outputs(batch.ids, batch.types, batch.mask)
+                    loss = task.head.loss(task.head(hidden, batch, pooled), batch) / weight
                 (loss * share if share != 1 else loss).backward()
                 row[index] += loss.detach()
                 tokens += batch.tokens

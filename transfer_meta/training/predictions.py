@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from transfer_meta.encoding.batching import Batcher
+from transfer_meta.encoding.batching import Batcher, EncodedBatch
 from transfer_meta.encoding.encoder import Encoder
 from transfer_meta.encoding.heads import Head
 from transfer_meta.encoding.tokens import Encoded
@@ -29,19 +29,36 @@ BATCH_TOKENS = {"cpu": 4_096, "cuda": 65_536}
 
 def predict_split(encoder: Encoder, head: Head, batcher: Batcher) -> tuple[float, list[NDArray[Any]]]:
     """Return the mean loss over a split's targets, and the prediction for each unit in order."""
-    found, total, weight = [], torch.zeros((), device=batcher.device), 0
+    total, weight = torch.zeros((), device=batcher.device), 0
+
+    def read(outputs: torch.Tensor, batch: EncodedBatch) -> torch.Tensor:
+        nonlocal total, weight
+        total += head.loss(outputs, batch)
+        weight += batch.weight
+        return head.predict(outputs)
+
+    found = predict_units(encoder, head, batcher, read)
+    return float(total) / weight, found
+
+
+def predict_units(
+    encoder: Encoder,
+    head: Head,
+    batcher: Batcher,
+    read: Callable[[torch.Tensor, EncodedBatch], torch.Tensor],
+) -> list[NDArray[Any]]:
+    """Return what `read` makes of the head's outputs for each unit, in order: a row of its result each."""
+    found = []
     batches = batcher.by_length(BATCH_TOKENS.get(batcher.device.type, BATCH_TOKENS["cpu"]))
     with torch.inference_mode():
         for units in batches:
             batch = batcher.batch(units)
-            outputs = head(encoder.vectors(batch.ids, batch.types, batch.mask), batch)
-            total += head.loss(outputs, batch)
-            weight += batch.weight
-            found.append(head.predict(outputs))
+            hidden, pooled = encoder.outputs(batch.ids, batch.types, batch.mask)
+            found.append(read(head(hidden, batch, pooled), batch))
     # First transfer to the host: nothing before waits for the device.
-    rows = [row for predicted in found for row in predicted.cpu().numpy()]
+    rows = [row for part in found for row in part.cpu().numpy()]
     order = np.argsort(np.concatenate(batches))
-    return float(total) / weight, [rows[i] for i in order]
+    return [rows[i] for i in order]
 
 
 def score(
@@ -64,57 +81,94 @@ def score(
     labels : sequence of str
         Class names in the order of the model's outputs.
     """
+    gold: list[Any] = [example.label for example in examples]
+    predicted: Sequence[Any]
     if type is TaskType.CLASSIFICATION:
-        gold = [str(example.label) for example in examples]
-        return classification_scores(gold, [labels[int(p)] for p in predictions])
+        predicted = [labels[int(p)] for p in predictions]
+    elif type is TaskType.TOKEN_CLASSIFICATION:
+        rows = word_predictions(examples, encoded, predictions)
+        predicted = [["O" if p is None else labels[int(p)] for p in words] for words in rows]
+    elif type is TaskType.QUESTION_ANSWERING:
+        may_be_empty = any(not answers(example) for example in examples)
+        predicted = [found.text for found in best_answers(examples, encoded, predictions, may_be_empty)]
+    else:
+        predicted = predictions
+    return score_predicted(type, gold, predicted, labels)
+
+
+def score_predicted(
+    type: TaskType, gold: Sequence[Any], predicted: Sequence[Any], labels: Sequence[str]
+) -> dict[str, float]:
+    """Return all metrics of predictions.
+
+    Parameters
+    ----------
+    type : TaskType
+    gold : sequence
+        Labels of the examples.
+    predicted : sequence
+        For each of them the class, number, tags, text of the answer, or index of the choice.
+    labels : sequence of str
+        Classes or tags that the model knows.
+    """
+    if type is TaskType.CLASSIFICATION:
+        return classification_scores([str(label) for label in gold], list(predicted))
     if type is TaskType.REGRESSION:
-        return regression_scores([example.label for example in examples], np.array(predictions))
+        return regression_scores(gold, np.array(predicted))
     if type is TaskType.MULTIPLE_CHOICE:
-        return choice_scores([example.label for example in examples], np.array(predictions))
+        return choice_scores(gold, np.array(predicted))
     if type is TaskType.TOKEN_CLASSIFICATION:
-        tags: list[Any] = [example.label for example in examples]
-        predicted = _tags(examples, encoded, predictions, labels)
-        return tagging_scores(tags, predicted, entities=are_entity_tags(labels))
-    gold_texts = [[answer.text for answer in answers(example)] for example in examples]
-    return answer_scores(gold_texts, _answers(examples, encoded, predictions))
+        return tagging_scores(gold, predicted, entities=are_entity_tags(labels))
+    return answer_scores([[answer.text for answer in label or ()] for label in gold], predicted)
 
 
-def _tags(
-    examples: Sequence[Example],
-    encoded: Encoded,
-    predictions: Sequence[NDArray[Any]],
-    labels: Sequence[str],
-) -> list[list[str]]:
-    """Return a tag for every word; truncated words get the tag O."""
-    tags = [["O"] * len(example.tokens) for example in examples]
+def word_predictions(
+    examples: Sequence[Example], encoded: Encoded, predictions: Sequence[NDArray[Any]]
+) -> list[list[Any]]:
+    """Return the prediction for the first token of each word; None for words that were truncated."""
+    found: list[list[Any]] = [[None] * len(example.tokens) for example in examples]
     for sentence, (begin, end) in enumerate(
         zip(encoded.offsets[:-1], encoded.offsets[1:], strict=True)
     ):
         words = encoded.spans[begin:end, 0]
         for place in np.flatnonzero(words >= 0):
-            tags[sentence][words[place]] = labels[int(predictions[sentence][place])]
-    return tags
+            found[sentence][words[place]] = predictions[sentence][place]
+    return found
 
 
-def _answers(
-    examples: Sequence[Example], encoded: Encoded, predictions: Sequence[NDArray[Any]]
-) -> list[str]:
-    """Return the text of the best span over each context's windows.
+class FoundAnswer(NamedTuple):
+    """An answer's text, its first character in the context (-1: no answer), and the window that it is from."""
 
-    If the data have unanswerable questions, the text is empty where "no answer" scores higher.
+    text: str
+    start: int
+    window: int
+
+
+def best_answers(
+    examples: Sequence[Example],
+    encoded: Encoded,
+    predictions: Sequence[NDArray[Any]],
+    may_be_empty: bool,
+) -> list[FoundAnswer]:
+    """Return the best span over each context's windows.
+
+    With `may_be_empty` there is no answer where "no answer" scores higher.
     """
-    may_be_empty = any(not answers(example) for example in examples)
     best = [-np.inf] * len(examples)
     none = [np.inf] * len(examples)
-    texts = [""] * len(examples)
-    for window, (value, first, last, no_answer) in enumerate(predictions):
+    found = [FoundAnswer("", -1, -1)] * len(examples)
+    for window, (value, first, last, no_answer) in enumerate(row[:4] for row in predictions):
         number = encoded.examples[window]
         none[number] = min(none[number], no_answer)
         if value > best[number]:
             best[number] = value
             places = encoded.spans[encoded.offsets[window] : encoded.offsets[window + 1]]
-            begin, end = places[int(first), 0], places[int(last), 1]
-            texts[number] = (examples[number].text_pair or "")[max(begin, 0) : max(end, 0)]
+            begin, end = max(places[int(first), 0], 0), max(places[int(last), 1], 0)
+            text = (examples[number].text_pair or "")[begin:end]
+            found[number] = FoundAnswer(text, int(begin) if text else -1, window)
     if may_be_empty:
-        return [t if b > n else "" for t, b, n in zip(texts, best, none, strict=True)]
-    return texts
+        return [
+            f if b > n else FoundAnswer("", -1, f.window)
+            for f, b, n in zip(found, best, none, strict=True)
+        ]
+    return found

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from transfer_meta.encoding.encoding_settings import HEADS, MEAN_HEAD, is_bilstm
 from transfer_meta.errors import InputError, nearest, unknown
 from transfer_meta.files import digest
 
@@ -230,6 +231,9 @@ class Stage:
         Required if and only if there are `sources`.
     start : Stage, optional
         The stage whose encoder this one starts from; None: the pretrained encoder.
+    head : {"mean", "transformers"}
+        One linear layer on the mean of the token vectors (tags and spans: on each of them), or the head that the
+        architecture has in transformers, such as ``BertForSequenceClassification``.
     """
 
     target: str
@@ -241,6 +245,7 @@ class Stage:
     source_examples: int | None = None
     mixing: Mixing | None = None
     start: Stage | None = None
+    head: str = MEAN_HEAD
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sources", tuple(self.sources))
@@ -282,6 +287,10 @@ class Stage:
                 found.append(f"{name} = {value!r} (expected a whole number of at least 1, or none)")
         if not _has_type(self.seed, "int") or self.seed < 0:
             found.append(f"seed = {self.seed!r} (expected a whole number of at least 0)")
+        if self.head not in HEADS:
+            found.append(str(unknown("head", str(self.head), HEADS)))
+        elif self.head != MEAN_HEAD and is_bilstm(self.encoder):
+            found.append(f"head = '{self.head}' needs a transformer (got encoder '{self.encoder}')")
         if self.start and self.start.encoder != self.encoder:
             found.append(
                 f"a run of encoder '{self.encoder}' cannot start from one of '{self.start.encoder}'"
@@ -289,8 +298,17 @@ class Stage:
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the stage as plain JSON values, with `start` nested."""
-        return json.loads(json.dumps(asdict(self)))
+        """Return the stage as plain JSON values, with `start` nested; without `head` where it is the default.
+
+        Keys of runs are digests of these values, and stored runs are older than `head`.
+        """
+        values = json.loads(json.dumps(asdict(self)))
+        inner: dict[str, Any] | None = values
+        while inner is not None:
+            if inner["head"] == MEAN_HEAD:
+                del inner["head"]
+            inner = inner["start"]
+        return values
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Stage:

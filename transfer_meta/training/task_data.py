@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from transfer_meta.encoding.batching import Batcher, encode_examples
 from transfer_meta.encoding.encoder import Encoder
-from transfer_meta.encoding.encoding_settings import EncodingSettings
+from transfer_meta.encoding.encoding_settings import MEAN_HEAD, TRANSFORMERS_HEAD, EncodingSettings
 from transfer_meta.encoding.heads import Head, build_head
 from transfer_meta.encoding.tokens import Encoded, checked_examples
+from transfer_meta.encoding.transformers_head import TransformersScorer
 from transfer_meta.errors import RunFailed
 from transfer_meta.files import digest
 from transfer_meta.records import Example, TaskType
@@ -107,6 +108,8 @@ class TaskData:
         Determines, together with the task's name, the head's initial weights and the order of batches.
     cache : Path or None
         Folder of tokenised splits.
+    head : str
+        See `transfer_meta.training.stage.Stage`.
     """
 
     def __init__(
@@ -117,6 +120,7 @@ class TaskData:
         *,
         seed: int,
         cache: Path | None,
+        head: str = MEAN_HEAD,
     ) -> None:
         self.name, self.type, self.labels = selection.name, selection.type, selection.labels
         settings = EncodingSettings(training.max_length, stride=training.stride)
@@ -135,8 +139,12 @@ class TaskData:
         targets = train.encoded.target
         if self.type is TaskType.REGRESSION:
             targets = np.array([example.label for example in selection.train], dtype=float)
-        head = build_head(self.type, encoder.width, labels=len(self.labels), targets=targets)
-        self.head = head.to(encoder.device)
+        outputs, scorer = len(self.labels), None
+        if head == TRANSFORMERS_HEAD:
+            scorer = TransformersScorer(self.type, encoder, labels=outputs)
+        self.head = build_head(
+            self.type, encoder.width, labels=outputs, targets=targets, scorer=scorer
+        ).to(encoder.device)
         _initialise(self.head, generator("head", seed, self.name))
         self._seed = seed
         self._epochs: dict[tuple[int, int], list[NDArray[np.int64]]] = {}
@@ -157,7 +165,10 @@ class TaskData:
 
 @torch.no_grad()
 def _initialise(head: Head, random: np.random.Generator) -> None:
-    """Draw normal weights and set the bias to 0, independently of torch's random state."""
+    """Draw new weights independently of torch's random state: as transformers does, or normal ones and no bias."""
+    if head.scorer is not None:
+        head.scorer.initialise(int(random.integers(2**62)))
+        return
     shape = tuple(head.linear.weight.shape)
     head.linear.weight.copy_(torch.from_numpy(random.normal(0.0, HEAD_DEVIATION, shape)))
     head.linear.bias.zero_()

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer_meta.encoding.encoder import Encoder
-from transfer_meta.encoding.encoders import encoder_revision, is_bilstm, load_encoder
-from transfer_meta.encoding.encoding_settings import OFFLINE_NAMES, EncodingSettings
+from transfer_meta.encoding.encoders import encoder_revision, load_encoder
+from transfer_meta.encoding.encoding_settings import OFFLINE_NAMES, EncodingSettings, is_bilstm
 from transfer_meta.encoding.frozen_features import text_vectors
 from transfer_meta.encoding.source_encoders import (
     LinearHead,

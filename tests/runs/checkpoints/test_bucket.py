@@ -116,6 +116,16 @@ def test_a_checkpoint_that_is_gone_is_made_again(bench):
     assert bench.work().left == 0
 
 
+def test_models_that_are_wanted_stay(bench):
+    keys = sorted(run.key for run in bench.plan.runs if run.method == "intermediate")
+    assert bench.work(models=keys).left == 0
+    assert bench.files == [f"{key}/model.safetensors" for key in keys]
+    assert bench.work(models=keys).left == 0
+    assert {run.attempts for run in bench.store.runs(keys=keys)} == {1}
+    assert bench.bucket.sweep(bench.store, models=True) > 0
+    assert bench.files == []
+
+
 def test_gc_removes_what_nobody_needs(bench, url, tmp_path, monkeypatch, capsys):
     bench.work(keep=True)
     assert len(bench.files) == 6  # three single-task runs, three sources
@@ -149,11 +159,11 @@ def test_an_encoder_is_downloaded_once(url, tmp_path):
     (tmp_path / "encoder").write_text("weights")
     there.upload(tmp_path / "encoder")
     state = RemoteFile(f"{url}/key/state")
-    with local_copies(there, None, state) as (start, save, _):
+    with local_copies(there, None, state) as (start, save, _, _):
         assert save is None
         assert start.read_text() == "weights"
     Path(there.url.removeprefix("file://")).unlink()
-    with local_copies(there, None, state) as (start, _, _):
+    with local_copies(there, None, state) as (start, _, _, _):
         assert start.read_text() == "weights"
 
 
@@ -163,7 +173,7 @@ def test_only_the_encoders_used_last_stay(url, tmp_path, monkeypatch):
     for number in range(4):
         there = RemoteFile(f"{url}/{number}/encoder.safetensors")
         there.upload(tmp_path / "encoder")
-        with local_copies(there, None, RemoteFile(f"{url}/key/state")) as (start, _, _):
+        with local_copies(there, None, RemoteFile(f"{url}/key/state")) as (start, _, _, _):
             # The run's own name for the file holds, whatever the cache does meanwhile.
             for entry in (local_folder() / "encoders").iterdir():
                 entry.unlink()
@@ -179,11 +189,14 @@ def test_only_the_encoders_used_last_stay(url, tmp_path, monkeypatch):
 def test_an_encoder_is_there_when_the_run_has_ended_and_a_failed_one_leaves_none(url):
     place = open_checkpoints(url)
     save, state = place.file("a/encoder.safetensors"), place.file("b/state")
-    with local_copies(None, save, state) as (_, own, _):
+    with local_copies(None, save, state) as (_, own, _, _):
         own.write_text("weights")
         assert place.size("a/encoder.safetensors") is None
     assert place.size("a/encoder.safetensors") == 7
-    with pytest.raises(ZeroDivisionError), local_copies(None, place.file("c/e"), state) as (_, own, _):
+    with (
+        pytest.raises(ZeroDivisionError),
+        local_copies(None, place.file("c/e"), state) as (_, own, _, _),
+    ):
         own.write_text("half")
         raise ZeroDivisionError
     assert place.size("c/e") is None

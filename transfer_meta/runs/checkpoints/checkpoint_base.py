@@ -18,7 +18,7 @@ from transfer_meta.runs.store.run_store import Claim, Store
 
 CLAIM_FOLDER = re.compile(r"[0-9a-f]{16}-([0-9a-f]{32})")
 RUN_FOLDER = re.compile(r"[0-9a-f]{64}")
-STATE = "state"
+STATE, MODEL = "state", "model.safetensors"
 PROBE = ".shared-folder"
 """File by which the machines of a cluster check that they see the same checkpoints."""
 
@@ -75,12 +75,21 @@ class Checkpoints(ABC):
         """Return the name of the file that holds the state of an interrupted run."""
         return f"{key}/{STATE}"
 
+    def model(self, key: str) -> str:
+        """Return the name of the file in which a run leaves its trained model if it is to be kept."""
+        return f"{key}/{MODEL}"
+
+    def remove_state(self, key: str) -> int:
+        """Remove the state of a run that is done, and its folder unless that holds its model."""
+        name = self.state(key)
+        return self._remove(name) if self.size(self.model(key)) else self.remove([name])
+
     def remove(self, names: Iterable[str]) -> int:
         """Remove files together with their folders; return the bytes freed."""
         return sum(self._remove(name.partition("/")[0]) for name in names)
 
-    def sweep(self, store: Store) -> int:
-        """Remove what killed runs left behind; return the bytes freed.
+    def sweep(self, store: Store, *, models: bool = False) -> int:
+        """Remove what killed runs left behind, and the trained models if asked to; return the bytes freed.
 
         The folders are listed before the store is read: what another process writes in between belongs to a
         running claim or, if that run has ended, is on record.
@@ -96,9 +105,10 @@ class Checkpoints(ABC):
                     freed += self._remove(folder)
             elif RUN_FOLDER.fullmatch(folder):
                 status = statuses.get(folder)
-                if status == "pending":
-                    unfinished = [name for name in self._files(folder) if name != STATE]
-                    freed += sum(self._remove(f"{folder}/{name}") for name in unfinished)
+                stays = STATE if status == "pending" else MODEL
+                files = self._files(folder)
+                if status == "pending" or (status == "done" and MODEL in files and not models):
+                    freed += sum(self._remove(f"{folder}/{name}") for name in files if name != stays)
                 elif status != "running":
                     freed += self._remove(folder)
         return freed

@@ -26,8 +26,11 @@ MAX_CACHED_ENCODERS = 8
 
 @contextlib.contextmanager
 def local_copies(
-    start: RemoteFile | None, save: RemoteFile | None, state: RemoteFile
-) -> Iterator[tuple[Path | None, Path | None, Path]]:
+    start: RemoteFile | None,
+    save: RemoteFile | None,
+    state: RemoteFile,
+    model: RemoteFile | None = None,
+) -> Iterator[tuple[Path | None, Path | None, Path, Path | None]]:
     """Provide local paths in place of a run's remote files, and upload what the run wrote there.
 
     Parameters
@@ -38,6 +41,8 @@ def local_copies(
         Where the run leaves its encoder; uploaded only if the run does not raise.
     state : RemoteFile
         Where a stopped run leaves its state, and where an earlier attempt may have left one.
+    model : RemoteFile or None
+        Where the run leaves its trained model; uploaded only if the run does not raise.
 
     Raises
     ------
@@ -49,16 +54,18 @@ def local_copies(
         if start and start_path:
             _fetch(start, start_path)
         save_path = folder / "encoder.safetensors" if save else None
+        model_path = folder / "model.safetensors" if model else None
         state_path = folder / "state"
         state.download(state_path)
         modified = state_path.stat().st_mtime_ns if state_path.exists() else None
         try:
-            yield start_path, save_path, state_path
+            yield start_path, save_path, state_path, model_path
         finally:
             if state_path.exists() and state_path.stat().st_mtime_ns != modified:
                 state.upload(state_path)
-        if save and save_path and save_path.exists():
-            save.upload(save_path)
+        for there, path in ((save, save_path), (model, model_path)):
+            if there and path and path.exists():
+                there.upload(path)
 
 
 def local_folder() -> Path:

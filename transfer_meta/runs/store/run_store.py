@@ -217,16 +217,27 @@ class Store(Archive):
         return self.write(work)
 
     def retry(self, *, only: Collection[str] | None = None) -> int:
-        """Make failed and skipped runs pending again; return how many."""
+        """Make failed and skipped runs pending again, except logged ones; return how many."""
 
         def work(session: Session) -> int:
             runs = session.scalars(select(Run).where(Run.status.in_(("failed", "skipped"))))
-            chosen = [run for run in runs if only is None or run.key in only]
+            chosen = [run for run in runs if (only is None or run.key in only) and not run.is_logged]
             for run in chosen:
                 run.status, run.reason = "pending", ""
             return len(chosen)
 
         return self.write(work)
+
+    def redo(self, keys: Collection[str]) -> int:
+        """Make finished runs pending again, whose trained models are wanted and not there; return how many."""
+
+        def work(session: Session) -> int:
+            runs = session.scalars(select(Run).where(Run.key.in_(keys), Run.status == "done")).all()
+            for run in runs:
+                run.status, run.reason = "pending", "again: its model is wanted and not there"
+            return len(runs)
+
+        return self.write(work) if keys else 0
 
     # --- checkpoints ---------------------------------------------------------------------------------
 

@@ -91,6 +91,11 @@ class Run(Base):
     code_commit: Mapped[str | None]
     notes: Mapped[dict[str, Any] | None]
 
+    @property
+    def is_logged(self) -> bool:
+        """Whether another training loop did the run, so that none of the workers can do it again."""
+        return "logged_by" in (self.notes or {})
+
 
 class Curve(Base):
     """Learning curve of a finished run on one of its tasks; columns hold little-endian float64."""
