@@ -10,7 +10,7 @@ import griffe
 from docstrings import as_definition
 from markdown_table import markdown_table
 
-import transfer_meta
+import transfer_meta.integrations
 
 
 def api_pages() -> Iterator[tuple[str, str]]:
@@ -45,6 +45,8 @@ def api_pages() -> Iterator[tuple[str, str]]:
     for name, things in pages.items():
         yield f"reference/python/{name}.md", _page(things)
     yield "reference/python/classes.md", _page(list(others.values()), "Other classes")
+    logging = [_find(f"transfer_meta.integrations.{name}") for name in transfer_meta.integrations.__all__]
+    yield "reference/python/integrations.md", _page(logging, "transfer_meta.integrations")
 
 
 def _page(things: list[Any], title: str | None = None) -> str:

@@ -1,4 +1,4 @@
-"""Bars of numbers by status, and gains along the rungs of a search."""
+"""Bars of numbers by status, gains along the rungs of a search, and scores by seed."""
 
 from __future__ import annotations
 
@@ -84,3 +84,21 @@ def draw_rungs(axes: Axes, gains: Mapping[str, Sequence[float]], rungs: Sequence
     axes.grid(axis="y", alpha=0.5)
     if gains:
         axes.legend(frameon=False, fontsize=9)
+
+
+def draw_seeds(axes: Axes, scores: Mapping[str, Sequence[float]]) -> None:
+    """Draw the score of every run as a dot, and the mean as a line, one row for each way to train.
+
+    Parameters
+    ----------
+    scores : mapping of str to sequence of float
+        By the label of the row, the first one on top; one score for each seed.
+    """
+    for row, found in enumerate(scores.values()):
+        colour = SERIES[row % len(SERIES)]
+        axes.plot(found, [row] * len(found), "o", color=colour, alpha=0.8, clip_on=False)
+        mean = sum(found) / len(found)
+        axes.plot([mean, mean], [row - 0.25, row + 0.25], color=colour, linewidth=2)
+    if scores:
+        label_rows(axes, list(scores))
+    axes.grid(axis="x", alpha=0.5)

@@ -120,6 +120,12 @@ class Exported(Result):
         save_table(self.curves, curves_file)
         return curves_file
 
+    def save_tensorboard(self, folder: str | Path) -> list[Path]:
+        """Write the curves as TensorBoard event files, see `write_event_files`; return a folder for each run."""
+        from transfer_meta.runs.tensorboard_files import write_event_files
+
+        return write_event_files(self.curves, folder)
+
     def plot(self, axes: Axes | None = None) -> Axes:
         """Draw the gains of every source on every target, means over methods, regimes and seeds."""
         from transfer_meta.figures.axes import new_axes
@@ -143,7 +149,10 @@ class Exported(Result):
         """A line for each reason why finished transfers are left out."""
         lines = []
         if self.without_baseline:
-            lines.append(f"{self.without_baseline} left out: their baseline is not done")
+            lines.append(
+                f"{self.without_baseline} left out: their baseline is not done (same target, seed, encoder, "
+                "settings and metric, no source)"
+            )
         if self.zero_baseline:
             lines.append(
                 f"{self.zero_baseline} left out: their baseline is 0, so there is no relative gain"
@@ -211,16 +220,17 @@ def export_outcomes(
     for run in runs.values():
         if run.baseline_key is None or (keys is not None and run.key not in keys):
             continue
+        metric, score = _score(run, metrics or {})
         baseline = runs.get(run.baseline_key)
-        if baseline is None:
+        # A logged run may have another metric than its baseline.
+        if baseline is None or metric not in {baseline.main_metric, *(baseline.scores or {})}:
             without_baseline += 1
             continue
-        metric, score = _score(run, metrics or {})
         outcome = Outcome(
             source=run.source,
             target=run.target,
             score=score,
-            baseline=_score(baseline, metrics or {})[1],
+            baseline=_score(baseline, {run.target: metric})[1],
             method=run.method,
             regime=run.regime,
             encoder=run.encoder,

@@ -113,27 +113,41 @@ def show_command(
 
 @runs_app.command("export")
 def export_command(
-    out: Annotated[Path, Option("--out", help="Outcomes table, .csv or .parquet.")],
+    out: Annotated[
+        Path | None, Option("--out", help="Write an outcomes table, .csv or .parquet.")
+    ] = None,
     store: StoreAddress = DEFAULT_STORE,
     plan: Annotated[
         Path | None, Option("--plan", help="Export only the runs of this plan, scored by its metrics.")
     ] = None,
+    tensorboard: Annotated[
+        Path | None,
+        Option("--tensorboard", metavar="FOLDER", help="Write the curves as TensorBoard event files."),
+    ] = None,
 ) -> None:
-    """Write the outcomes as a table for `benchmark`.
+    """Write the outcomes as a table for `benchmark`, or the curves for TensorBoard.
 
-    The learning curves are written beside it as FILE.curves.parquet.
+    The learning curves are also written beside the table as FILE.curves.parquet.
 
     Example: transfer-meta runs export --out outcomes.csv
     """
     require("sqlalchemy")
     from transfer_meta.runs.export import ExportSettings, checked_table_path, export
 
-    checked_table_path(out)
+    if out is None and tensorboard is None:
+        raise InputError("what to write? (expected --out FILE or --tensorboard FOLDER)")
+    if out is not None:
+        checked_table_path(out)
+    if tensorboard is not None:
+        require("tensorboardX", extra="tensorboard")
     exported = export(ExportSettings(store=store, plan=plan), tell=tell)
-    curves_file = exported.save(out)
-    tell(f"{len(exported.table)} outcomes in {out}, their curves in {curves_file}")
-    for line in exported.left_out:
-        tell(line)
+    if out is not None:
+        curves_file = exported.save(out)
+        tell(f"{len(exported.table)} outcomes in {out}, their curves in {curves_file}")
+        for line in exported.left_out:
+            tell(line)
+    if tensorboard is not None:
+        tell(f"curves of {len(exported.save_tensorboard(tensorboard))} runs in {tensorboard}")
 
 
 @runs_app.command("retry")
@@ -157,7 +171,10 @@ def gc_command(
     store: StoreAddress = DEFAULT_STORE,
     checkpoints: CheckpointPath = None,
     kept: Annotated[
-        bool, Option("--kept", help="Also remove checkpoints kept by --keep-checkpoints.")
+        bool,
+        Option(
+            "--kept", help="Also remove checkpoints kept by --keep-checkpoints, and trained models."
+        ),
     ] = False,
 ) -> None:
     """Remove checkpoints that no pending run needs.
@@ -170,7 +187,7 @@ def gc_command(
 
     opened = _open(store)
     place = open_checkpoints(checkpoints or opened.checkpoint_folder)
-    freed = place.remove(opened.drop_checkpoints(kept=kept)) + place.sweep(opened)
+    freed = place.remove(opened.drop_checkpoints(kept=kept)) + place.sweep(opened, models=kept)
     tell(f"freed {format_bytes(freed)} in {place.address}")
 
 
