@@ -10,6 +10,7 @@ from known_tasks import FILM, HARMFUL, HELPFUL, NAMES, RAIN, make_task, task_nam
 
 import transfer_meta
 from transfer_meta.errors import InputError
+from transfer_meta.pages.recommendation_page import render_recommendation
 from transfer_meta.recommender.candidates import known_as
 from transfer_meta.recommender.describe_target import TargetDescription, describe_target
 from transfer_meta.recommender.library import Library
@@ -54,6 +55,7 @@ def test_json_has_the_keys_that_are_promised(recommendation: Recommendation) -> 
     value = recommendation.to_dict()
     assert list(value) == [
         "target", "mode", "verdict", "sources", "n_candidates", "notes", "widened", "model", "checkpoints",
+        "absolute",
     ]  # fmt: skip
     assert list(value["sources"][0]) == [
         "source", "rank", "probability", "expected_gain", "low", "high", "reasons", "n_outcomes", "near_duplicate",
@@ -248,6 +250,8 @@ def test_ten_thousand_sources_are_ranked_as_one_by_one(library: Library, target:
         ({"mode": "txt"}, "unknown mode 'txt'.*did you mean 'text'"),
         ({"top": 0}, "top = 0"),
         ({"mode": "text", "measure": True}, "measure and mode 'text' exclude each other"),
+        ({"cost_per_hour": 2.0}, "cost_per_hour is of training runs: it needs measure"),
+        ({"mode": "measured", "cost_per_hour": -1.0}, "cost_per_hour = -1.0"),
     ],
 )
 def test_wrong_settings(data: Path, target: Task, arguments: dict, message: str) -> None:
@@ -290,4 +294,9 @@ def test_encoder_and_measured_modes(data: Path, library: Library, target: Task) 
     found = recommend(target, settings=RecommendSettings(mode="measured", top=3))
     assert found.mode == "measured"
     assert any(note.startswith("trained on") and "alone (accuracy" in note for note in found.notes)
+    assert found.absolute is not None
+    assert found.to_dict()["absolute"]["sizes"] == [12, 24, 48]
+    assert [way.name for way in found.absolute.ways[-3:]] == [s.label for s in found.sources]
+    assert str(found.absolute) in str(found)
+    assert "In absolute terms" in render_recommendation(found)
     assert set(NAMES) >= {s.source for s in found.sources}

@@ -99,10 +99,23 @@ class CandidatePairs:
         *,
         setting: str | None,
         listed: Sequence[CatalogueSource] = (),
+        without: Collection[str] = (),
     ) -> None:
         self.setting = setting
+        # Outcomes on the target itself, or on its twins, tell nothing here.
+        ever_tried = library.tried_in(None, without=without)
+        of_user = set() if library.own is None else set(library.own.tasks)
         self.candidates = [
-            Candidate(n, False, True, library.profiles[n], library.vectors[n], facts_of(n))
+            Candidate(
+                n,
+                n in of_user,
+                n in ever_tried,
+                library.profiles[n],
+                library.vectors[n],
+                # A task of the user may have the name of another one in the catalogue.
+                facts=None if n in of_user else facts_of(n),
+                encoder=n if n in of_user else None,
+            )
             for n in known
         ]
         vectors = catalogue_vectors() if listed else {}
@@ -118,7 +131,7 @@ class CandidatePairs:
             self.candidates.append(
                 Candidate(name, True, False, profile, task.vectors, encoder=task.encoder)
             )
-        tried = library.tried_in(setting)
+        tried = library.tried_in(setting, without=without)
         is_tried = np.array([c.is_tried for c in self.candidates], dtype=bool)
         self.is_known = is_tried & np.array([c.name in tried for c in self.candidates], dtype=bool)
         profiles = [c.profile for c in self.candidates]
@@ -166,7 +179,7 @@ def known_as(target: TargetDescription, library: Library) -> str | None:
     for name, profile in library.profiles.items():
         if profile.digest and profile.digest == target.profile.digest:
             return name
-    same_type = [p for p in library.profiles.values() if p.type == target.profile.type]
+    same_type = [p for p in library.profiles.values() if p.type == target.profile.type and p.sketches]
     if not same_type:
         return None
     if not target.profile.sketches:  # known by its description alone

@@ -27,7 +27,7 @@ from transfer_meta.features.vectors.vector_files import load_vectors, save_vecto
 from transfer_meta.recommender.catalogue_facts import DESCRIPTION_KIND, catalogue, description_vector
 from transfer_meta.recommender.inputs import KINDS_OF_MODE, pair_share
 from transfer_meta.recommender.library import Library
-from transfer_meta.recommender.measure_target import train_alone, with_test
+from transfer_meta.recommender.measure_target import SizeRuns, train_alone, train_on_parts, with_test
 from transfer_meta.recommender.source_readers import SourceReaders
 from transfer_meta.records import Example, OnProgress, TaskProfile, TaskType, Tell
 from transfer_meta.tasks import Task
@@ -60,6 +60,8 @@ class TargetDescription:
         Scores of source encoders on the task, indexed by source, in mode ``sources``.
     encoder : str or None
         Name of the task's own source encoder.
+    size_runs : SizeRuns or None
+        Runs on a quarter, half and all of the examples, in mode ``measured``.
     """
 
     profile: TaskProfile
@@ -71,6 +73,7 @@ class TargetDescription:
     description: str = ""
     scores: pd.DataFrame | None = field(default=None, repr=False)
     encoder: str | None = None
+    size_runs: SizeRuns | None = field(default=None, repr=False)
 
 
 def describe_words(
@@ -156,7 +159,8 @@ def describe_target(
     mode : str
         One of `inputs.MODES`.
     readers : SourceReaders, optional
-        Source encoders for mode ``sources``; by default those of the library's encoder.
+        Source encoders for mode ``sources``; by default those of the library's encoder.  With another encoder there
+        are no `TargetDescription.size_runs`: training settings are the library's, for its encoder.
     tell : callable
         Called with a line per step.
     on_progress : callable
@@ -192,7 +196,7 @@ def describe_target(
         "tfidf": hashed_text_vector(example_text(e) for e in examples),
         **description_vector(task.description),
     }
-    notes, baseline = list(task.reading_notes()), None
+    notes, baseline, size_runs = list(task.reading_notes()), None, None
     if not task.is_labelled:
         notes.append(
             f"the task has no labels: it is taken for {task.type}, and statistics of labels are missing"
@@ -233,6 +237,14 @@ def describe_target(
                 f"trained on {run.notes['examples'][task.name]} examples it scores {run.score:.3f} alone"
                 f" ({run.main_metric}, on {test_split})"
             )
+            try:
+                if readers is not None and readers.encoder != library.encoder:
+                    raise RunFailed(
+                        f"they would be those of '{library.encoder}', not of '{readers.encoder}'"
+                    )
+                size_runs = train_on_parts(tested, library, test_split, tell=tell)
+            except (RunFailed, InputError) as error:
+                notes.append(f"no scores by number of examples: {error}")
     return TargetDescription(
         profile,
         vectors,
@@ -242,6 +254,7 @@ def describe_target(
         tuple(notes),
         task.description,
         scores,
+        size_runs=size_runs,
     )
 
 

@@ -46,7 +46,7 @@ class Domain:
     @classmethod
     def from_library(cls, library: Library, mode: str) -> Domain:
         """Measure the domain of a library's source tasks."""
-        profiles = [library.profiles[name] for name in library.sources]
+        profiles = [p for p in map(library.profiles.__getitem__, library.sources) if p.sketches]
         values = _statistics(profiles)
         mean, deviation = group_moments(values, np.zeros(len(values), dtype=np.intp))
         centre, scale = mean[0], deviation[0]

@@ -49,8 +49,13 @@ class Recommender:
     card: dict[str, Any]
 
     def figures(self, setting: str | None) -> dict[str, float]:
-        """Return the evaluation in a setting, or for an encoder without outcomes."""
-        return dict(self.card["figures"][setting or UNKNOWN_SETTING])
+        """Return the evaluation in a setting, or for an encoder without outcomes or with too few."""
+        name = setting if self.measures(setting) else UNKNOWN_SETTING
+        return dict(self.card["figures"][name])
+
+    def measures(self, setting: str | None) -> bool:
+        """Return whether there are figures of a setting, from its targets held out."""
+        return setting in self.card["figures"]
 
     def interval(self, setting: str | None, *, basis: str = OUTCOMES) -> Conformal:
         """Return the interval for a setting, of sources of one basis."""
@@ -87,13 +92,13 @@ def fit_recommender(
     points: dict[str, list[dict[Any, Any]]] = {}
     for name in pairs.settings:
         rows = setting == name
-        conformal[OUTCOMES][name] = _fit_interval(pairs, held_out[0], rows)
-        figures[name], points[name] = _evaluate(pairs, held_out, rows)
+        conformal[OUTCOMES][name] = fit_interval(pairs, held_out[0], rows)
+        figures[name], points[name] = evaluate_setting(pairs, held_out, rows)
         for basis, expected in new.items():
             known = rows & np.isfinite(expected)
             if not known.any():
                 continue
-            conformal[basis][name] = _fit_interval(pairs, expected, known)
+            conformal[basis][name] = fit_interval(pairs, expected, known)
             covered = interval_coverage(
                 expected[known], pairs.y[known], _targets(pairs, known), coverage=COVERAGE
             )
@@ -108,7 +113,9 @@ def fit_recommender(
         other_encoders[1] = gain_model.probability(other_encoders[0], None)
         widest = widest_interval(pairs, other_encoders[0], pairs.settings)
         conformal[OUTCOMES][UNKNOWN_SETTING] = widest
-        figures[UNKNOWN_SETTING], points[UNKNOWN_SETTING] = _evaluate(pairs, other_encoders, every)
+        figures[UNKNOWN_SETTING], points[UNKNOWN_SETTING] = evaluate_setting(
+            pairs, other_encoders, every
+        )
         shares = list(left_out_coverage(pairs, other_encoders[0]).values())
         figures[UNKNOWN_SETTING] |= {
             "coverage": float(np.mean(shares)),
@@ -121,7 +128,7 @@ def fit_recommender(
         figures[UNKNOWN_SETTING], points[UNKNOWN_SETTING] = dict(figures[only]), points[only]
     for basis, expected in new.items():
         known = np.isfinite(expected)
-        conformal[basis][UNKNOWN_SETTING] = _fit_interval(pairs, expected, known)
+        conformal[basis][UNKNOWN_SETTING] = fit_interval(pairs, expected, known)
         # No encoder was held out together with sources: the least of the settings' figures, if all have one.
         figure = f"spearman_{basis}"
         if all(figure in figures[name] for name in pairs.settings):
@@ -173,7 +180,7 @@ def widest_interval(pairs: TrainingPairs, expected: FloatArray, settings: Sequen
     How far the gains of another encoder spread is not known beforehand.
     """
     setting = pairs.X["setting"].to_numpy(dtype=object)
-    return max((_fit_interval(pairs, expected, setting == name) for name in settings), key=_width)
+    return max((fit_interval(pairs, expected, setting == name) for name in settings), key=_width)
 
 
 def left_out_coverage(pairs: TrainingPairs, expected: FloatArray) -> dict[str, float]:
@@ -200,7 +207,8 @@ def _width(interval: Conformal) -> float:
     return interval.high_offset - interval.low_offset
 
 
-def _fit_interval(pairs: TrainingPairs, expected: FloatArray, rows: NDArray[np.bool_]) -> Conformal:
+def fit_interval(pairs: TrainingPairs, expected: FloatArray, rows: NDArray[np.bool_]) -> Conformal:
+    """Return the interval calibrated on some pairs, given held-out predictions of all."""
     return fit_conformal(expected[rows], pairs.y[rows], _targets(pairs, rows), coverage=COVERAGE)
 
 
@@ -208,7 +216,7 @@ def _targets(pairs: TrainingPairs, rows: NDArray[np.bool_]) -> NDArray[np.object
     return pairs.X.loc[rows, "target"].map(pairs.group_of).to_numpy(dtype=object)
 
 
-def _evaluate(
+def evaluate_setting(
     pairs: TrainingPairs, predicted: FloatArray, rows: NDArray[np.bool_]
 ) -> tuple[dict[str, float], list[dict[Any, Any]]]:
     """Return figures and the reliability diagram of held-out predictions."""
@@ -224,7 +232,11 @@ def _evaluate(
     )
     points = reliability(helped, probability, n_bins=5)
     coverage = interval_coverage(expected, gain, _targets(pairs, rows), coverage=COVERAGE)
-    figures = {name: float(np.nanmean(value)) for name, value in found.items()} | {
+    # With gains of one sign alone some figures are not defined on any target.
+    figures = {
+        name: float(np.nanmean(value)) if np.isfinite(value).any() else float("nan")
+        for name, value in found.items()
+    } | {
         "coverage_promised": COVERAGE,
         "coverage": float(coverage["covered"].mean()),
         "interval_width": float(coverage["width"].mean()),

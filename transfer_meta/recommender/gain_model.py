@@ -10,6 +10,7 @@ Since both are linear, the effect of a feature is exactly its term of the sum.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -222,12 +223,19 @@ class GainModel:
             untried[SCORES] = _slope(inner[known], z[rows][known]) * coefficients
         return replace(fitted, untried=untried)
 
-    def with_calibration(self, other: GainModel) -> GainModel:
-        """Return the model with the sigmoids of another one for new sources and for unknown settings."""
-        scales = {
-            name: replace(scale, platt={**other.scales[name].platt, OUTCOMES: scale.platt[OUTCOMES]})
-            for name, scale in self.scales.items()
-        }
+    def with_calibration(self, other: GainModel, *, borrowed: Collection[str] = ()) -> GainModel:
+        """Return the model with the sigmoids of another one for new sources and for unknown settings.
+
+        Settings that `other` lacks have those of its unknown one; settings in `borrowed`, of too few targets to
+        measure a scale, also that one's scale.
+        """
+        scales = {}
+        for name in (*self.scales, *(name for name in other.scales if name not in self.scales)):
+            mine, theirs = self.scales.get(name), other.scales.get(name, other.unknown)
+            if mine is None or name in borrowed:
+                scales[name] = other.unknown
+            else:
+                scales[name] = replace(mine, platt={**theirs.platt, OUTCOMES: mine.platt[OUTCOMES]})
         return replace(self, scales=scales, unknown=other.unknown)
 
     def scale(self, setting: str | None) -> GainScale:

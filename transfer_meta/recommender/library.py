@@ -85,6 +85,32 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class OwnOutcomes:
+    """The user's own outcomes in a library.
+
+    Parameters
+    ----------
+    tables : tuple of str
+        Names of the files.
+    tasks : tuple of str
+        Tasks that do not ship.
+    pairs : DataFrame
+        Columns of `Library.pairs`.
+    settings : tuple of Setting
+        Those of the pairs, the largest first.
+    """
+
+    tables: tuple[str, ...]
+    tasks: tuple[str, ...]
+    pairs: pd.DataFrame = field(repr=False)
+    settings: tuple[Setting, ...]
+
+    def n_targets(self, setting: str) -> int:
+        """Return the number of targets with own outcomes in a setting."""
+        return int(self.pairs.loc[self.pairs["setting"] == setting, "target"].nunique())
+
+
+@dataclass(frozen=True)
 class Library:
     """Known tasks and their transfers by one method.
 
@@ -114,6 +140,8 @@ class Library:
         The encoder of these runs.
     scores : DataFrame or None
         Transferability scores of the source encoders of `encoder` on the targets, indexed by target and source.
+    own : OwnOutcomes or None
+        Those of the pairs that are the user's own.
     """
 
     name: str
@@ -128,6 +156,7 @@ class Library:
     training: Mapping[str, Any] = field(default_factory=dict)
     encoder: str = "offline"
     scores: pd.DataFrame | None = field(default=None, repr=False)
+    own: OwnOutcomes | None = None
 
     def scores_on(self, target: str, setting: str) -> pd.DataFrame | None:
         """Return the scores of source encoders on a target, indexed by source; None if there are none.
@@ -167,10 +196,10 @@ class Library:
         """Number of runs with a source."""
         return int(self.pairs["runs"].sum())
 
-    def tried_in(self, setting: str | None) -> set[str]:
-        """Return the sources with outcomes in a setting, or in any."""
+    def tried_in(self, setting: str | None, *, without: Iterable[str] = ()) -> set[str]:
+        """Return the sources with outcomes in a setting, or in any, not counting those on some targets."""
         pairs = self.pairs if setting is None else self.pairs[self.pairs["setting"] == setting]
-        return set(pairs["source"])
+        return set(pairs.loc[~pairs["target"].isin(set(without)), "source"])
 
     def behind(self, source: str, *, without: Iterable[str] = ()) -> Evidence:
         """Return the outcomes known of a source, not counting those on some targets."""
@@ -192,14 +221,19 @@ class Library:
         n_examples : int, optional
             Training examples of the target: of several settings of an encoder the one of the nearest size counts,
             fine-tuning before adapters.
+
+        Own outcomes come first: without an `encoder` theirs is meant, and of its settings theirs.
         """
+        own = () if self.own is None else tuple(setting.name for setting in self.own.settings)
+        if encoder is None and self.own is not None:
+            encoder = self.own.settings[0].encoder
         if encoder in (None, "offline"):
             encoder = self.trained.encoder
         short = str(encoder).rstrip("/").split("/")[-1].lower()
         found = [s for s in self.settings if s.encoder.lower() == short]
         return min(
             found,
-            key=lambda s: (size_distance(s, n_examples), s.adaptation != "finetune"),
+            key=lambda s: (s.name not in own, size_distance(s, n_examples), s.adaptation != "finetune"),
             default=None,
         )
 
@@ -320,7 +354,11 @@ def _measured(shipped: Shipped, method: str) -> Iterator[tuple[Setting, pd.DataF
         runs = pairs["n_seeds"].fillna(1) if "n_seeds" in pairs else pd.Series(1, index=pairs.index)
         weight = seed_weights(pairs, pairs["target"].to_numpy())
         setting = Setting(
-            _name(facts, regime), shipped.name, **facts, regime=regime, n_outcomes=int(runs.sum())
+            setting_name(facts, regime),
+            shipped.name,
+            **facts,
+            regime=regime,
+            n_outcomes=int(runs.sum()),
         )
         yield (
             setting,
@@ -338,7 +376,8 @@ def _measured(shipped: Shipped, method: str) -> Iterator[tuple[Setting, pd.DataF
         )
 
 
-def _name(facts: Mapping[str, str], regime: str) -> str:
+def setting_name(facts: Mapping[str, str], regime: str) -> str:
+    """Return the name of a setting of an encoder, an adaptation and a regime."""
     n = regime.split("-")[1]
     how = "" if facts["adaptation"] == "finetune" else f" {facts['adaptation']}"
     return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from transfer_meta.errors import InputError, nearest, unknown
+from transfer_meta.recommender.absolute_terms import AbsoluteTerms, absolute_terms
 from transfer_meta.recommender.candidates import Candidate, CandidatePairs, known_as, shared_examples
 from transfer_meta.recommender.catalogue_facts import catalogue, facts_of
 from transfer_meta.recommender.describe_target import (
@@ -31,6 +32,13 @@ from transfer_meta.recommender.library import (
     open_library,
 )
 from transfer_meta.recommender.notes import mode_notes, own_notes, setting_notes, source_notes
+from transfer_meta.recommender.own_outcomes import add_outcomes
+from transfer_meta.recommender.own_recommender import (
+    borrowed_settings,
+    load_own_recommender,
+    outcome_notes,
+    own_recommender,
+)
 from transfer_meta.recommender.persistence import shipped_recommender
 from transfer_meta.recommender.reasons import Explainer
 from transfer_meta.recommender.recommendation import RankedSource, Recommendation, skill_of, verdict_of
@@ -65,6 +73,8 @@ class RecommendSettings(SourceFilter):
         One of `inputs.MODES`; by default the best one that is installed, short of training.
     measure : bool
         Train on the target alone first: mode ``measured``.
+    cost_per_hour : float, optional
+        Cost of an hour of training, for the cost of each way; with ``measure`` only.
     description : str, optional
         What the target is, in a sentence or two; by default the task's own.
     encoder : str, optional
@@ -75,6 +85,12 @@ class RecommendSettings(SourceFilter):
         Number of published checkpoints to start from, in place of the encoder.
     dataset : str
         What to learn from: ``atlas``, all tables, or the name of a shipped table.
+    outcomes : sequence of str, Path, DataFrame or OutcomeTable
+        Own outcomes to learn from too, as `load_outcomes` takes them.
+    tasks_folder : str or Path, optional
+        Files and cards of the tasks of `outcomes`; those that ship need none.
+    model : str or Path, optional
+        Folder that `fit_own_recommender` made, in place of `outcomes`.
     read : ReadSettings
         How to read files.
 
@@ -88,11 +104,15 @@ class RecommendSettings(SourceFilter):
     method: str = "intermediate"
     mode: str | None = None
     measure: bool = False
+    cost_per_hour: float | None = None
     description: str | None = None
     encoder: str | None = None
     examples: int | None = None
     checkpoints: int = 3
     dataset: str = DEFAULT_LIBRARY
+    outcomes: Sequence[Any] = ()
+    tasks_folder: str | Path | None = None
+    model: str | Path | None = None
     read: ReadSettings = field(default_factory=ReadSettings)
 
     def __post_init__(self) -> None:
@@ -104,6 +124,15 @@ class RecommendSettings(SourceFilter):
             raise unknown("mode", self.mode, MODES)
         if self.measure and self.mode not in (None, "measured"):
             raise InputError(f"measure and mode '{self.mode}' exclude each other")
+        if self.cost_per_hour is not None:
+            if not 0 < self.cost_per_hour < float("inf"):
+                raise InputError(f"cost_per_hour = {self.cost_per_hour} (expected a positive number)")
+            if not self.measure and self.mode != "measured":
+                raise InputError("cost_per_hour is of training runs: it needs measure")
+        if self.model is not None and (len(self.outcomes) or self.tasks_folder is not None):
+            raise InputError("model has its own outcomes: outcomes and tasks_folder are for `fit`")
+        if self.tasks_folder is not None and not len(self.outcomes):
+            raise InputError("tasks_folder has no effect without outcomes")
         super().__post_init__()
         for name, least in (("examples", 1), ("checkpoints", 0)):
             value = getattr(self, name)
@@ -142,7 +171,7 @@ def recommend(
         that is not installed.
     """
     settings = settings or RecommendSettings()
-    library = open_library(settings.dataset, method=settings.method)
+    library, fitted = _open_library(settings, tell)
     known, stored, own_tasks = _split_sources(sources, library, settings.read, tell)
     mode = settings.mode or best_mode(library, measure=settings.measure)
     readers = _readers(settings.encoder, library, tell)
@@ -170,8 +199,49 @@ def recommend(
         own.append(replace(found, encoder=readers.names.get(source.digest)))
         for line in source.reading_notes(verbose=settings.read.verbose):
             tell(f"{source.name}: {line}")
-    recommender = shipped_recommender(library, described.mode)
+    recommender = _find_recommender(library, described.mode, fitted, tell)
     return recommend_described(described, library, recommender, settings, known=known, own=own)
+
+
+def _open_library(
+    settings: RecommendSettings, tell: Tell
+) -> tuple[Library, Mapping[str, Recommender] | None]:
+    """Return the library, with own outcomes if there are any, and the recommenders of a folder that was named."""
+    if settings.model is not None:
+        found = load_own_recommender(settings.model)
+        if found.library.method != settings.method:
+            raise InputError(
+                f"the model in '{settings.model}' is of method '{found.library.method}', not '{settings.method}'"
+            )
+        return found.library, found.models
+    library = open_library(settings.dataset, method=settings.method)
+    if not len(settings.outcomes):
+        return library, None
+    mode = settings.mode or best_mode(library, measure=settings.measure)
+    library, _ = add_outcomes(
+        library,
+        settings.outcomes,
+        settings.tasks_folder,
+        mode=mode,
+        encoder=settings.encoder,
+        tell=tell,
+    )
+    return library, None
+
+
+def _find_recommender(
+    library: Library, mode: str, fitted: Mapping[str, Recommender] | None, tell: Tell
+) -> Recommender:
+    """Return the recommender of a mode: from a folder, fitted with own outcomes, or the one that ships."""
+    if fitted is not None:
+        if mode not in fitted:
+            raise unknown("mode of the model", mode, fitted)
+        return fitted[mode]
+    return (
+        shipped_recommender(library, mode)
+        if library.own is None
+        else own_recommender(library, mode, tell=tell)
+    )
 
 
 def recommend_described(
@@ -200,7 +270,8 @@ def recommend_described(
     notes = list(target.notes)
     n_examples = settings.examples or target.n_examples or None
     setting = library.find_setting(settings.encoder, n_examples)
-    notes += setting_notes(library, settings.encoder, setting)
+    if setting is None or setting.name not in borrowed_settings(library):
+        notes += setting_notes(library, settings.encoder, setting)
     key = None if setting is None else setting.name
     gain_model = recommender.gain_model
     known_target = known_as(target, library)
@@ -213,15 +284,31 @@ def recommend_described(
         left_out = {
             n for n in library.profiles if training.group_of(n) == training.group_of(known_target)
         }
-        gain_model = training.without(known_target).fit().with_calibration(gain_model)
+        gain_model = (
+            training.without(known_target)
+            .fit()
+            .with_calibration(gain_model, borrowed=borrowed_settings(library))
+        )
     same = [task for task in own if task.profile.digest == target.profile.digest]
     notes += [f"{task.profile.name} is the target itself: it is not ranked" for task in same]
     own = [task for task in own if task.profile.digest != target.profile.digest]
+    borrowed = borrowed_settings(library)
+    if key in borrowed and not library.tried_in(key, without=left_out):
+        key = None
     # Features are relative to all known sources, so these are among the candidates even if they are not ranked.
     all_known = [name for name in library.sources if name not in left_out]
     taken = {target.profile.name, *(task.profile.name for task in own)}
     listed = _listed(library, taken) if library.name == ATLAS else []
-    pairs = CandidatePairs(target, library, all_known, own, setting=key, listed=listed)
+    pairs = CandidatePairs(
+        target,
+        library,
+        all_known,
+        own,
+        # Of too few outcomes no typical source is known.
+        setting=None if key in borrowed else key,
+        listed=listed,
+        without=left_out,
+    )
     rows, left = _wanted(pairs.candidates, known, settings)
     notes += left
     if not rows:
@@ -231,7 +318,7 @@ def recommend_described(
     expected = gain_model.level(pairs.target_features, key) + effects.to_numpy().sum(axis=1)
     widened = 1.0
     if target.profile.sketches:
-        known_profiles = [library.profiles[name] for name in all_known]
+        known_profiles = [p for p in map(library.profiles.__getitem__, all_known) if p.sketches]
         widened, outside = recommender.domain.widening(
             pairs.target, known_profiles, pairs.vectors, target.mode
         )
@@ -255,7 +342,8 @@ def recommend_described(
     ranked = ranked[: settings.top]
     explainer = Explainer(gain_model, library, pairs, effects)
     shared = shared_examples(target.profile, [pairs.candidates[i].profile for i in ranked])
-    lacking = [c.label for c in (pairs.candidates[i] for i in ranked) if c.is_own and c.encoder is None]
+    chosen = [pairs.candidates[i] for i in ranked]
+    lacking = [c.label for c in chosen if c.is_own and not c.is_tried and c.encoder is None]
     max_gain = 1 / target.baseline - 1 if target.baseline else np.inf
     sources = []
     for rank, (i, share) in enumerate(zip(ranked, shared, strict=True), start=1):
@@ -286,7 +374,10 @@ def recommend_described(
         )
     card, figures = recommender.card, recommender.figures(key)
     copied = ("dataset", "method", "n_targets", "n_outcomes", "protocol")
-    where = UNKNOWN_SETTING if key is None else key
+    where = key if key is not None and recommender.measures(key) else UNKNOWN_SETTING
+    own_tables = () if library.own is None else library.own.tables
+    # Figures of the modes that ship do not compare with those of own outcomes.
+    slower = [] if key in card.get("measured_own", ()) else mode_notes(target.mode, library, where)
     skills = [skill_of(figures, source.basis) for source in sources]
     return Recommendation(
         target=target.profile.name,
@@ -304,20 +395,44 @@ def recommend_described(
         n_candidates=len(rows),
         notes=(
             *notes,
+            *outcome_notes(library, recommender, key, known_target),
             *source_notes(sources, n_examples, setting, figures, undescribed=undescribed),
             *own_notes(lacking, library, where),
-            *mode_notes(target.mode, library, where),
+            *slower,
         ),
         widened=widened,
         model={key: card[key] for key in copied}
         | {
             "setting": where,
             "encoders": sorted({found.encoder for found in library.settings}),
-            "tables": list(dict.fromkeys(found.table for found in library.settings)),
+            "tables": list(dict.fromkeys([*(found.table for found in library.settings), *own_tables])),
             "figures": figures,
             "reliability": list(card["reliability"][where]),
         },
         checkpoints=_checkpoints(target, library, settings, n_examples),
+        absolute=_absolute(target, library, settings, sources, [pairs.candidates[i] for i in ranked]),
+    )
+
+
+def _absolute(
+    target: TargetDescription,
+    library: Library,
+    settings: RecommendSettings,
+    sources: Sequence[RankedSource],
+    candidates: Sequence[Candidate],
+) -> AbsoluteTerms | None:
+    """Return the recommendation in absolute terms, if there were training runs."""
+    runs = target.size_runs
+    if runs is None:
+        return None
+    # Joint training takes as many batches of the source as of the target.
+    in_turn = library.method == "intermediate"
+    return absolute_terms(
+        runs,
+        target.profile,
+        [(s, c.profile) for s, c in zip(sources, candidates, strict=True)],
+        source_examples=library.trained.examples[0] if in_turn else runs.sizes[-1],
+        cost_per_hour=settings.cost_per_hour,
     )
 
 
@@ -341,7 +456,11 @@ def _wanted(
     candidates: Sequence[Candidate], known: Sequence[str] | None, settings: RecommendSettings
 ) -> tuple[list[int], list[str]]:
     """Return the positions of the candidates to rank, and a note on those that a filter left out."""
-    chosen = [i for i, c in enumerate(candidates) if known is None or c.is_own or c.name in known]
+    chosen = [
+        i
+        for i, c in enumerate(candidates)
+        if known is None or (c.is_own and not c.is_tried) or c.name in known
+    ]
     rows = [i for i in chosen if candidates[i].is_own or _passes(candidates[i], settings)]
     left = len(chosen) - len(rows)
     return rows, [
@@ -360,8 +479,9 @@ def _readers(encoder: str | None, library: Library, tell: Tell) -> SourceReaders
     """Return the source encoders of the model to be tuned."""
     setting = library.find_setting(encoder)
     is_library = setting is not None and setting.encoder == library.trained.encoder
-    name = library.encoder if encoder is None or is_library else encoder
-    return SourceReaders.of(name, tell=tell)
+    if encoder is None:
+        encoder = library.encoder if setting is None else setting.encoder
+    return SourceReaders.of(library.encoder if is_library else encoder, tell=tell)
 
 
 def _split_sources(
@@ -373,6 +493,7 @@ def _split_sources(
     known: list[str] = []
     stored: dict[str, TargetDescription] = {}
     own: dict[str, Task] = {}
+    tried = {} if library.own is None else {library.profiles[n].digest: n for n in library.own.tasks}
     for source in sources:
         is_name = isinstance(source, str) and source not in library.profiles
         added = stored_sources(library, [source], tell=tell) if is_name else []
@@ -384,6 +505,9 @@ def _split_sources(
             known.append(name)
             continue
         for task in _own_tasks(source, library, settings):
+            if tried.get(task.digest) in library.sources:
+                known.append(tried[task.digest])
+                continue
             if task.name in own:
                 raise InputError(f"two sources are named '{task.name}'; name one of them in a card")
             own[task.name] = task

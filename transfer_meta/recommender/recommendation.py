@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from transfer_meta.recommender.absolute_terms import AbsoluteTerms
     from transfer_meta.recommender.starting_points import StartingPoints
 
 MODE_MEANINGS = {
@@ -173,6 +174,8 @@ class Recommendation(Result):
         Entries of the model's card; ``figures`` and ``reliability`` are from held-out targets in ``setting``.
     checkpoints : StartingPoints or None
         Published checkpoints to start from, in place of the encoder.
+    absolute : AbsoluteTerms or None
+        Scores, labels that bring the same and costs, in mode ``measured``.
     """
 
     target: str
@@ -184,10 +187,13 @@ class Recommendation(Result):
     widened: float = 1.0
     model: Mapping[str, Any] = field(default_factory=dict)
     checkpoints: StartingPoints | None = None
+    absolute: AbsoluteTerms | None = None
 
     def __str__(self) -> str:
         figures, model = self.model["figures"], self.model
         lines = [f"{self.target}: {self.verdict}", "", self._table(), ""]
+        if self.absolute is not None:
+            lines += [str(self.absolute), ""]
         for source in self.sources:
             lines.append(source.label)
             for sign, word in ((1, "for"), (-1, "against")):
@@ -311,6 +317,7 @@ class Recommendation(Result):
             "notes": list(self.notes),
             "model": dict(self.model),
             "checkpoints": None if self.checkpoints is None else self.checkpoints.to_dict(),
+            "absolute": None if self.absolute is None else self.absolute.to_dict(),
         }
 
 

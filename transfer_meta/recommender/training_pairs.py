@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -25,7 +25,7 @@ from transfer_meta.recommender.inputs import (
 )
 from transfer_meta.recommender.library import Library
 from transfer_meta.recommender.recommendation import NEAR_DUPLICATE_SHARE
-from transfer_meta.records import ID_COLUMNS, FloatArray, TaskProfile
+from transfer_meta.records import ID_COLUMNS, FloatArray, OnProgress, TaskProfile
 
 N_SOURCE_FOLDS = 4
 """Folds of `TrainingPairs.held_out_sources`."""
@@ -129,18 +129,34 @@ class TrainingPairs:
         """Fit a gain model on all pairs."""
         return GainModel.fit(self.X, self.y, self.weight, self.target_features)
 
-    def held_out(self) -> FloatArray:
+    def held_out(
+        self,
+        settings: Collection[str] | None = None,
+        *,
+        on_progress: OnProgress = lambda done, total: None,
+    ) -> FloatArray:
         """Predict each pair from pairs without its target in either role.
+
+        Parameters
+        ----------
+        settings : collection of str, optional
+            Predict the pairs of these only.
+        on_progress : callable
+            Called with the number of targets that were held out, and of all.
 
         Returns
         -------
         array of shape (2, n)
-            Expected gains and probabilities of gain.
+            Expected gains and probabilities of gain; NaN in other settings.
         """
         result = np.full((2, len(self.y)), np.nan)
-        for group in self.targets:
+        wanted = self.settings if settings is None else settings
+        blocks = {group: [b for b in self._blocks(group) if b[0] in wanted] for group in self.targets}
+        blocks = {group: found for group, found in blocks.items() if found}
+        for done, (group, found) in enumerate(blocks.items(), start=1):
             gain_model = self.without(group).fit()
-            for setting, rows in self._blocks(group):
+            on_progress(done, len(blocks))
+            for setting, rows in found:
                 X, features = self._rows(rows)
                 result[0, rows] = gain_model.expected(X, features, np.ones(len(X), dtype=bool), setting)
                 result[1, rows] = gain_model.probability(result[0, rows], setting)
@@ -243,6 +259,8 @@ def encoder_of(setting: str) -> str:
 def find_twins(profiles: Sequence[TaskProfile]) -> dict[str, str]:
     """Return, for tasks with the same labels and partly the same texts, the name of the first of them."""
     twins: dict[str, str] = {}
+    # Tasks that are known by their descriptions alone have no texts to compare.
+    profiles = [profile for profile in profiles if profile.sketches]
     for i, profile in enumerate(profiles):
         others = [p for p in profiles[:i] if p.type == profile.type]
         if not others:

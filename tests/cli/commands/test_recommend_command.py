@@ -254,6 +254,7 @@ def test_checkpoints_for_an_encoder(
         (["--top", "0"], "top = 0"),
         (["--html", "x.pdf"], "--html: expected a file named .html"),
         (["--measure"], "measure and mode 'text' exclude each other"),
+        (["--cost-per-hour", "2"], "cost_per_hour is of training runs: it needs measure"),
         (["--examples", "0"], "--examples"),
         (["--max-size", "0"], "--max-size"),
         (["--checkpoints", "-1"], "--checkpoints"),
@@ -279,3 +280,33 @@ def test_files_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     code, _, err = run(capsys, str(tmp_path / "emty.csv"))
     assert (code, err.count("\n")) == (2, 1)
     assert "did you mean 'empty.csv'" in err
+
+
+def test_own_outcomes_and_a_folder_of_them_give_the_same_answer(
+    target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TRANSFER_META_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("transfer_meta.recommender.own_recommender.best_mode", lambda _: "text")
+    folder = tmp_path / "tasks"
+    folder.mkdir()
+    write_csv(folder / "mine.csv", make_task("mine", FILM, seed=77))
+    table, model = tmp_path / "runs.csv", str(tmp_path / "model")
+    table.write_text("source,target,gain\nfilm_a,mine,0.1\nmine,film_a,0.2\nghost,mine,0.1\n")
+    own = ("--outcomes", str(table), "--tasks-folder", str(folder))
+    code, expected, told = run(capsys, target, "--mode", "text", "--json", *own)
+    assert code == 0
+    assert "1 of 3 outcomes left out" in told
+    assert json.loads(expected)["model"]["tables"][-1] == "runs.csv"
+    assert (
+        main(["fit", str(table), "--recommender", "--tasks-folder", str(folder), "--out", model]) == 0
+    )
+    assert "2 own outcomes of runs.csv" in capsys.readouterr().err
+    assert run(capsys, target, "--mode", "text", "--json", "--model", model)[1] == expected
+    code, _, err = run(capsys, target, "--model", model, *own)
+    assert (code, err.count("\n")) == (2, 1)
+    for arguments in (
+        [str(table), "--tasks-folder", "x"],
+        ["atlas", "--recommender", "--method", "multitask"],
+    ):
+        assert main(["fit", *arguments, "--out", str(tmp_path / "no")]) == 2
+        assert "has no effect" in capsys.readouterr().err

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Context, Option
 
 from transfer_meta.cli.shared.console import print_json, print_records, progress, tell
-from transfer_meta.cli.shared.options import AsJson, Seed, refuse_ignored, settings_of, with_options
+from transfer_meta.cli.shared.options import (
+    AsJson,
+    Seed,
+    is_given,
+    refuse_ignored,
+    settings_of,
+    with_options,
+)
 from transfer_meta.cli.shared.table_options import (
     ColumnsOption,
     DecimalSign,
@@ -20,8 +27,8 @@ from transfer_meta.cli.shared.table_options import (
     parse_columns,
 )
 
-FIGURES_SHOWN = ("spearman", "regret@1", "regret@3", "coverage", "interval_width", "calibration_error")
-"""Figures of recommenders that ``fit --recommender`` prints."""
+if TYPE_CHECKING:
+    from transfer_meta.outcomes.tables import OutcomeTable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +43,22 @@ class FitOptions(TableOptions):
         bool,
         Option(
             "--recommender",
-            help="Fit the models of `recommend` on a shipped table, one folder per mode.",
+            help="Fit the models of `recommend`: on a shipped table, or on your outcomes with those that ship.",
         ),
     ] = False
+    tasks_folder: Annotated[
+        Path | None,
+        Option(metavar="DIR", help="With --recommender: files and cards of the table's tasks."),
+    ] = None
+    encoder: Annotated[
+        str | None,
+        Option(
+            help="With --recommender: the model that was tuned, for a table without a column of it."
+        ),
+    ] = None
+    method: Annotated[str, Option(help="With --recommender: intermediate or multitask.")] = (
+        "intermediate"
+    )
 
 
 @with_options
@@ -46,18 +66,33 @@ def fit_command(context: Context, *, options: FitOptions) -> None:
     """Fit a predictor on all pairs of a table and save it.
 
     The folder holds JSON, LightGBM's text format and a card with the leave-one-target-out figures. The shipped
-    recommender is made by: transfer-meta fit atlas --recommender --out data/atlas
+    recommender is made by: transfer-meta fit atlas --recommender --out data/atlas. With a file of your own,
+    --recommender learns from its outcomes together with those that ship, for: transfer-meta recommend --model DIR
 
     Example: transfer-meta fit my_runs.csv --tasks my_tasks.csv --predictor lightgbm --out model/
     """
+    of_recommender = ("tasks_folder", "encoder", "method")
     if options.recommender:
-        ignored = (
-            *("predictor", "features", "tasks", "columns", "seed", "separator", "encoding", "decimal"),
-            *("lower_is_better", "strict", "verbose"),
+        refuse_ignored(context, ("predictor", "features", "tasks", "seed"), "with --recommender")
+        of_files = (
+            "columns",
+            "separator",
+            "encoding",
+            "decimal",
+            "lower_is_better",
+            "strict",
+            "verbose",
         )
-        refuse_ignored(context, ignored, "with --recommender")
+        if Path(options.dataset).is_file():
+            is_plain = not any(is_given(context, name) for name in of_files)
+            _fit_own_recommender(Path(options.dataset) if is_plain else options.load(), options)
+            return
+        refuse_ignored(
+            context, (*of_files, *of_recommender), "with --recommender on a table that ships"
+        )
         _fit_recommender(options.dataset, options.out)
         return
+    refuse_ignored(context, of_recommender, "without --recommender")
     from transfer_meta.model import FitSettings, fit
     from transfer_meta.predictors import make_predictor
 
@@ -104,7 +139,19 @@ def predict_command(
         print(predictions)
 
 
+def _fit_own_recommender(outcomes: Path | OutcomeTable, options: FitOptions) -> None:
+    from transfer_meta.recommender.own_recommender import OwnRecommenderSettings, fit_own_recommender
+
+    settings = OwnRecommenderSettings(**settings_of(options, OwnRecommenderSettings))
+    with progress("held-out targets") as on_progress:
+        made = fit_own_recommender(outcomes, settings, tell=tell, on_progress=on_progress)
+    made.save(options.out)
+    tell(made.caption)
+    print(made)
+
+
 def _fit_recommender(dataset: str, out: Path) -> None:
+    from transfer_meta.recommender.own_recommender import FIGURES_SHOWN
     from transfer_meta.recommender.persistence import rebuild
 
     with progress("held-out targets") as on_progress:

@@ -37,9 +37,18 @@ class RecommendOptions:
     measure: Annotated[
         bool,
         Option(
-            "--measure", help="Train on the target alone first, for its learning curve: about a minute."
+            "--measure",
+            help="Train on the target alone first: its learning curve, scores by number of examples, and how many"
+            " labels bring as much as a source; minutes.",
         ),
     ] = False
+    cost_per_hour: Annotated[
+        float | None,
+        Option(
+            metavar="COST",
+            help="Cost of an hour of training, for the cost of each way; with --measure.",
+        ),
+    ] = None
     mode: Annotated[
         str | None,
         Option(
@@ -67,6 +76,20 @@ class RecommendOptions:
     max_size: Annotated[
         int | None, Option(min=1, help="Rank sources of at most N training examples.")
     ] = None
+    outcomes: Annotated[
+        list[Path] | None,
+        Option(metavar="FILE", help="Own outcomes to learn from too: CSV, TSV or Parquet; repeatable."),
+    ] = None
+    tasks_folder: Annotated[
+        Path | None,
+        Option(
+            metavar="DIR", help="Files and cards of the tasks of --outcomes; those that ship need none."
+        ),
+    ] = None
+    model: Annotated[
+        Path | None,
+        Option(metavar="FOLDER", help="Written by `fit FILE --recommender`, in place of --outcomes."),
+    ] = None
     checkpoints: Annotated[
         int, Option(min=0, help="Published checkpoints to show for --encoder, to start from.")
     ] = 3
@@ -78,6 +101,7 @@ class RecommendOptions:
         values: dict[str, Any] = {n: value for n, value in vars(self).items() if n != "sources"}
         for name in ("types", "licence"):
             values[name] = split_list(values[name])
+        values["outcomes"] = tuple(values["outcomes"] or ())
         return RecommendSettings(**values, read=read)
 
 
