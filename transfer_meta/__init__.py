@@ -10,6 +10,8 @@ from transfer_meta._version import __version__
 # Public names and where they live; each is loaded when it is first used, so that the import stays light.
 _PUBLIC = {
     "AddSettings": "transfer_meta.api.own_sources",
+    "Applied": "transfer_meta.api.apply_result",
+    "ApplySettings": "transfer_meta.api.apply_model",
     "BenchmarkResult": "transfer_meta.evaluation.benchmark",
     "BenchmarkSettings": "transfer_meta.evaluation.benchmark",
     "BuildSettings": "transfer_meta.api.own_sources",
@@ -32,6 +34,8 @@ _PUBLIC = {
     "Outcome": "transfer_meta.records",
     "OutcomeList": "transfer_meta.api.outcome_list",
     "OutcomeTable": "transfer_meta.outcomes.tables",
+    "OwnRecommender": "transfer_meta.recommender.own_recommender",
+    "OwnRecommenderSettings": "transfer_meta.recommender.own_recommender",
     "PairFeatures": "transfer_meta.api.pairs",
     "PlanPreview": "transfer_meta.runs.plan_preview",
     "Predictions": "transfer_meta.model",
@@ -61,7 +65,13 @@ _PUBLIC = {
     "TaskReports": "transfer_meta.api.task_checks",
     "TaskType": "transfer_meta.records",
     "TaskVectors": "transfer_meta.api.embedding",
+    "TextPredictions": "transfer_meta.training.text_predictions",
+    "TrainResult": "transfer_meta.api.train_result",
+    "TrainSettings": "transfer_meta.api.train_settings",
+    "TrainedWay": "transfer_meta.api.train_result",
+    "TrainedModel": "transfer_meta.training.trained_model",
     "add_source": "transfer_meta.api.own_sources",
+    "apply_model": "transfer_meta.api.apply_model",
     "benchmark": "transfer_meta.evaluation.benchmark",
     "build_metadataset": "transfer_meta.metadataset",
     "build_sources": "transfer_meta.api.own_sources",
@@ -73,12 +83,14 @@ _PUBLIC = {
     "export": "transfer_meta.runs.export",
     "find_sources": "transfer_meta.api.source_list",
     "fit": "transfer_meta.model",
+    "fit_own_recommender": "transfer_meta.recommender.own_recommender",
     "importance": "transfer_meta.feature_importance",
     "list_outcomes": "transfer_meta.api.outcome_list",
     "list_sources": "transfer_meta.api.source_list",
     "load_model": "transfer_meta.model",
     "load_outcomes": "transfer_meta.outcomes.tables",
     "load_task": "transfer_meta.tasks",
+    "load_trained": "transfer_meta.training.trained_model",
     "make_predictor": "transfer_meta.predictors",
     "pair_features": "transfer_meta.api.pairs",
     "plan": "transfer_meta.runs.plan_preview",
@@ -93,12 +105,16 @@ _PUBLIC = {
     "score_sources": "transfer_meta.encoding.score_sources",
     "search": "transfer_meta.api.source_search",
     "show_source": "transfer_meta.api.source_facts",
+    "train": "transfer_meta.api.train",
     "write_recommendation": "transfer_meta.pages.recommendation_page",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]
 
 if TYPE_CHECKING:
+    from transfer_meta.api.apply_model import ApplySettings as ApplySettings
+    from transfer_meta.api.apply_model import apply_model as apply_model
+    from transfer_meta.api.apply_result import Applied as Applied
     from transfer_meta.api.doctor import Diagnosis as Diagnosis
     from transfer_meta.api.doctor import doctor as doctor
     from transfer_meta.api.embedding import EmbedSettings as EmbedSettings
@@ -136,6 +152,10 @@ if TYPE_CHECKING:
     from transfer_meta.api.source_search import search as search
     from transfer_meta.api.task_checks import TaskReports as TaskReports
     from transfer_meta.api.task_checks import check_tasks as check_tasks
+    from transfer_meta.api.train import train as train
+    from transfer_meta.api.train_result import TrainedWay as TrainedWay
+    from transfer_meta.api.train_result import TrainResult as TrainResult
+    from transfer_meta.api.train_settings import TrainSettings as TrainSettings
     from transfer_meta.encoding.score_settings import ScoreSettings as ScoreSettings
     from transfer_meta.encoding.score_sources import SourceScores as SourceScores
     from transfer_meta.encoding.score_sources import score_sources as score_sources
@@ -160,6 +180,11 @@ if TYPE_CHECKING:
     from transfer_meta.pages.build import report as report
     from transfer_meta.pages.recommendation_page import write_recommendation as write_recommendation
     from transfer_meta.predictors import make_predictor as make_predictor
+    from transfer_meta.recommender.own_recommender import OwnRecommender as OwnRecommender
+    from transfer_meta.recommender.own_recommender import (
+        OwnRecommenderSettings as OwnRecommenderSettings,
+    )
+    from transfer_meta.recommender.own_recommender import fit_own_recommender as fit_own_recommender
     from transfer_meta.recommender.recommend import RecommendSettings as RecommendSettings
     from transfer_meta.recommender.recommend import recommend as recommend
     from transfer_meta.recommender.recommendation import Recommendation as Recommendation
@@ -184,6 +209,9 @@ if TYPE_CHECKING:
     from transfer_meta.tasks import load_task as load_task
     from transfer_meta.tasks.catalogue import CatalogueSource as CatalogueSource
     from transfer_meta.tasks.catalogue import SourceFilter as SourceFilter
+    from transfer_meta.training.text_predictions import TextPredictions as TextPredictions
+    from transfer_meta.training.trained_model import TrainedModel as TrainedModel
+    from transfer_meta.training.trained_model import load_trained as load_trained
 
 
 def __getattr__(name: str) -> Any:

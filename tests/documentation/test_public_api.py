@@ -22,10 +22,11 @@ TABLE = (TableSettings, TableFormat)
 FUNCTIONS: dict[str, tuple[str, tuple[type, ...]]] = {
     "recommend": ("recommend", (tm.RecommendSettings, ReadSettings)),
     "search": ("search", (tm.SearchSettings,)),
+    "train": ("train", (tm.TrainSettings,)),
     "benchmark": ("benchmark", (tm.BenchmarkSettings, *TABLE)),
     "importance": ("importance", (tm.ImportanceSettings, *TABLE)),
     "report": ("report", (tm.ReportSettings, *TABLE)),
-    "fit": ("fit", (tm.FitSettings, *TABLE)),
+    "fit": ("fit", (tm.FitSettings, tm.OwnRecommenderSettings, *TABLE)),
     "run": ("run", (tm.RunSettings,)),
     "runs plan": ("plan", ()),
     "runs status": ("run_status", ()),
@@ -47,6 +48,7 @@ FUNCTIONS: dict[str, tuple[str, tuple[type, ...]]] = {
     "sources pull": ("pull_sources", (tm.ExchangeSettings,)),
     "outcomes show": ("load_outcomes", TABLE),
     "predict": ("load_model", TABLE),
+    "apply": ("apply_model", (tm.ApplySettings, ReadSettings)),
     "doctor": ("doctor", ()),
 }
 """The public function of each command and its settings."""
@@ -63,12 +65,13 @@ OPTIONS_ONLY = {
     "json": "`to_dict()` of the result",
     "out": "the result is returned; it has methods that save it",
     "html": "`write_recommendation`",
+    "tensorboard": "`Exported.save_tensorboard`",
     "list": "`to_frame()` of the result",
     "watch": "calls `run_status` again and again",
     "column": "`ReadSettings.columns` is the mapping of all `--column ROLE=NAME`",
     "quotes": "`ReadSettings.quoted`: --quotes and --no-quotes",
     "no_cache": "`ProfileSettings.cache`",
-    "recommender": "fits the files that ship, not a model",
+    "recommender": "`fit_own_recommender`; of tables that ship it fits the files that ship",
     "top": "`OutcomeTable.pairs` has all of them",
 }
 """Options without a name in Python, and what there is instead."""

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from transfer_meta._version import __version__
+from transfer_meta.cli.commands.apply_command import apply_command
 from transfer_meta.cli.commands.benchmark_command import benchmark_command
 from transfer_meta.cli.commands.doctor_command import doctor_command
 from transfer_meta.cli.commands.embed_command import embed_command
@@ -27,6 +28,7 @@ from transfer_meta.cli.commands.runs_command import runs_app
 from transfer_meta.cli.commands.search_command import search_command
 from transfer_meta.cli.commands.sources_command import sources_app
 from transfer_meta.cli.commands.tasks_command import tasks_app
+from transfer_meta.cli.commands.train_command import train_command
 from transfer_meta.cli.commands.transferability_command import transferability_command
 from transfer_meta.errors import GatheredInputError, InputError
 
@@ -37,6 +39,8 @@ HEADINGS: dict[str, tuple[dict[str, Callable[..., Any] | typer.Typer], str]] = {
             "recommend": recommend_command,
             "sources": sources_app,
             "search": search_command,
+            "train": train_command,
+            "apply": apply_command,
             "predict": predict_command,
         },
         "transfer-meta recommend demo:urgency",

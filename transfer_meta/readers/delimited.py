@@ -25,7 +25,7 @@ from transfer_meta.readers.csv_dialect import (
 )
 from transfer_meta.readers.csv_records import BadRecord, Dialect, careful_records, read_records
 from transfer_meta.readers.opening import find_encoding, first_lines, shown, text_lines
-from transfer_meta.readers.rows import BadRow, FileRows, NoLog, Row, RowLog, log_damage
+from transfer_meta.readers.rows import BadRow, FileRows, NoLog, OneColumnError, Row, RowLog, log_damage
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,9 @@ def open_delimited(
     Raises
     ------
     InputError
-        No rows, no names, one column, or a separator that cannot be detected.
+        No rows, no names, or a separator that cannot be detected.
+    OneColumnError
+        There is one column; its ``rows`` are those of the file.
     """
     encoding = find_encoding(path, encoding)
     on_damage = log_damage(NoLog(), "")
@@ -187,11 +189,6 @@ def open_delimited(
         raise InputError(f"{path}:{line}: a header and no rows")
     sample = [record for record in sample_records(start, dialect) if record][int(header) :]
     found = name_columns(first, sample) if header else number_columns(first)
-    if len(found.names) == 1:
-        raise InputError(
-            f"{path}:{line}: one column ('{shown(found.names[0])}'), expected a text and a label at least;"
-            " set --separator if something else separates them"
-        )
     rows = DelimitedRows(
         path,
         found.names,
@@ -205,6 +202,13 @@ def open_delimited(
         quote=dialect.quote,
         spaces=dialect.spaces,
     )
+    if len(found.names) == 1:
+        error = OneColumnError(
+            f"{path}:{line}: one column ('{shown(found.names[0])}'), expected a text and a label at least;"
+            " set --separator if something else separates them"
+        )
+        error.rows = rows
+        raise error
     commas = decimal_commas(found, separator=dialect.separator, sample=sample)
     if commas:
         names = ", ".join(map(shown, commas))

@@ -55,6 +55,18 @@ class BadRow(Exception):  # noqa: N818
         self.token = token
 
 
+class OneColumnError(InputError):
+    """A table of one column, which is too few for a text and a label.
+
+    Attributes
+    ----------
+    rows : Rows or None
+        The table, for whom texts alone are enough.
+    """
+
+    rows: Rows | None = None
+
+
 class RowLog(Protocol):
     """Takes down rows that are left out or mended, each with the reason and the place (``a.csv:7``)."""
 

@@ -73,6 +73,8 @@ class RowSplit:
         Which labels mean "no label".
     strict : bool
         Whether the first row that cannot be used is an error.
+    keep_unlabelled : bool
+        Whether a row whose label is missing or cannot be used is an example without a label.
     """
 
     rows: Rows
@@ -82,6 +84,7 @@ class RowSplit:
     digits: str = FROM_0
     labels: LabelRule | None = None
     strict: bool = False
+    keep_unlabelled: bool = False
     _logs: list[ReadingLog] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
@@ -104,6 +107,7 @@ class RowSplit:
             digits=self.digits,
             labels=self.labels,
             log=log,
+            keep_unlabelled=self.keep_unlabelled,
         )
         if log is not None:
             self._logs[:] = [log]

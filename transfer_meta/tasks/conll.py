@@ -10,7 +10,7 @@ from pathlib import Path
 
 from transfer_meta.errors import InputError
 from transfer_meta.readers.opening import MAX_LINE, find_encoding, first_lines, text_lines
-from transfer_meta.readers.rows import FileRows, Row, RowLog
+from transfer_meta.readers.rows import FileRows, OneColumnError, Row, RowLog
 from transfer_meta.tasks.conll_columns import (
     DOCUMENT_MARK,
     find_layout,
@@ -133,7 +133,9 @@ def open_conll(
     Raises
     ------
     InputError
-        An empty file, one column, or columns that cannot be detected.
+        An empty file, or columns that cannot be detected.
+    OneColumnError
+        There is one column; its ``rows`` have the words as their tags.
     NoTagColumnError
         The file has fewer columns than `train`.
     """
@@ -144,7 +146,11 @@ def open_conll(
         raise InputError(f"{path}: the file is empty")
     separator = settings.separator or find_separator(start, settings.comment)
     columns = (train.token_column, train.tag_column) if train is not None else None
-    layout = find_layout(path, start, separator, settings, columns)
+    try:
+        layout = find_layout(path, start, separator, settings, columns)
+    except OneColumnError as error:
+        error.rows = ConllSentences(path, encoding, separator, 0, 0, 1, settings.comment, False)
+        raise
     chosen = {"tokens", "label"} <= settings.columns.keys()
     return ConllSentences(
         path,

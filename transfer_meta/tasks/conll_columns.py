@@ -10,6 +10,7 @@ from pathlib import Path
 
 from transfer_meta.errors import InputError
 from transfer_meta.readers.opening import shown
+from transfer_meta.readers.rows import OneColumnError
 from transfer_meta.tasks.iob import PLAIN
 from transfer_meta.tasks.settings import ReadSettings
 from transfer_meta.tasks.tag_notation import (
@@ -131,7 +132,7 @@ def find_layout(
         )
     if width < 2 + numbered:
         number = next(number for number, fields in rows if len(fields) == width)
-        raise InputError(
+        raise OneColumnError(
             f"{path}:{number}: one column, expected a token and a tag;"
             " set --separator if something else separates them"
         )

@@ -31,6 +31,8 @@ ROLES: dict[TaskType, tuple[str, ...]] = {
     TaskType.MULTIPLE_CHOICE: ("context?", "question?", "choices", "label"),
 }
 """Roles of columns by task type; those with a question mark are optional."""
+LABEL_ROLES = ("label", "answers", "answer_start")
+"""Roles of columns that a model does not read when it predicts."""
 _TYPE_OF_ROLE = {
     "tokens": TaskType.TOKEN_CLASSIFICATION,
     "choices": TaskType.MULTIPLE_CHOICE,
@@ -114,6 +116,32 @@ def detect(
     if missing and not has_texts:
         raise _cannot_tell(seen, missing)
     return type, found
+
+
+def detect_inputs(
+    table: Rows, type: TaskType, *, columns: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return the columns that a model of a type reads, by role, and those of labels where there are any.
+
+    Words to be tagged may be a column of texts, which are then split at white space.
+
+    Raises
+    ------
+    InputError
+        A column that the model needs is missing, or several fit.
+    """
+    seen = _sample(table, columns or {})
+    found = _find_columns(type, seen, labelled=False)
+    needed = [role for role in _required(type) if role not in LABEL_ROLES]
+    if type is TaskType.TOKEN_CLASSIFICATION and "tokens" not in found:
+        found |= {role: name for role, name in _find_texts(seen, True).items() if role == "text"}
+        needed = [] if "text" in found else needed
+    if type is TaskType.MULTIPLE_CHOICE and "question" not in found:
+        needed.append("context")
+    missing = [role for role in needed if role not in found]
+    if missing:
+        raise _cannot_tell(seen, missing)
+    return found
 
 
 @dataclass(frozen=True)
@@ -247,7 +275,9 @@ def _find_label_type(seen: _Seen, name: str) -> TaskType:
     )
 
 
-def _find_columns(type: TaskType, seen: _Seen, *, strict: bool = True) -> dict[str, str]:
+def _find_columns(
+    type: TaskType, seen: _Seen, *, strict: bool = True, labelled: bool = True
+) -> dict[str, str]:
     """Return the columns of a type by role, as far as there are any; those that the user set come first."""
     roles = [role.rstrip("?") for role in ROLES[type]]
     found = {role: seen.given[role] for role in roles if role in seen.given}
@@ -277,7 +307,7 @@ def _find_columns(type: TaskType, seen: _Seen, *, strict: bool = True) -> dict[s
     elif type is TaskType.QUESTION_ANSWERING:
         find("answer_start", ("answer_start",), free)
         find("answers", _ANSWERS, free if "answer_start" in found else seen.free_of(list, dict))
-        if "answers" in found:
+        if "answers" in found or not labelled:
             find("context", _CONTEXT, seen.free_of(str))
             find("question", _QUESTION, seen.free_of(str))
     else:

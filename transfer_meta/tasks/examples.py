@@ -36,8 +36,11 @@ def read_examples(
     digits: str = FROM_0,
     labels: LabelRule | None = None,
     log: ReadingLog | None = None,
+    keep_unlabelled: bool = False,
 ) -> Iterator[tuple[int, Example]]:
     """Yield the examples of a table, each with the number of its row.
+
+    Without a column of labels the examples have none.
 
     Parameters
     ----------
@@ -53,6 +56,8 @@ def read_examples(
         Which labels mean "no label"; without one, cells that hold nothing.
     log : ReadingLog, optional
         Takes down the rows that are left out and mended, and, at the end, the number of examples.
+    keep_unlabelled : bool
+        Whether a row whose label is missing or cannot be used is an example without a label.
 
     Raises
     ------
@@ -60,17 +65,19 @@ def read_examples(
         Without a log: at the first row that does not fit, with its place.
     """
     mending = Mending(log)
-    if type is TaskType.TOKEN_CLASSIFICATION:
+    if not {"label", "answers"} & columns.keys():
+        convert = _inputs_alone(type, columns, mending)
+    elif type is TaskType.TOKEN_CLASSIFICATION:
         names = ClassNames(columns["label"], mending, labels)
         convert = _tagged(columns, tagging, mending, names)
-    elif type in (TaskType.CLASSIFICATION, TaskType.REGRESSION) and "label" not in columns:
-        convert = _texts_alone(columns, mending)
     elif type is TaskType.CLASSIFICATION:
         convert = _classification(columns, ClassNames(columns["label"], mending, labels))
     elif type is TaskType.MULTIPLE_CHOICE:
         convert = _multiple_choice(columns, digits)
     else:
         convert = _CONVERTERS[type](columns, mending)
+    if keep_unlabelled:
+        convert = _with_or_without_label(convert, _inputs_alone(type, columns, mending), mending)
     read = 0
     mended = mending.reasons
     for number, row in rows if log is None else lenient_rows(rows, log):
@@ -128,14 +135,51 @@ def _classification(columns: Columns, names: ClassNames) -> Convert:
     return convert
 
 
-def _texts_alone(columns: Columns, mending: Mending) -> Convert:
+def _inputs_alone(type: TaskType, columns: Columns, mending: Mending) -> Convert:
+    """Return the converter to examples without labels."""
     strict = mending.strict
+    choices = columns.get("choices", "").split(",")
 
     def convert(row: Row) -> Example:
+        if type is TaskType.QUESTION_ANSWERING:
+            return Example(_text(row, columns["question"]), None, _text(row, columns["context"]))
+        if type is TaskType.MULTIPLE_CHOICE:
+            first, second = _context_and_question(row, columns)
+            texts = read_choices(row, choices).texts
+            if not texts:
+                raise BadRow("without choices", "there are no choices")
+            return Example(first, None, second, tuple(texts))
+        if type is TaskType.TOKEN_CLASSIFICATION and "tokens" in columns:
+            tokens = row[columns["tokens"]]
+            if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+                raise BadRow(
+                    "with tokens that are no list of strings", f"{columns['tokens']} is no list"
+                )
+            if not tokens:
+                raise BadRow("without text", "there are no tokens")
+            return Example(" ".join(tokens), None, tokens=tuple(tokens))
         first, second = _texts(row, columns, strict)
+        if type is TaskType.TOKEN_CLASSIFICATION:
+            words = first.split()
+            return Example(" ".join(words), None, tokens=tuple(words))
         return Example(first, None, second)
 
     return convert
+
+
+def _with_or_without_label(convert: Convert, inputs: Convert, mending: Mending) -> Convert:
+    """Return a converter that gives an example without a label where the label cannot be used."""
+
+    def converted(row: Row) -> Example:
+        try:
+            return convert(row)
+        except (KeyError, BadRow) as error:
+            if isinstance(error, BadRow) and error.reason == HEADER_AGAIN:
+                raise
+            mending.reasons.clear()
+            return inputs(row)
+
+    return converted
 
 
 def _regression(columns: Columns, mending: Mending) -> Convert:
@@ -284,12 +328,12 @@ def _multiple_choice(columns: Columns, digits: str) -> Convert:
     only = names[0] if len(names) == 1 else None
 
     def convert(row: Row) -> Example:
-        first, *rest = (_text(row, columns[r]) for r in ("context", "question") if r in columns)
+        first, second = _context_and_question(row, columns)
         raw = row[label]
         texts: Any = row[only] if only is not None else None
         usual = type(texts) is list and type(raw) is int and digits == FROM_0 and 0 <= raw < len(texts)
         if usual and all(type(text) is str for text in texts):
-            return Example(first, raw, rest[0] if rest else None, tuple(texts))
+            return Example(first, raw, second, tuple(texts))
         choices = read_choices(row, names)
         index = find_choice(raw, choices, digits)
         count = len(choices.texts)
@@ -310,9 +354,15 @@ def _multiple_choice(columns: Columns, digits: str) -> Convert:
                 f"choice index {index if number is None else number} is out of range: {count} choices,"
                 f" counted from {start} ({valid})",
             )
-        return Example(first, index, rest[0] if rest else None, tuple(choices.texts))
+        return Example(first, index, second, tuple(choices.texts))
 
     return convert
+
+
+def _context_and_question(row: Row, columns: Columns) -> tuple[str, str | None]:
+    """Return the texts of multiple choice; the first of them where there is only one."""
+    first, *rest = (_text(row, columns[r]) for r in ("context", "question") if r in columns)
+    return first, rest[0] if rest else None
 
 
 _CONVERTERS: dict[TaskType, Callable[[Columns, Mending], Convert]] = {

@@ -107,8 +107,7 @@ def load_task(
     name = name or DEFAULT_NAME
     notes: list[str] = []
     rows = {
-        split: _rows_of(part, f"{name}[{split}]", split, read, notes)
-        for split, part in by_split.items()
+        split: rows_of(part, f"{name}[{split}]", split, read, notes) for split, part in by_split.items()
     }
     return build_dataset_task(name, rows, read, notes=notes)
 
@@ -251,12 +250,12 @@ def _of_dataset_dict(data: Any, name: str, test: Any, settings: ReadSettings) ->
     notes = [f"splits not used: {', '.join(unused)}"] if unused else []
     if test is not None:
         _refuse("test" in rows, "two test splits: one in the DatasetDict, and test=")
-        rows["test"] = _rows_of(test, f"{name}[test]", "test", settings, notes)
+        rows["test"] = rows_of(test, f"{name}[test]", "test", settings, notes)
     return build_dataset_task(name, rows, settings, notes=notes)
 
 
-def _rows_of(data: Any, where: str, split: str, settings: ReadSettings, notes: list[str]) -> Rows:
-    """Return the rows of one split."""
+def rows_of(data: Any, where: str, split: str, settings: ReadSettings, notes: list[str]) -> Rows:
+    """Return the rows of one split: a file or several, a data frame, a data set, or a pair (texts, labels)."""
     if isinstance(data, str | Path):
         _refuse(
             is_hub_address(str(data)), f"{where}: '{data}' has splits of its own, expected one split"

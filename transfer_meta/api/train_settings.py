@@ -1,0 +1,133 @@
+"""Settings of `train`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transfer_meta.api.train_sources import AUTO, NO_SOURCE
+from transfer_meta.encoding.encoding_settings import check_positive
+from transfer_meta.errors import InputError, unknown
+from transfer_meta.training.stage import PRECISIONS, SOURCE_EXAMPLES, SOURCE_TRAINING, TrainingSettings
+
+if TYPE_CHECKING:
+    from transfer_meta.runs.plan import EncoderFacts
+
+DEFAULT_TRIES = 2
+MAX_SMALL_WEIGHTS = 30_000_000
+"""Weights, without embeddings, of encoders that are trained with the learning rate of the shipped grid."""
+LARGE_RATE, LARGE_LORA_RATE = 3e-5, 3e-4
+"""Learning rates for larger encoders, of all weights and of LoRA updates."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """Settings of `train`.
+
+    Parameters
+    ----------
+    out : str or Path
+        Folder of the model.
+    source : str, or sequence of str
+        What to train on before the target: a name among `sources` or of the catalogue, a file, ``hf:DATASET``,
+        ``checkpoint:ENCODER`` (start from that encoder), ``none``, or ``auto`` (the default): what `recommend` puts
+        first.  Several are trained on one after the other.
+    sources : sequence of str or Path
+        Files, task cards and folders of tasks that may serve as sources.
+    mix : bool
+        Train on sources and target together, not one after the other.
+    tries : int
+        Sources that ``auto`` tries; short runs decide which of them is trained on in full.
+    encoder : str
+        ``offline``, a folder, or a name on the Hugging Face Hub.
+    seeds : int
+        Number of seeds, counted from 0.
+    examples : int, optional
+        Training examples of the target; by default all, less those held out to choose on.
+    source_examples : int
+        Training examples of each source; one with fewer gives all.
+    epochs : int
+        Passes over the examples; the weights of the epoch with the best score on the examples held out are taken.
+    learning_rate : float, optional
+        By default that of the shipped grid, 2e-4, for small encoders, and 3e-5 for those with more than 30 million
+        weights beside the embeddings; for LoRA 1e-3 and 3e-4.
+    device : str
+        ``auto`` (all CUDA devices, else the CPU), ``cpu``, or ``cuda:0,cuda:1``.
+    precision : str
+        ``auto``, ``fp32`` or ``bf16``.
+    lora_rank : int, optional
+        Rank of LoRA updates; by default all weights are trained.
+    store : str, Path or None
+        Run store: a file (SQLite) or ``postgresql://USER@HOST/DATABASE``.  Default: ``$TRANSFER_META_STORE``, else
+        ``runs.sqlite``.
+    overwrite : bool
+        Replace a model that is in `out`.
+
+    Raises
+    ------
+    InputError
+        A value out of range, or one that has no effect together with another.
+    """
+
+    out: str | Path = "model"
+    source: str | Sequence[str] = ()
+    sources: Sequence[str | Path] = ()
+    mix: bool = False
+    tries: int = DEFAULT_TRIES
+    encoder: str = "offline"
+    seeds: int = 3
+    examples: int | None = None
+    source_examples: int = SOURCE_EXAMPLES
+    epochs: int = 4
+    learning_rate: float | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    lora_rank: int | None = None
+    store: str | Path | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("source", "sources"):
+            given = getattr(self, name)
+            several = (given,) if isinstance(given, str | Path) else tuple(given)
+            object.__setattr__(self, name, tuple(map(str, several)))
+        object.__setattr__(self, "source", self.source or (AUTO,))
+        check_positive(self, "tries", "seeds", "examples", "source_examples", "epochs", "lora_rank")
+        if self.learning_rate is not None and not 0 < self.learning_rate < 1:
+            raise InputError(f"learning_rate = {self.learning_rate} (expected between 0 and 1)")
+        if self.precision not in PRECISIONS:
+            raise unknown("precision", self.precision, PRECISIONS)
+        for word in (AUTO, NO_SOURCE):
+            if word in self.source and len(self.source) > 1:
+                raise InputError(f"source '{word}' together with others (expected it alone)")
+        if not self.is_auto and self.tries != DEFAULT_TRIES:
+            raise InputError(f"tries has no effect with source {', '.join(self.source)}")
+        if self.mix and self.source == (NO_SOURCE,):
+            raise InputError(f"mix has no effect with source {NO_SOURCE}")
+
+    @property
+    def is_auto(self) -> bool:
+        """Whether the recommender says which sources to try."""
+        return self.source == (AUTO,)
+
+    def training(self, encoder: EncoderFacts) -> TrainingSettings:
+        """Return the training settings for an encoder."""
+        from transfer_meta.runs.rung_runner import MINILM_GRID_TRAINING
+
+        rate = self.learning_rate
+        is_small = encoder.weights - encoder.embeddings <= MAX_SMALL_WEIGHTS
+        if rate is None and self.lora_rank:
+            rate = SOURCE_TRAINING.learning_rate if is_small else LARGE_LORA_RATE
+        elif rate is None:
+            rate = MINILM_GRID_TRAINING.learning_rate if is_small else LARGE_RATE
+        return replace(
+            MINILM_GRID_TRAINING,
+            epochs=self.epochs,
+            evaluations=self.epochs,
+            checkpoint="best",
+            learning_rate=rate,
+            precision=self.precision,
+            lora_rank=self.lora_rank,
+        )
