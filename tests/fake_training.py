@@ -65,7 +65,9 @@ def fake_finetune(
         time.sleep(step_seconds)
     for path in filter(None, (save, save_model)):
         with atomic_file(path) as temporary:
-            temporary.write_text(seed)
+            # A safetensors file without tensors.
+            header = json.dumps({"__metadata__": {"run": seed}}).encode()
+            temporary.write_bytes(len(header).to_bytes(8, "little") + header)
             time.sleep(step_seconds)
     resume.unlink(missing_ok=True)
     curve = LearningCurve(np.arange(1.0, STEPS + 1), np.array(losses))

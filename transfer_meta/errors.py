@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import os
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -105,5 +108,47 @@ class RunFailed(Exception):  # noqa: N818 - a state of a run as much as an error
     """A run that cannot produce a score; the message is the reason, in one line."""
 
 
+class StartUnusable(RunFailed):
+    """A run whose encoder to start from is damaged or another run's; the message says what is wrong."""
+
+
 class Stopped(Exception):  # noqa: N818 - a state of a run as much as an error
-    """A run that stopped on request after a whole step."""
+    """A run that stopped on request after a whole step.
+
+    Parameters
+    ----------
+    message : str
+    unsaved : str
+        Why its state could not be saved, in one line; empty if it was.
+    """
+
+    def __init__(self, message: str = "", *, unsaved: str = "") -> None:
+        super().__init__(message)
+        self.unsaved = unsaved
+
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+
+
+def disk_error(error: BaseException) -> str | None:
+    """Return in one line that the disk is full or read-only, if an error or one of its causes says so.
+
+    Examples
+    --------
+    >>> disk_error(OSError(errno.ENOSPC, "No space left on device"))
+    '[Errno 28] No space left on device'
+    >>> disk_error(ValueError("no column 'a'")) is None
+    True
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        # safetensors and NumPy give a text in place of a number.
+        text = str(cause)
+        if (isinstance(cause, OSError) and cause.errno in _DISK_ERRORS) or any(
+            os.strerror(number) in text for number in _DISK_ERRORS
+        ):
+            return first_line(error)
+        if re.search(r"\d+ requested and \d+ written", text):
+            return "the disk is full"
+        cause = cause.__cause__ or cause.__context__
+    return None

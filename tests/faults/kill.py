@@ -1,6 +1,9 @@
 """Fault test: kill -9 at random moments during a grid; afterwards the store must equal an undisturbed one.
 
+    python tests/faults/kill.py --kills 200 --store both --model fake
     python tests/faults/kill.py --kills 50 --store both --model tiny
+
+Not part of ``make test``, which kills six times on each kind of store (``test_kill.py``).
 
 A victim is the process that works on the plan, one of its worker processes, or all of them at once.  When the
 plan's process is gone it is started again, at once.  Checked at the end: the same outcomes with the same
@@ -75,6 +78,7 @@ def run_fault_test(folder: Path, arguments: argparse.Namespace, server: str | No
     """One kind of store: an undisturbed run, then disturbed ones until all kills are spent."""
     from fake_training import make_tasks
 
+    began = time.monotonic()
     make_tasks(folder / "tasks", "a b c d", train=40)
     plan = folder / "plan.toml"
     plan.write_text(PLAN.format(seeds=list(range(arguments.grid_seeds))))
@@ -91,7 +95,7 @@ def run_fault_test(folder: Path, arguments: argparse.Namespace, server: str | No
     kind = "postgresql" if server else "sqlite"
     print(
         f"{kind}, {arguments.model}: {kills} kills in {rounds} grids of {len(expected)} runs by "
-        f"{arguments.workers} workers; every grid equals the undisturbed one",
+        f"{arguments.workers} workers; every grid equals the undisturbed one; {time.monotonic() - began:.0f} s",
         flush=True,
     )
 

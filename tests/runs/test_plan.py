@@ -370,6 +370,63 @@ def test_a_mapping_is_a_plan_too(folder, monkeypatch):
         load_plan({**data, "sead": [1]}, encoder_facts=fake_facts)
 
 
+# --- absurd plans --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "dev_examples = 8",
+            "epochs = 1000000000000",
+            r"epochs = 1000000000000 \(expected at most 100000\)",
+        ),
+        ("dev_examples = 8", "evaluations = 999999999999", "evaluations = .* at most 100000"),
+        (
+            "dev_examples = 8",
+            "learning_rate = nan",
+            r"learning_rate = nan \(expected a positive number\)",
+        ),
+        ("dev_examples = 8", "weight_decay = inf", "weight_decay = inf"),
+        ("dev_examples = 8", "max_length = 0x7fffffffffffffff", "max_length = .* at most 1000000"),
+        ("dev_examples = 8", f"epochs = 0x{'f' * 5000}", "training.epochs: a number of 20000 bits"),
+        ("dev_examples = 8", f"epochs = {'9' * 5000}", "not usable TOML: .*5000 digits"),
+        (
+            "dev_examples = 8",
+            f"[mixing]\ntemperature = 0x{'f' * 300}",
+            "mixing.temperature: a number of 1200",
+        ),
+        ("[0, 1]", "[99999999999]", "at most 2147483647"),
+        ("16-8", f"{10**30}-8", "expected SOURCE-TARGET"),
+        ("[0, 1]", "[" * 5000, "not usable TOML"),
+        ("[0, 1]", f"{[0] * 9999}", "0 occurs twice"),
+    ],
+)
+def test_absurd_numbers_are_refused(folder, old, new, message):
+    assert old in GRID
+    found = complaint(folder, GRID.replace(old, new))
+    assert re.search(message, found)
+    assert max(map(len, found.splitlines())) < 600
+
+
+def test_runs_are_counted_before_any_is_made_or_any_task_is_read(tmp_path):
+    names = ", ".join(f'"t{i}"' for i in range(20_000))
+    text = f'tasks = [{names}]\ngrid = "all"\nencoder = "tiny"\nseeds = {list(range(5000))}\n'
+    assert "plan.toml: about 2,000,100,000,000 runs: 20000 targets, 20000 sources" in complaint(
+        tmp_path, text
+    )
+    data = {"tasks": ["a"], "grid": "all", "encoder": "tiny", "seeds": range(10**12)}
+    with pytest.raises(InputError, match="more numbers than a plan may have runs, 1,000,000"):
+        load_plan(data, encoder_facts=fake_facts)
+
+
+def test_many_unknown_tasks_are_counted(folder):
+    many = ", ".join(f'"t{i}"' for i in range(1000))
+    found = complaint(folder, GRID.replace('grid = "all"', f"grid = [{many}]"))
+    assert "990 more tasks are not in [tasks]" in found
+    assert len(found.splitlines()) < 20
+
+
 # --- estimates -----------------------------------------------------------------------------------------
 
 

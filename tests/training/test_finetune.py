@@ -2,18 +2,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from toys import toy_examples, toy_task
 
 from transfer_meta.encoding.encoder import Encoder
 from transfer_meta.encoding.encoding_settings import HEADS
-from transfer_meta.errors import InputError, RunFailed, Stopped
+from transfer_meta.errors import InputError, RunFailed, StartUnusable, Stopped
 from transfer_meta.records import Example, TaskType
 from transfer_meta.runs.methods import stage_of
 from transfer_meta.tasks import Task
@@ -187,12 +190,97 @@ def test_dropout_goes_on_to_the_bit(tmp_path: Path) -> None:
     assert same_result(expected, finetune(whole, tasks, resume=tmp_path / "s"))
 
 
-def test_the_state_of_another_run_is_refused(tiny: str, tmp_path: Path) -> None:
+def cut_off(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def flip_a_bit(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-50] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (None, "is the state of another run"),
+        (cut_off, "cannot read the state of the stopped run"),
+        (flip_a_bit, "is a damaged state"),
+        (lambda file: file.write_bytes(b""), "cannot read the state"),
+    ],
+)
+def test_a_state_that_cannot_be_used_is_discarded_and_the_run_begins_anew(
+    tiny: str, tmp_path: Path, damage: Callable[[Path], object] | None, reason: str
+) -> None:
     tasks = {"toy": toy_task(TaskType.CLASSIFICATION)}
-    with pytest.raises(Stopped):
-        finetune(stage(tiny), tasks, resume=tmp_path / "s", should_stop=lambda: True)
-    with pytest.raises(RunFailed, match="is the state of another run"):
-        finetune(stage(tiny, seed=1), tasks, resume=tmp_path / "s")
+    one, other = (with_training(stage(tiny, seed=seed), epochs=1) for seed in (0, 1))
+    seen: list[int] = []
+    with pytest.raises(Stopped) as stopped:
+        finetune(
+            one,
+            tasks,
+            resume=tmp_path / "s",
+            should_stop=lambda: bool(seen),
+            on_progress=lambda done, _: seen.append(done),
+        )
+    assert not stopped.value.unsaved
+    wanted = other
+    if damage is not None:
+        damage(tmp_path / "s")
+        wanted = one
+    found = finetune(wanted, tasks, resume=tmp_path / "s")
+    assert reason in found.notes["discarded_state"]
+    assert same_result(finetune(wanted, tasks), replace(found, notes=finetune(wanted, tasks).notes))
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [(cut_off, "cannot read"), (flip_a_bit, "is damaged"), (None, "another run's")],
+)
+def test_an_encoder_to_start_from_that_is_damaged_or_of_another_run_is_noticed(
+    tiny: str, tmp_path: Path, damage: Callable[[Path], object] | None, reason: str
+) -> None:
+    tasks = {"toy": toy_task(TaskType.CLASSIFICATION)}
+    first = with_training(stage(tiny), epochs=1)
+    made = first if damage else replace(first, seed=first.seed + 1)
+    finetune(made, tasks, save=tmp_path / "encoder")
+    if damage:
+        damage(tmp_path / "encoder")
+    with pytest.raises(StartUnusable, match=reason):
+        finetune(replace(first, start=first), tasks, start=tmp_path / "encoder")
+
+
+def test_a_state_that_cannot_be_saved_stops_the_run_and_keeps_the_earlier_state(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = {"toy": toy_task(TaskType.CLASSIFICATION)}
+    seen: list[int] = []
+
+    def stop_after(steps: int) -> Stopped:
+        with pytest.raises(Stopped) as stopped:
+            finetune(
+                stage(tiny),
+                tasks,
+                resume=tmp_path / "s",
+                should_stop=lambda: len(seen) == steps,
+                on_progress=lambda done, _: seen.append(done),
+            )
+        return stopped.value
+
+    assert stop_after(2).unsaved == ""
+    before = (tmp_path / "s").read_bytes()
+
+    def full_disk(*_: object, **__: object) -> None:
+        raise SafetensorError(
+            "Error while serializing: I/O error: No space left on device (os error 28)"
+        )
+
+    monkeypatch.setattr("safetensors.torch.save_file", full_disk)
+    assert "No space left on device" in stop_after(4).unsaved
+    assert (tmp_path / "s").read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["s"]
+    assert seen == [1, 2, 3, 4]
 
 
 def test_out_of_memory_halves_the_micro_batch_and_changes_nothing_else(
@@ -401,7 +489,7 @@ def test_a_pooler_is_carried_over_and_drawn_by_the_seed_where_there_is_none(
     assert not torch.equal(drawn, pooler_after("src", tmp_path / "other", seed=1, **theirs))
     trained = pooler_after("toy", tmp_path / "trained", **theirs)
     assert not torch.equal(drawn, trained)
-    first = stage(tiny, **theirs)
+    first = with_training(stage(tiny, **theirs), epochs=1)
     assert torch.equal(
         trained,
         pooler_after("src", tmp_path / "next", start=tmp_path / "trained", **theirs, before=first),
@@ -409,7 +497,8 @@ def test_a_pooler_is_carried_over_and_drawn_by_the_seed_where_there_is_none(
     # One trained for another head goes on without a pooler, and gets one.
     ours: dict[str, Any] = {"head": "mean", "before": first}
     assert pooler_after("src", tmp_path / "plain", start=tmp_path / "trained", **ours) is None
-    theirs = {"head": "transformers", "before": stage(tiny)}
+    plain = with_training(stage(tiny, target="src", start=first, head="mean"), epochs=1)
+    theirs = {"head": "transformers", "before": plain}
     assert torch.equal(
         drawn, pooler_after("src", tmp_path / "back", start=tmp_path / "plain", **theirs)
     )

@@ -8,7 +8,8 @@ import importlib.util
 import inspect
 import json
 import re
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch import nn
 from transfer_meta.encoding import bilstm
 from transfer_meta.encoding.encoder import Encoder, wrap_tokenizer
 from transfer_meta.encoding.encoding_settings import OFFLINE_NAMES, is_bilstm
-from transfer_meta.errors import InputError, RunFailed, first_line, nearest
+from transfer_meta.errors import InputError, StartUnusable, first_line, nearest
 from transfer_meta.files import atomic_file, digest
 
 OFFLINE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -36,6 +37,7 @@ def load_encoder(
     *,
     texts: Iterable[str] = (),
     start: Path | None = None,
+    start_run: str = "",
     pooler_seed: int | None = None,
 ) -> Encoder:
     """Load an encoder by name.
@@ -52,6 +54,8 @@ def load_encoder(
         Texts whose words a bi-LSTM adds to the vocabulary of `start`; other encoders do not read them.
     start : Path, optional
         Safetensors file written by `save_encoder` that holds the weights.
+    start_run : str
+        The run that `start` is expected from, see `save_encoder`; empty for any.
     pooler_seed : int, optional
         Keep the architecture's pooler, which some heads of transformers read; seed of its weights where the
         encoder's files have none.  None: without pooler.
@@ -60,15 +64,15 @@ def load_encoder(
     ------
     InputError
         Unknown encoder, or a model that is not an encoder.
-    RunFailed
-        `start` is missing or does not fit.
+    StartUnusable
+        `start` is missing or damaged, does not fit, or is from another run.
     """
     if is_bilstm(name):
-        earlier = _read_start(start) if start else ({}, ())
+        earlier = _read_start(start, start_run) if start else ({}, ())
         return bilstm.build(_vectors_path(name), words=bilstm.words_of(texts), earlier=earlier)
     encoder = (_random if name.startswith(RANDOM) else _pretrained)(name, pooler_seed)
     if start:
-        weights, _ = _read_start(start)
+        weights, _ = _read_start(start, start_run)
         # Where the file has no pooler, that of the encoder stays; where none is needed, the file's is left.
         of_pooler = {k: w for k, w in encoder.model.state_dict().items() if k.startswith("pooler.")}
         unused = {k for k in weights if k.startswith("pooler.") and k not in of_pooler}
@@ -76,7 +80,7 @@ def load_encoder(
         try:
             encoder.model.load_state_dict(weights)
         except RuntimeError as error:
-            raise RunFailed(f"'{start}' does not hold the weights of encoder '{name}'") from error
+            raise StartUnusable(f"'{start}' does not hold the weights of encoder '{name}'") from error
     return encoder
 
 
@@ -107,13 +111,31 @@ def encoder_revision(name: str) -> str:
     return str(getattr(config, "_commit_hash", None) or name)
 
 
-def save_encoder(encoder: Encoder, path: Path) -> None:
-    """Write an encoder's weights to a safetensors file, atomically."""
+def save_encoder(encoder: Encoder, path: Path, *, run: str = "") -> None:
+    """Write an encoder's weights to a safetensors file, atomically.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    path : Path
+    run : str
+        Identifies the run that trained the weights, for the run that starts from them.
+    """
     from safetensors.torch import save_file
 
     weights = {k: v.detach().cpu().contiguous() for k, v in encoder.model.state_dict().items()}
     with atomic_file(path) as temporary:
-        save_file(weights, temporary, metadata={"words": json.dumps(encoder.words)})
+        facts = {"words": json.dumps(encoder.words), "run": run, "checksum": checksum(weights)}
+        save_file(weights, temporary, metadata=facts)
+
+
+def checksum(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return a checksum (CRC-32) of the names and contents of tensors on the CPU, against damage of a file."""
+    total = 0
+    for name in sorted(tensors):
+        total = zlib.crc32(name.encode(), total)
+        total = zlib.crc32(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data, total)
+    return f"{total:08x}"
 
 
 def file_sha256(path: Path) -> str:
@@ -122,16 +144,24 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read_start(path: Path) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
-    """Return the weights and words that `save_encoder` wrote."""
+def _read_start(path: Path, run: str) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
+    """Return the weights and words that `save_encoder` wrote, of a certain run if one is named."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            return {k: file.get_tensor(k) for k in file.keys()}, tuple(json.loads(metadata["words"]))  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError) as error:
-        raise RunFailed(f"cannot read the encoder to start from, '{path}': {error}") from error
+            weights = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+        words = tuple(json.loads(metadata["words"]))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        reason = f"cannot read the encoder to start from, '{path}': {first_line(error)}"
+        raise StartUnusable(reason) from error
+    # Files of earlier versions name no run and have no checksum.
+    if metadata.get("checksum") not in (None, checksum(weights)):
+        raise StartUnusable(f"the encoder to start from, '{path}', is damaged")
+    if run and metadata.get("run", run) != run:
+        raise StartUnusable(f"the encoder to start from, '{path}', is another run's")
+    return weights, words
 
 
 def _pretrained(name: str, pooler_seed: int | None) -> Encoder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
@@ -11,10 +12,12 @@ from dataclasses import dataclass, replace
 from types import FrameType
 
 from transfer_meta._version import __version__
+from transfer_meta.errors import InputError
 from transfer_meta.provenance import code_commit, host, is_alive
 from transfer_meta.runs.checkpoints.checkpoint_base import Checkpoints
 from transfer_meta.runs.engine import Engine, Event, Job
 from transfer_meta.runs.stop_signals import handle_signals
+from transfer_meta.runs.store.connection import StoreError
 from transfer_meta.runs.store.run_store import Claim, Store
 from transfer_meta.training.run_result import RunResult
 from transfer_meta.training.stage import Stage
@@ -26,7 +29,9 @@ TICK_SECONDS = 0.5
 DEAD_WORKER_CHECK_SECONDS = 2.0
 """Interval between searches for killed workers of this machine."""
 MAX_DEATHS = 5
-"""Attempts that end with the death of their process before the run counts as failed."""
+"""Attempts that end with the death of their process, or lack a usable start, before the run counts as failed."""
+STOP_SECONDS = 120.0
+"""Longest wait for jobs to save their states after the store or the disk became unusable."""
 
 
 @dataclass(frozen=True)
@@ -120,32 +125,66 @@ class PlanDriver:
         self._counted = -math.inf
         self._is_waiting = False
         self._stopping = False
+        self._blocked = ""
+        self._store_is_lost = False
         self._signal: int | None = None
 
     def run(self, *, close_engine: bool = True) -> Summary:
-        """Execute runs until all have ended, a limit is reached, or a signal asks to stop."""
+        """Execute runs until all have ended, a limit is reached, or a signal asks to stop.
+
+        Raises
+        ------
+        InputError
+            The store, the disk or the checkpoints cannot be used any more.  The runs in hand were stopped and their
+            states saved where possible; they count as pending.
+        """
         with handle_signals(self._on_signal):
             try:
                 self.checkpoints.sweep(self.store)
                 self.store.redo(self.missing_models())
                 while self._step():
                     pass
+            except StoreError:
+                self._save_states()
+                raise
             finally:
                 if close_engine:
                     self.engine.close()
-                for claim in self._claims.values():
-                    self.store.release(claim)
-                self.checkpoints.remove(self.store.drop_checkpoints())
-                self.checkpoints.sweep(self.store)
+                self._tidy()
+        if self._blocked:
+            raise InputError(self._blocked)
         counts = self._count()
         left = counts["pending"] + counts["running"]
         return Summary(counts["done"], counts["failed"], counts["skipped"], left, self._signal)
 
+    def _save_states(self) -> None:
+        """Wait until the running jobs have stopped and saved their states, without the store."""
+        self._store_is_lost = True
+        if not self._stopping:
+            self._stop("the store cannot be used: stopping after the current step")
+        until = time.monotonic() + STOP_SECONDS
+        with contextlib.suppress(InputError):
+            while self._claims and time.monotonic() < until:
+                for event in self.engine.events(TICK_SECONDS):
+                    del self._claims[event.job.claim.token]
+
+    def _tidy(self) -> None:
+        """Release what is still claimed, and remove the checkpoints that no run needs.
+
+        Without a store its runs become pending when somebody opens it: this process, or its lease, has ended then.
+        """
+        if self._store_is_lost:
+            return
+        for claim in self._claims.values():
+            self.store.release(claim)
+        self.checkpoints.remove(self.store.drop_checkpoints())
+        self.checkpoints.sweep(self.store)
+
     def missing_models(self) -> list[str]:
-        """Return the keys of the runs that are done without having left the model that is to be kept."""
+        """Return the keys of the runs that are done without having left the whole model that is to be kept."""
         statuses = self.store.statuses() if self.models else {}
         done = (key for key in sorted(self.models) if statuses.get(key) == "done")
-        return [key for key in done if self.checkpoints.size(self.checkpoints.model(key)) is None]
+        return [key for key in done if not self.checkpoints.is_whole(self.checkpoints.model(key))]
 
     def _step(self) -> bool:
         """Submit the runs that can start and record those that ended; return False when nothing is left."""
@@ -180,7 +219,7 @@ class PlanDriver:
             self.store.renew(list(self._claims.values()), lease_seconds=LEASE_SECONDS)
         if not self._stopping and now - self._checked_workers > DEAD_WORKER_CHECK_SECONDS:
             self._checked_workers = now
-            self.store.release_dead(host(), is_alive)
+            self.store.release_dead(host(), is_alive, lease_seconds=LEASE_SECONDS)
 
     def _say_whether_waiting(self, counts: Counter[str]) -> None:
         elsewhere = counts["running"] - len(self._claims)
@@ -193,9 +232,8 @@ class PlanDriver:
         claim = self.store.claim(self.stages.keys(), worker=self._worker, lease_seconds=LEASE_SECONDS)
         if claim is None:
             return False
-        if claim.start_file and self.checkpoints.size(claim.start_file) is None:
-            self.store.release(claim)
-            self.store.forget_checkpoint(claim.start_file)
+        if claim.start_file and self.checkpoints.size(claim.start_file) != claim.start_bytes:
+            self._forget_start(claim)
             return True
         stage = self.stages[claim.key]
         kept = self.keep and not stage.sources and stage.start is None
@@ -225,9 +263,32 @@ class PlanDriver:
                 self._tell(job, f"{event.value}; the run is done again")
             else:
                 self._fail(job, f"{event.value}, {MAX_DEATHS} times")
+        elif event.kind == "start" and claim.start_file and self._deaths[claim.key] < MAX_DEATHS:
+            self._deaths[claim.key] += 1
+            self._forget_start(claim)
+            self._count()
+            self._tell(job, f"{event.value}; that encoder is made again")
+        elif event.kind == "start":
+            self._fail(job, str(event.value))
         else:
             self.store.release(claim)
             self._note(claim.key, "pending")
+            if event.kind == "disk":
+                self._block(f"{event.value}; free some space and repeat the call")
+            elif event.value and event.kind == "stopped":
+                self._tell(job, f"its state could not be saved: {event.value}")
+
+    def _forget_start(self, claim: Claim) -> None:
+        """Make a run pending whose encoder to start from is gone or damaged, and have that made again."""
+        self.store.release(claim)
+        if claim.start_file:
+            self.store.forget_checkpoint(claim.start_file)
+            self.checkpoints.remove([claim.start_file])
+
+    def _block(self, reason: str) -> None:
+        """Stop because no run can be done now."""
+        self._blocked = self._blocked or reason
+        self._stop("stopping: no run can be done now")
 
     def _finish(self, job: Job, result: RunResult) -> None:
         checkpoint = None
@@ -255,15 +316,36 @@ class PlanDriver:
             self.checkpoints.remove(self._saved(job))
             return
         self._note(job.claim.key, "done")
-        self._tell(job, f"{result.main_metric} {result.score:.3f} in {result.seconds:.0f} s")
+        discarded = result.notes.get("discarded_state")
+        self._tell(
+            job,
+            f"{result.main_metric} {result.score:.3f} in {result.seconds:.0f} s"
+            + (f"; begun anew: {discarded}" if discarded else ""),
+        )
         self.checkpoints.remove_state(job.claim.key)
         self.checkpoints.remove(self.store.drop_checkpoints())
 
     def _fail(self, job: Job, reason: str) -> None:
+        if unwritable := self._checkpoint_fault():
+            # The run is not at fault, and the next ones would fail as well.
+            self.store.release(job.claim)
+            self._note(job.claim.key, "pending")
+            self._block(unwritable)
+            return
         self.store.fail(job.claim, reason)
         self._count()  # runs that start from it are skipped
         self._tell(job, f"failed: {reason}")
         self.checkpoints.remove([self.checkpoints.state(job.claim.key), *self._saved(job)])
+
+    def _checkpoint_fault(self) -> str:
+        """Return why nothing can be written to the checkpoints, or an empty string."""
+        try:
+            is_writable = self.checkpoints.is_writable()
+        except InputError as error:
+            return str(error)
+        return (
+            "" if is_writable else f"cannot write to the checkpoint folder '{self.checkpoints.address}'"
+        )
 
     def _saved(self, job: Job) -> list[str]:
         """Return the name of the encoder that a job leaves, if it leaves one."""

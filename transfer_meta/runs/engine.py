@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from transfer_meta.encoding.devices import card_bytes
-from transfer_meta.errors import InputError, RunFailed, Stopped, first_line
+from transfer_meta.errors import (
+    InputError,
+    RunFailed,
+    StartUnusable,
+    Stopped,
+    disk_error,
+    first_line,
+)
 from transfer_meta.runs.checkpoints.local_copies import local_copies
 from transfer_meta.runs.checkpoints.remote_file import RemoteFile
 from transfer_meta.runs.store.run_store import Claim
@@ -112,8 +119,9 @@ class Event:
     Parameters
     ----------
     kind : str
-        ``done`` (`value` is the `RunResult`), ``failed`` (the reason, one line), ``stopped`` (on request; the
-        state is saved) or ``died`` (the process ended; the known cause).
+        ``done`` (`value` is the `RunResult`), ``failed`` (the reason, one line), ``stopped`` (on request; why the
+        state could not be saved, or None), ``died`` (the process ended; the known cause), ``start`` (the encoder
+        to start from cannot be used; why) or ``disk`` (the disk is full or read-only, as it will be for others).
     job : Job
         The job that ended.
     value : RunResult, str or None
@@ -190,11 +198,16 @@ def do_job(
                 should_stop=should_stop,
                 **({"save_model": model} if model else {}),
             )
-    except Stopped:
-        return "stopped", None
+    except Stopped as stopped:
+        return "stopped", stopped.unsaved or None
+    except StartUnusable as error:
+        return "start", str(error)
     except (RunFailed, InputError) as error:
-        return "failed", str(error)
+        full = disk_error(error)
+        return ("disk", full) if full else ("failed", str(error))
     except Exception as error:
+        if full := disk_error(error):
+            return "disk", full
         traceback.print_exc()
         return "crashed", first_line(f"{type(error).__name__}: {str(error).strip()}")
     if memory := card_bytes(device):

@@ -55,7 +55,7 @@ class ExportSettings:
         Export only the runs of this plan, scored by its metrics.
     """
 
-    store: str | Path | None = None
+    store: str | Path | None = field(default=None, repr=False)  # may hold a password
     plan: PlanSource | None = None
 
 
@@ -101,13 +101,15 @@ class Exported(Result):
             }
         )
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, guard: bool = True) -> Path:
         """Write the outcomes to a file and the curves beside it; return the path of the curves.
 
         Parameters
         ----------
         path : str or path
             A name that ends in .csv or .parquet; the curves are written to NAME.curves.parquet.
+        guard : bool
+            CSV: an apostrophe before names that a spreadsheet would take for a formula; `load_outcomes` removes it.
 
         Raises
         ------
@@ -116,7 +118,7 @@ class Exported(Result):
         """
         path = checked_table_path(path)
         curves_file = path.with_suffix(".curves.parquet")
-        save_table(self.table, path)
+        save_table(self.table, path, guard=guard)
         save_table(self.curves, curves_file)
         return curves_file
 
@@ -167,7 +169,7 @@ def export(settings: ExportSettings | None = None, *, tell: Tell = lambda _: Non
     ----------
     settings : ExportSettings, optional
     tell : callable
-        Called with one line for each note on the tasks of the plan.
+        Called with one line for each note on the tasks of the plan, and for each damaged curve.
 
     Raises
     ------
@@ -188,7 +190,7 @@ def export(settings: ExportSettings | None = None, *, tell: Tell = lambda _: Non
         )
     try:
         outcomes = export_outcomes(opened, keys=keys, metrics=metrics)
-        return replace(outcomes, curves=export_curves(opened, keys=keys))
+        return replace(outcomes, curves=export_curves(opened, keys=keys, tell=tell))
     finally:
         opened.close()
 
@@ -245,16 +247,20 @@ def export_outcomes(
     return Exported(table, without_baseline, zero_baseline)
 
 
-def export_curves(store: Store, *, keys: Collection[str] | None = None) -> pd.DataFrame:
+def export_curves(
+    store: Store, *, keys: Collection[str] | None = None, tell: Tell = lambda _: None
+) -> pd.DataFrame:
     """Return the learning curves of finished runs, including baselines, one row per measurement.
 
     Columns: ``run`` (the run's id), `RUN_COLUMNS`, ``task`` (the target, or a source of multi-task training),
     ``split`` (train or dev), ``step``, ``loss`` (nats, mean per example), ``score`` (on 0-1; NaN on train).
+    A damaged curve is left out, and `tell` is called with a line.
     """
     frames = []
+    damaged: list[str] = []
     for run in store.runs(statuses=("done",), keys=keys):
         named = {"run": run.id, **{name: getattr(run, name) for name in RUN_COLUMNS}}
-        for task, curve in store.curves(run.id).items():
+        for task, curve in store.curves(run.id, damaged=damaged).items():
             nothing = np.full(len(curve.steps), np.nan)
             parts = (
                 ("train", curve.steps, curve.losses, nothing),
@@ -275,6 +281,8 @@ def export_curves(store: Store, *, keys: Collection[str] | None = None) -> pd.Da
                 for split, steps, losses, scores in parts
                 if len(steps)
             ]
+    for line in damaged:
+        tell(line)
     columns = ["run", *RUN_COLUMNS, "task", "split", "step", "loss", "score"]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
 

@@ -161,6 +161,7 @@ def make_plan(
     InputError
         With all problems, one a line.
     """
+    file.check_size()
     found = list(found)
     found += [
         f"task name {name!r} (expected none of > + |)"

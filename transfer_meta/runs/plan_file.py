@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from transfer_meta.encoding.encoding_settings import HEADS
-from transfer_meta.errors import InputError, nearest, unknown
+from transfer_meta.errors import InputError, first_line, nearest, unknown
+from transfer_meta.readers.checked_files import read_bounded
+from transfer_meta.readers.opening import shown
 from transfer_meta.runs.methods import TRANSFER_METHODS
 from transfer_meta.tasks.demo import expand_demo
 from transfer_meta.tasks.hub import is_hub_address
@@ -18,7 +20,14 @@ from transfer_meta.training.stage import Mixing, TrainingSettings
 
 PlanSource = Path | str | Mapping[str, Any]
 """A plan: the path of a TOML file, or a mapping of the same structure."""
-_REGIME = re.compile(r"(full|[1-9]\d*)-(full|[1-9]\d*)")
+MAX_RUNS = 1_000_000
+"""Largest number of runs of a plan; all pairs of 100 tasks with three seeds are 30,000."""
+_MAX_BYTES = 2**20
+_MAX_SEED = 2**31 - 1
+"""Largest number that all stores keep."""
+_MAX_UNKNOWN = 10
+"""Tasks without an address that are reported, each with the nearest name."""
+_REGIME = re.compile(r"(full|[1-9][0-9]{0,9})-(full|[1-9][0-9]{0,9})")
 AUTO_HEAD = "auto"
 RESERVED_IN_NAMES = re.compile(r"[>+|\x00-\x1f]")
 """Separators of several tasks in the source column of outcomes, and control characters."""
@@ -51,7 +60,7 @@ def parse_regime(text: str) -> Regime:
     match = _REGIME.fullmatch(text)
     if match is None:
         raise InputError(
-            f"regime '{text}' (expected SOURCE-TARGET, each a number of examples or full: 1000-200)"
+            f"regime '{shown(text)}' (expected SOURCE-TARGET, each a number of examples or full: 1000-200)"
         )
     return Regime(*(None if n == "full" else int(n) for n in match.groups()))
 
@@ -98,6 +107,17 @@ class PlanFile:
     allow_fewer: bool = False
     metrics: Mapping[str, str] = field(default_factory=dict)
 
+    def check_size(self) -> None:
+        """Raise an InputError, before any task is read or any run is made, for more than `MAX_RUNS` runs."""
+        transfers = len(self.sources) * len(set(self.methods) - {"single"})
+        runs = len(self.seeds) * len(self.regimes) * len(self.targets) * (1 + transfers)
+        if runs > MAX_RUNS:
+            raise InputError(
+                f"{self.path.name}: about {runs:,} runs: {len(self.targets)} targets, {len(self.sources)} sources,"
+                f" {len(self.methods)} methods, {len(self.regimes)} regimes, {len(self.seeds)} seeds"
+                f" (expected at most {MAX_RUNS:,})"
+            )
+
 
 def read_plan_file(plan: PlanSource, problems: list[str], *, tasks_alone: bool = False) -> PlanFile:
     """Read a plan; problems are appended to `problems`, one line each, and the values concerned left out.
@@ -120,6 +140,7 @@ def read_plan_file(plan: PlanSource, problems: list[str], *, tasks_alone: bool =
     else:
         path = Path(plan)
         data = _read_toml(path)
+    _check_numbers(path, data)
     keys = ("tasks_folder", "grid", *(f.name for f in fields(PlanFile) if f.name != "path"))
     problems += [str(unknown("key", key, keys)) for key in data if key not in keys]
     read = _Reader(data, problems)
@@ -156,7 +177,7 @@ class _Reader:
     def one(self, key: str, kind: type, default: Any) -> Any:
         value = self.data.get(key, default)
         if type(value) is not kind:
-            self.problems.append(f"{key} = {value!r} (expected {_NAMES[kind]})")
+            self.problems.append(f"{key} = {_brief(value)} (expected {_NAMES[kind]})")
             return default
         return value
 
@@ -164,7 +185,7 @@ class _Reader:
         """Return a list of distinct strings."""
         value = self.data.get(key, [])
         if not isinstance(value, list) or not all(isinstance(v, str) and v for v in value):
-            self.problems.append(f"{key} = {value!r} (expected a list of names)")
+            self.problems.append(f"{key} = {_brief(value)} (expected a list of names)")
             return ()
         self.once(key, value)
         return tuple(dict.fromkeys(value))
@@ -179,29 +200,55 @@ class _Reader:
 
     def once(self, key: str, values: Sequence[Any]) -> None:
         """Report a value that occurs twice."""
-        twice = [v for i, v in enumerate(values) if v in values[:i]]
-        if twice:
-            self.problems.append(f"{key}: {twice[0]!r} occurs twice")
+        seen = set()
+        for value in values:
+            hashable = tuple(value) if isinstance(value, list) else value
+            if hashable in seen:
+                self.problems.append(f"{key}: {_brief(value)} occurs twice")
+                return
+            seen.add(hashable)
 
 
 _NAMES = {str: "a name", bool: "true or false", int: "a whole number"}
 
 
+def _brief(value: Any) -> str:
+    return shown(repr(value), 200)
+
+
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_bounded(path, most_bytes=_MAX_BYTES).decode("utf-8"))
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {shown(str(error), 400)}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not usable TOML: {first_line(error).split(';')[0]}") from error
     except OSError as error:
         raise InputError(f"cannot read the plan '{path}': {error.strerror}") from error
+
+
+def _check_numbers(path: Path, value: Any, key: str = "") -> None:
+    """Raise an InputError for a whole number of over 64 bits, which cannot be stored, or even printed."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            _check_numbers(path, inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list):
+        for inner in value:
+            _check_numbers(path, inner, key)
+    elif type(value) is int and value.bit_length() > 63:
+        raise InputError(
+            f"{path}: {shown(key)}: a number of {value.bit_length()} bits, too large to use"
+        )
 
 
 def _toml_values(value: Any) -> Any:
     """Return a value with the types that TOML knows: lists for other sequences, text for paths."""
     if isinstance(value, Mapping):
         return {str(key): _toml_values(inner) for key, inner in value.items()}
+    if isinstance(value, range) and value and (value[-1] - value[0]) // value.step >= MAX_RUNS:
+        raise InputError(f"plan: {value} has more numbers than a plan may have runs, {MAX_RUNS:,}")
     if isinstance(value, list | tuple | range):
         return [_toml_values(inner) for inner in value]
     return str(value) if isinstance(value, Path) else value
@@ -238,12 +285,19 @@ def _pairs(
         sources, targets = _sources(read), read.names("targets")
         if not targets and "targets" not in read.data:
             read.problems.append("no targets (expected targets = [...], or grid = [...] for all pairs)")
-    used = dict.fromkeys([*targets, *(name for group in sources for name in group)])
-    for name in used:
-        if name not in tasks and tasks:
-            read.problems.append(f"task '{name}' is not in [tasks]{nearest(name, tasks)}")
     known = set(tasks)
+    used = dict.fromkeys([*targets, *(name for group in sources for name in group)])
+    if known:
+        _report_unknown(read, "", [name for name in used if name not in known], tasks)
     return tuple(g for g in sources if known.issuperset(g)), tuple(t for t in targets if t in known)
+
+
+def _report_unknown(read: _Reader, where: str, names: Sequence[str], tasks: Collection[str]) -> None:
+    """Report names that are not in [tasks]; the first with the nearest one, which takes time."""
+    for name in names[:_MAX_UNKNOWN]:
+        read.problems.append(f"{where}task '{name}' is not in [tasks]{nearest(name, tasks)}")
+    if len(names) > _MAX_UNKNOWN:
+        read.problems.append(f"{where}{len(names) - _MAX_UNKNOWN} more tasks are not in [tasks]")
 
 
 def _sources(read: _Reader) -> tuple[tuple[str, ...], ...]:
@@ -253,7 +307,7 @@ def _sources(read: _Reader) -> tuple[tuple[str, ...], ...]:
         groups = [[v] if isinstance(v, str) else v for v in value]
     if not all(isinstance(g, list) and g and all(isinstance(n, str) and n for n in g) for g in groups):
         read.problems.append(
-            f"sources = {value!r} (expected a list of names, or of lists of names for several sources)"
+            f"sources = {_brief(value)} (expected a list of names, or of lists of names for several sources)"
         )
         return ()
     read.once("sources", groups)
@@ -267,12 +321,11 @@ def _exclude(read: _Reader) -> frozenset[frozenset[str]]:
     if not isinstance(value, list) or not all(
         isinstance(p, list) and len(p) == 2 and all(isinstance(n, str) for n in p) for p in value
     ):
-        read.problems.append(f"exclude = {value!r} (expected a list of pairs of names)")
+        read.problems.append(f"exclude = {_brief(value)} (expected a list of pairs of names)")
         return frozenset()
     known = read.data.get("tasks", {})
-    for name in dict.fromkeys(name for pair in value for name in pair):
-        if name not in known:
-            read.problems.append(f"exclude: task '{name}' is not in [tasks]{nearest(name, known)}")
+    used = dict.fromkeys(name for pair in value for name in pair)
+    _report_unknown(read, "exclude: ", [name for name in used if name not in known], known)
     return frozenset(frozenset(pair) for pair in value)
 
 
@@ -280,9 +333,8 @@ def _methods(read: _Reader, sources: tuple[tuple[str, ...], ...]) -> tuple[str, 
     methods = read.names("methods") if "methods" in read.data else PlanFile(Path()).methods
     if not methods and not read.data.get("methods", True):
         read.problems.append(f"no methods (expected some of: {', '.join(TRANSFER_METHODS)})")
-    read.problems += [
-        str(unknown("method", m, TRANSFER_METHODS)) for m in methods if m not in TRANSFER_METHODS
-    ]
+    wrong = [m for m in methods if m not in TRANSFER_METHODS]
+    read.problems += [str(unknown("method", m, TRANSFER_METHODS)) for m in wrong[:_MAX_UNKNOWN]]
     if not {"sources", "grid"} & read.data.keys() and set(methods) - {"single"}:
         read.problems.append('no sources (expected sources = [...], or methods = ["single"])')
     if "chain" in methods and sources and all(len(group) == 1 for group in sources):
@@ -314,8 +366,10 @@ def _regimes(read: _Reader) -> tuple[Regime, ...]:
 
 def _seeds(read: _Reader) -> tuple[int, ...]:
     seeds = read.data.get("seeds", [0])
-    if not isinstance(seeds, list) or not all(type(s) is int and s >= 0 for s in seeds):
-        read.problems.append(f"seeds = {seeds!r} (expected a list of whole numbers of at least 0)")
+    if not isinstance(seeds, list) or not all(type(s) is int and 0 <= s <= _MAX_SEED for s in seeds):
+        read.problems.append(
+            f"seeds = {_brief(seeds)} (expected a list of whole numbers of at least 0 and at most {_MAX_SEED})"
+        )
         return (0,)
     if not seeds:
         read.problems.append("no seeds (expected at least one: seeds = [0])")
@@ -328,7 +382,7 @@ def _settings(read: _Reader, key: str, kind: Any) -> Any:
     try:
         settings = kind.from_dict(read.data.get(key, {}))
         found = settings.problems()
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
         found = [str(error)]
-    read.problems += [f"[{key}] {problem}" for problem in found]
+    read.problems += [f"[{key}] {shown(problem, 400)}" for problem in found]
     return kind() if found else settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +70,7 @@ class RunSettings:
         An unknown engine, a setting of the other engine, or a number out of range.
     """
 
-    store: str | Path | None = None
+    store: str | Path | None = field(default=None, repr=False)  # may hold a password
     engine: str = "local"
     workers: int | None = None
     device: str | None = None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
+import os
 import platform
 import resource
 import shutil
@@ -106,7 +108,13 @@ def finetune(
         texts = (text for selection in selections for text in selection.texts())
         needs_pooler = stage.head == TRANSFORMERS_HEAD
         seed = int(generator("pooler", stage.seed).integers(2**62)) if needs_pooler else None
-        encoder = load_encoder(stage.encoder, texts=texts, start=start, pooler_seed=seed)
+        encoder = load_encoder(
+            stage.encoder,
+            texts=texts,
+            start=start,
+            start_run=_run_name(stage.start) if stage.start else "",
+            pooler_seed=seed,
+        )
         for path in (save, save_model):
             if path:
                 _check_disk(path, encoder)
@@ -141,7 +149,7 @@ def finetune(
         if table:
             restore(encoder.model, table)
         if save:
-            save_encoder(encoder, save)
+            save_encoder(encoder, save, run=_run_name(stage))
         if save_model:
             save_trained_file(save_model, encoder, target.head, _facts(stage, selections[0], encoder))
         if resume:
@@ -163,9 +171,15 @@ def finetune(
                 "examples": {s.name: len(s.train) for s in selections},
                 "subsets": {s.name: s.digest for s in selections},
                 "scored_on": _scored_on(tasks[stage.target], target),
+                **({"discarded_state": loop.discarded} if loop.discarded else {}),
             },
             source_curves={task.name: loop.curve(i) for i, task in enumerate(data) if i},
         )
+
+
+def _run_name(stage: Stage) -> str:
+    """Return a digest of a stage: an encoder's file says by it which run it is from."""
+    return digest(json.dumps(stage.to_dict(), sort_keys=True))
 
 
 def _facts(stage: Stage, selection: Selection, encoder: Encoder) -> TrainedFacts:
@@ -196,6 +210,8 @@ def _failing_in_one_line() -> Iterator[None]:
 
     try:
         yield
+    except RunFailed:
+        raise
     except (InputError, OSError, SafetensorError) as error:
         raise RunFailed(first_line(error)) from error
 
@@ -241,7 +257,7 @@ def _check_disk(path: Path, encoder: Encoder) -> None:
     if free < needed:
         raise RunFailed(
             f"too little disk: '{folder}' has {free / 1e6:.0f} MB, the encoder needs {needed / 1e6:.0f} MB"
-        )
+        ) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _peak_memory(device: torch.device) -> int:

@@ -14,7 +14,7 @@ from torch import nn
 
 from transfer_meta.encoding.encoder import Encoder
 from transfer_meta.encoding.onednn import fast_linear
-from transfer_meta.errors import RunFailed, Stopped
+from transfer_meta.errors import InputError, RunFailed, Stopped, first_line
 from transfer_meta.records import LearningCurve, OnProgress
 from transfer_meta.training.optimizer import build_optimizer, learning_rate
 from transfer_meta.training.predictions import predict_split, score
@@ -79,6 +79,7 @@ class Loop:
         self.dev: list[tuple[int, float, float]] = []  # step, loss, main score
         self.best: dict[str, torch.Tensor] = {}
         self.best_step = 0
+        self.discarded = ""  # why a state was not resumed from
 
     def run(
         self,
@@ -89,6 +90,8 @@ class Loop:
         name: str,
     ) -> None:
         """Train from the first step or from the state in `resume`, and end with the weights to keep.
+
+        A state that cannot be used is removed, and `discarded` says why.
 
         Parameters
         ----------
@@ -104,20 +107,25 @@ class Loop:
         Raises
         ------
         Stopped
-            `should_stop` returned True; the state is in `resume`, if given.
+            `should_stop` returned True; the state is in `resume`, if given, or `Stopped.unsaved` says why not.
         RunFailed
             The loss is not finite, or a single example does not fit into memory.
         """
         if resume and resume.is_file():
-            self._load(resume, name)
+            try:
+                self._load(resume, name)
+            except RunFailed as error:
+                self.discarded = str(error)
+                resume.unlink(missing_ok=True)
         self._set_mode(training=True)
         began = time.perf_counter()
         while self.step < len(self.schedule):
             if should_stop():
                 self.seconds += time.perf_counter() - began
-                if resume:
-                    self._save(resume, name)
-                raise Stopped(f"stopped after step {self.step} of {len(self.schedule)}")
+                unsaved = self._save(resume, name) if resume else ""
+                raise Stopped(
+                    f"stopped after step {self.step} of {len(self.schedule)}", unsaved=unsaved
+                )
             self._step()
             if self.step in self.evaluate_after or self.step == len(self.schedule):
                 self._check_losses()
@@ -238,11 +246,18 @@ class Loop:
         for module in self.modules.values():
             module.train(training)
 
-    def _save(self, path: Path, name: str) -> None:
+    def _save(self, path: Path, name: str) -> str:
+        """Save the state; return why it could not be saved, or an empty string."""
+        from safetensors import SafetensorError
+
         facts: dict[str, Any] = {"run": name, "counts": self.counts.tolist()}
         facts |= {key: getattr(self, key) for key in _FACTS}
         tensors = {"losses": self.losses, **self.best}
-        save_state(path, self.modules, self.optimizer, tensors=tensors, facts=facts)
+        try:
+            save_state(path, self.modules, self.optimizer, tensors=tensors, facts=facts)
+        except (OSError, InputError, SafetensorError) as error:
+            return first_line(error)
+        return ""
 
     def _load(self, path: Path, name: str) -> None:
         tensors, facts = load_state(path, self.modules, self.optimizer, run=name)

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from transfer_meta.errors import RunFailed
+from transfer_meta.encoding.encoders import checksum
+from transfer_meta.errors import RunFailed, first_line
 from transfer_meta.files import atomic_file
 
 Tensors = dict[str, torch.Tensor]
@@ -50,7 +51,8 @@ def save_state(
     # Clone: safetensors refuses tensors that share memory.
     content = {key: value.detach().cpu().clone() for key, value in content.items()}
     with atomic_file(path) as temporary:
-        save_file(content, temporary, metadata={"facts": json.dumps(dict(facts))})
+        written = {"facts": json.dumps(dict(facts)), "checksum": checksum(content)}
+        save_file(content, temporary, metadata=written)
 
 
 def load_state(
@@ -61,18 +63,25 @@ def load_state(
     Raises
     ------
     RunFailed
-        The file cannot be read or belongs to another run.
+        The file cannot be read, is damaged, or belongs to another run; modules and optimizer are unchanged.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {})["facts"])
+            metadata = file.metadata() or {}
             content = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError) as error:
-        raise RunFailed(f"cannot read the state of the stopped run, '{path}': {error}") from error
+        facts = json.loads(metadata["facts"])
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        reason = f"cannot read the state of the stopped run, '{path}': {first_line(error)}"
+        raise RunFailed(reason) from error
+    if metadata.get("checksum") != checksum(content):
+        raise RunFailed(f"'{path}' is a damaged state, or one of an earlier version")
     if facts.get("run") != run:
         raise RunFailed(f"'{path}' is the state of another run")
+    for name, module in modules.items():
+        if _shapes(module.state_dict()) != _shapes(_under(content, f"module.{name}.")):
+            raise RunFailed(f"'{path}' does not hold the weights of this run's '{name}'")
     for name, module in modules.items():
         module.load_state_dict(_under(content, f"module.{name}."))
     moments: dict[int, Tensors] = {}
@@ -85,6 +94,10 @@ def load_state(
         torch.cuda.set_rng_state(content["random.cuda"])
     used = ("module.", "optimizer.", "random.")
     return {k: v for k, v in content.items() if not k.startswith(used)}, facts
+
+
+def _shapes(content: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in content.items()}
 
 
 def _under(content: Tensors, prefix: str) -> Tensors:

@@ -24,6 +24,15 @@ CHECKPOINTS = ("last", "best")
 PRECISIONS = ("auto", "fp32", "bf16")
 GRAPHS = "graphs"
 SAMPLINGS = ("uniform", "proportional", "temperature")
+LARGEST: Mapping[str, int] = {
+    "epochs": 100_000,
+    "batch_size": 1_000_000,
+    "max_length": 1_000_000,
+    "dev_examples": 1_000_000_000,
+    "evaluations": 100_000,
+    "lora_rank": 65_536,
+}
+"""Largest values of training settings: beyond are slips of the pen, which would take memory or years."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +127,11 @@ class TrainingSettings:
             f"{name} = {getattr(self, name)!r} (expected {expected})"
             for name, is_valid, expected in checks
             if not is_valid
+        ]
+        found += [
+            f"{name} = {getattr(self, name)} (expected at most {largest})"
+            for name, largest in LARGEST.items()
+            if (getattr(self, name) or 0) > largest
         ]
         for name, valid in (("checkpoint", CHECKPOINTS), ("precision", PRECISIONS)):
             value = getattr(self, name)

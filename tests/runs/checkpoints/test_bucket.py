@@ -13,7 +13,7 @@ import pytest
 from fake_training import fake_facts, fake_finetune, make_tasks
 
 from transfer_meta.cli.app import main
-from transfer_meta.errors import InputError
+from transfer_meta.errors import InputError, StartUnusable
 from transfer_meta.runs.checkpoints import local_copies as copies_module
 from transfer_meta.runs.checkpoints import remote_file
 from transfer_meta.runs.checkpoints.bucket import CheckpointBucket
@@ -201,7 +201,7 @@ def test_an_encoder_is_there_when_the_run_has_ended_and_a_failed_one_leaves_none
         raise ZeroDivisionError
     assert place.size("c/e") is None
     with (
-        pytest.raises(InputError, match=r"the checkpoint 'file://.*gone' is gone"),
+        pytest.raises(StartUnusable, match=r"the checkpoint 'file://.*gone' is gone"),
         local_copies(place.file("gone"), None, state),
     ):
         pass

@@ -5,12 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option
+from typer import Argument, CallbackParam, Context, Option
 
 from transfer_meta.errors import InputError
 from transfer_meta.errors import require as require
 from transfer_meta.runs import DEFAULT_STORE as DEFAULT_STORE
 from transfer_meta.runs import STORE_VARIABLE
+
+
+def without_password(context: Context, parameter: CallbackParam, value: str | None) -> str | None:
+    """Refuse a password in an option; `ps` shows the command line to all users of the machine."""
+    source = context.get_parameter_source(parameter.name or "")
+    if value and "://" in value and source is not None and source.name == "COMMANDLINE":
+        from transfer_meta.runs.store.connection import holds_password, parse_url
+
+        if holds_password(parse_url(value)):
+            raise InputError(
+                "--store holds a password, which `ps` shows to other users of this machine (expected the URL in "
+                f"{STORE_VARIABLE}, or the password in ~/.pgpass)"
+            )
+    return value
+
 
 PlanPath = Annotated[Path, Argument(metavar="PLAN.toml", help="The plan of runs.")]
 StoreAddress = Annotated[
@@ -18,7 +33,8 @@ StoreAddress = Annotated[
     Option(
         "--store",
         envvar=STORE_VARIABLE,
-        help="The run store: a file (SQLite) or postgresql://USER:PASSWORD@HOST/DATABASE.",
+        callback=without_password,
+        help="The run store: a file (SQLite) or postgresql://USER@HOST/DATABASE.",
     ),
 ]
 CheckpointPath = Annotated[
@@ -37,9 +53,9 @@ DeviceWorkers = Annotated[
 
 def refuse_password(store: str, remedy: str) -> None:
     """Raise an InputError if the URL of a store for Ray holds a password."""
-    from transfer_meta.runs.store.connection import parse_url
+    from transfer_meta.runs.store.connection import holds_password, parse_url
 
-    if parse_url(store).password:
+    if holds_password(parse_url(store)):
         raise InputError(
             "--store holds a password, and Ray shows the command line to whoever reaches the cluster "
             f"(expected {remedy})"

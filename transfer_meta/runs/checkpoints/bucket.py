@@ -57,6 +57,13 @@ class CheckpointBucket(Checkpoints):
             except FileNotFoundError:
                 return None
 
+    def read_bytes(self, name: str, begin: int, end: int) -> bytes:
+        with one_line_errors(self.address):
+            try:
+                return bytes(self._system.cat_file(self._path(name), start=begin, end=end))
+            except FileNotFoundError:
+                return b""
+
     def read(self, name: str) -> str:
         with one_line_errors(self.address):
             try:

@@ -7,6 +7,7 @@ and the store records a file after it has been written completely.
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from abc import ABC, abstractmethod
@@ -46,6 +47,10 @@ class Checkpoints(ABC):
         """Return the size of a file in bytes, or None if there is no such file."""
 
     @abstractmethod
+    def read_bytes(self, name: str, begin: int, end: int) -> bytes:
+        """Return a part of a file; fewer bytes where it ends before, or is not there."""
+
+    @abstractmethod
     def read(self, name: str) -> str:
         """Return the content of a small text file, or "" if there is no such file."""
 
@@ -66,6 +71,19 @@ class Checkpoints(ABC):
     @abstractmethod
     def _remove(self, name: str) -> int:
         """Remove a file or folder, which another process may be removing too; return the bytes freed."""
+
+    def is_whole(self, name: str) -> bool:
+        """Return whether a safetensors file is there and as long as its header says."""
+        size = self.size(name) or 0
+        length = int.from_bytes(self.read_bytes(name, 0, 8), "little") if size >= 8 else 0
+        if not 0 < length <= size - 8:
+            return False
+        try:
+            header = json.loads(self.read_bytes(name, 8, 8 + length))
+            ends = [facts["data_offsets"][1] for key, facts in header.items() if key != "__metadata__"]
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+            return False
+        return bool(size == 8 + length + max(ends, default=0))
 
     def encoder(self, claim: Claim) -> str:
         """Return the name of the file in which a claimed run leaves its encoder."""

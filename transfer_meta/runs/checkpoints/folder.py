@@ -36,8 +36,7 @@ class CheckpointFolder(Checkpoints):
             return
         try:
             path.mkdir(parents=True, exist_ok=True)
-            (path / ".probe").touch()
-            (path / ".probe").unlink(missing_ok=True)
+            self._probe()
         except OSError as error:
             raise InputError(
                 f"cannot write to the checkpoint folder '{path}': {error.strerror}"
@@ -52,6 +51,14 @@ class CheckpointFolder(Checkpoints):
         except FileNotFoundError:
             return None
 
+    def read_bytes(self, name: str, begin: int, end: int) -> bytes:
+        try:
+            with (self.path / name).open("rb") as file:
+                file.seek(begin)
+                return file.read(end - begin)
+        except OSError:
+            return b""
+
     def read(self, name: str) -> str:
         try:
             return (self.path / name).read_text()
@@ -63,7 +70,19 @@ class CheckpointFolder(Checkpoints):
             temporary.write_text(text)
 
     def is_writable(self) -> bool:
-        return os.access(self.path, os.W_OK)
+        try:
+            self._probe()
+        except OSError:
+            return False
+        return True
+
+    def _probe(self) -> None:
+        """Write a file and remove it: for root, `os.access` says yes to a read-only disk as well."""
+        probe = self.path / f".probe-{os.getpid()}"
+        try:
+            probe.write_bytes(b"probe")
+        finally:
+            probe.unlink(missing_ok=True)
 
     def _folders(self) -> list[str]:
         return [entry.name for entry in self.path.iterdir() if entry.is_dir()]

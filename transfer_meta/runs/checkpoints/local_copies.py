@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from transfer_meta.errors import InputError
+from transfer_meta.errors import InputError, StartUnusable, Stopped
 from transfer_meta.files import digest
 from transfer_meta.provenance import is_alive
 from transfer_meta.runs.checkpoints.remote_file import RemoteFile
@@ -60,12 +60,22 @@ def local_copies(
         modified = state_path.stat().st_mtime_ns if state_path.exists() else None
         try:
             yield start_path, save_path, state_path, model_path
-        finally:
-            if state_path.exists() and state_path.stat().st_mtime_ns != modified:
-                state.upload(state_path)
+        except Stopped as stopped:
+            if not stopped.unsaved and state_path.exists():
+                _upload_state(state, state_path, modified, stopped)
+            raise
         for there, path in ((save, save_path), (model, model_path)):
             if there and path and path.exists():
                 there.upload(path)
+
+
+def _upload_state(state: RemoteFile, path: Path, modified: int | None, stopped: Stopped) -> None:
+    """Upload the state of a stopped run unless it is as old as before; `stopped` is told if that fails."""
+    if path.stat().st_mtime_ns != modified:
+        try:
+            state.upload(path)
+        except InputError as error:
+            stopped.unsaved = str(error)
 
 
 def local_folder() -> Path:
@@ -91,7 +101,7 @@ def _fetch(file: RemoteFile, path: Path) -> None:
         return
     except OSError:
         if not file.download(path):
-            raise InputError(f"the checkpoint '{file.url}' is gone") from None
+            raise StartUnusable(f"the checkpoint '{file.url}' is gone") from None
     # Without hard links, or if another run was faster, this run uses its own copy.
     with contextlib.suppress(OSError):
         os.link(path, cached)

@@ -8,16 +8,27 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from sqlalchemy import delete, select
+from sqlalchemy import JSON, Double, delete, select
 from sqlalchemy.orm import Session
 
 from transfer_meta.encoding.vector_store import VectorKey
 from transfer_meta.errors import InputError
 from transfer_meta.records import FloatArray, LearningCurve
+from transfer_meta.runs.store.connection import StoreError
 from transfer_meta.runs.store.database import Database
 from transfer_meta.runs.store.schema import STATUSES, Checkpoint, Curve, Run, Vector
 
 CURVE_COLUMNS = ("steps", "losses", "dev_steps", "dev_losses", "dev_scores")
+_NUMBER_BYTES = 8
+_TYPES = {
+    column.name: (
+        dict if isinstance(column.type, JSON) else column.type.python_type,
+        *((int,) if isinstance(column.type, Double) else ()),
+        *((type(None),) if column.nullable else ()),
+    )
+    for column in Run.__table__.columns
+}
+"""Python types that the columns of a run may hold; SQLite itself accepts any."""
 
 
 class Archive(Database):
@@ -37,6 +48,7 @@ class Archive(Database):
         rows = self.read(
             lambda s: list(s.scalars(select(Run).where(Run.status.in_(statuses)).order_by(Run.id)))
         )
+        self._check_rows(rows)
         return rows if keys is None else [row for row in rows if row.key in keys]
 
     def statuses(self) -> dict[str, str]:
@@ -64,10 +76,23 @@ class Archive(Database):
             raise InputError(f"no run '{name}' in the store '{self.name}' (expected an id or a key)")
         if len(found) > 1:
             raise InputError(f"more than one run's key begins with '{name}': give more letters")
+        self._check_rows(found)
         return found[0]
 
-    def curves(self, run_id: int) -> dict[str, LearningCurve]:
-        """Return the learning curves of a run by task, the target's first; empty if it is not finished."""
+    def curves(self, run_id: int, *, damaged: list[str] | None = None) -> dict[str, LearningCurve]:
+        """Return the learning curves of a run by task, the target's first; empty if it is not finished.
+
+        Parameters
+        ----------
+        run_id : int
+        damaged : list of str, optional
+            Gets one line for each curve that cannot be read, which is left out then.
+
+        Raises
+        ------
+        StoreError
+            A curve cannot be read, and there is no `damaged`.
+        """
         query = (
             select(Curve)
             .join(Run, Run.id == Curve.run_id)
@@ -75,10 +100,16 @@ class Archive(Database):
             .order_by(Curve.task != Run.target, Curve.task)
         )
         rows = self.read(lambda s: list(s.scalars(query)))
-        return {
-            row.task: LearningCurve(*(_from_bytes(getattr(row, c)) for c in CURVE_COLUMNS))
-            for row in rows
-        }
+        found = {}
+        for row in rows:
+            try:
+                found[row.task] = _read_curve(row)
+            except ValueError as error:
+                line = f"run {run_id}: its learning curve on '{row.task}' is damaged ({error})"
+                if damaged is None:
+                    raise StoreError(f"the store '{self.name}': {line}") from None
+                damaged.append(f"{line} and left out")
+        return found
 
     def checkpoints(self) -> dict[str, Checkpoint]:
         """Return the checkpoints on record, by the key of their run."""
@@ -101,7 +132,22 @@ class Archive(Database):
     def vectors(self, key: VectorKey) -> dict[str, FloatArray]:
         """Return the components of a task vector, each of shape (d,); empty if it is not stored."""
         query = select(Vector).where(Vector.key == key.digest).order_by(Vector.component)
-        return {v.component: _from_bytes(v.data) for v in self.read(lambda s: list(s.scalars(query)))}
+        rows = self.read(lambda s: list(s.scalars(query)))
+        try:
+            return {v.component: _from_bytes(v.data, v.component) for v in rows}
+        except ValueError as error:
+            raise StoreError(
+                f"the store '{self.name}': a vector of '{key.kind}' is damaged ({error})"
+            ) from None
+
+    def _check_rows(self, runs: Sequence[Run]) -> None:
+        """Raise a StoreError if a damaged file gives values of other types than the columns have."""
+        for run in runs if self.is_sqlite else ():
+            for name, types in _TYPES.items():
+                if not isinstance(getattr(run, name), types):
+                    raise StoreError(
+                        f"the store '{self.name}' is damaged: run {run.id} has {name} = {getattr(run, name)!r:.40}"
+                    )
 
 
 def to_bytes(values: FloatArray) -> bytes:
@@ -109,8 +155,22 @@ def to_bytes(values: FloatArray) -> bytes:
     return np.ascontiguousarray(values, dtype="<f8").tobytes()
 
 
-def _from_bytes(data: bytes) -> FloatArray:
+def _from_bytes(data: bytes, name: str) -> FloatArray:
+    """Return stored numbers; ValueError if the bytes of column `name` are none."""
+    if not isinstance(data, bytes):
+        raise ValueError(f"{name} holds {type(data).__name__}, expected bytes")
+    if len(data) % _NUMBER_BYTES:
+        raise ValueError(f"{name} has {len(data)} bytes, expected a multiple of {_NUMBER_BYTES}")
     return np.frombuffer(data, dtype="<f8").astype(np.float64)
+
+
+def _read_curve(row: Curve) -> LearningCurve:
+    """Return a stored curve; ValueError if it is none."""
+    arrays = {name: _from_bytes(getattr(row, name), name) for name in CURVE_COLUMNS}
+    for name in ("steps", "dev_steps"):
+        if not np.isfinite(arrays[name]).all():
+            raise ValueError(f"{name} holds a step that is not a finite number")
+    return LearningCurve(**arrays)
 
 
 def plain_json(value: Any) -> Any:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from transfer_meta.errors import InputError, first_line
-from transfer_meta.runs.store.schema import SCHEMA_VERSION, VERSION_TABLE
+from transfer_meta.runs.store.schema import SCHEMA_VERSION, VERSION_TABLE, Base
 
 BUSY_SECONDS = 60
 MIGRATIONS = Path(__file__).parent / "migrations"
 WRITER_LOCK = 7_203_145_117
 """Number of the advisory lock that all writers of a PostgreSQL store share."""
+DAMAGE = ("not a database", "malformed", "unsupported file format")
+"""Parts of SQLite's messages on a damaged file."""
+
+
+class StoreError(InputError):
+    """A store that cannot be used, or not any more."""
 
 
 def parse_url(address: str) -> URL:
@@ -43,6 +51,12 @@ def parse_url(address: str) -> URL:
             raise InputError("a store in memory cannot be shared (expected a file: runs.sqlite)")
         return url
     if url.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+        # A part of a password that holds @ or / and is not encoded would be shown as the host or the database.
+        if any("@" in part for part in (url.host or "", url.database or "", *url.query)):
+            raise InputError(
+                "the store's URL has more than one '@' (expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE "
+                "with special characters of the password as %XX)"
+            )
         return url.set(drivername="postgresql+psycopg")
     raise InputError(
         f"unknown kind of store '{url.drivername}' (expected a path, sqlite:// or postgresql://)"
@@ -83,17 +97,21 @@ def connect_database(url: URL, *, create: bool) -> Engine:
     return engine
 
 
-def migrate_database(url: URL) -> tuple[str | None, str]:
+def migrate_database(url: URL) -> tuple[str, str]:
     """Migrate a store to this package's schema; return the version before and after."""
     is_sqlite = url.drivername == "sqlite"
     engine = _sqlite_engine(url, create=False) if is_sqlite else create_engine(url)
-    with readable_errors(url), engine.begin() as connection:
-        lock_writers(connection)
-        before = _version(connection)
-        if before is not None and before > SCHEMA_VERSION:
-            raise _other_version(url, before)
-        _upgrade(connection)
-    engine.dispose()
+    try:
+        with readable_errors(url), engine.begin() as connection:
+            lock_writers(connection)
+            before = _version(connection)
+            if before is None:
+                raise _no_store(url)
+            if before > SCHEMA_VERSION:
+                raise _other_version(url, before)
+            _upgrade(connection)
+    finally:
+        engine.dispose()
     return before, SCHEMA_VERSION
 
 
@@ -104,20 +122,44 @@ def lock_writers(connection: Connection) -> None:
 
 
 def show_address(url: URL) -> str:
-    """Return a store's address without the password."""
-    return str(url.database) if url.drivername == "sqlite" else url.render_as_string()
+    """Return a store's address without the password and the parameters, which may hold one."""
+    if url.drivername == "sqlite":
+        return str(url.database)
+    return url.set(query={}).render_as_string()
+
+
+def holds_password(url: URL) -> bool:
+    """Return whether a store's address holds a password."""
+    return bool(url.password) or any("password" in name.lower() for name in url.query)
 
 
 @contextmanager
 def readable_errors(url: URL) -> Iterator[None]:
-    """Turn database errors into an `InputError` of one line without the password."""
+    """Turn database errors into a `StoreError` of one line without the password."""
     try:
         yield
     except DBAPIError as error:
-        reason = first_line(str(error.orig))
-        if url.password:
-            reason = reason.replace(str(url.password), "***")
-        raise InputError(f"the store '{show_address(url)}' cannot be used: {reason}") from None
+        reason = _without_password(first_line(str(error.orig)), url)
+        if url.drivername == "sqlite" and any(part in reason for part in DAMAGE):
+            reason += "; `sqlite3 FILE .recover` saves what can be read of a damaged store"
+        raise StoreError(f"the store '{show_address(url)}' cannot be used: {reason}") from None
+    except (SQLAlchemyError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        reason = _without_password(first_line(error), url)
+        raise StoreError(
+            f"the store '{show_address(url)}' has a row that cannot be read: {reason}"
+        ) from None
+
+
+def _without_password(reason: str, url: URL) -> str:
+    """Return a server's message, or a note in place of one that holds the password in any form."""
+    values = [url.password, *(v for name, v in url.query.items() if "password" in name.lower())]
+    secrets = [str(value) for value in values if value]
+    forms = {
+        form for secret in secrets for form in (secret, quote(secret, safe=""), quote_plus(secret))
+    }
+    if any(form in reason for form in forms):
+        return "(the server's message holds the password, or looks like it, and is not shown)"
+    return reason
 
 
 def _sqlite_engine(url: URL, *, create: bool) -> Engine:
@@ -140,27 +182,53 @@ def _check_schema(engine: Engine, url: URL, *, create: bool) -> None:
         # In this order: another process may be making the tables and the version, in one transaction.
         tables = set(inspect(connection).get_table_names())
         version = _version(connection)
+        is_sqlite = url.drivername == "sqlite"
+        if version is not None and create and is_sqlite:
+            # Better now than after hours of training; about a second for a gigabyte.
+            found = str(connection.execute(text("PRAGMA quick_check(1)")).scalar())
+            if found != "ok":
+                raise _damaged(url, first_line(found.removeprefix("*** in database main ***")))
     if version is None:
         if "runs" in tables:
             raise InputError(
                 f"the database '{show_address(url)}' has a table 'runs' that is no run store"
             )
         if not create:
+            raise _no_store(url)
+        if tables and is_sqlite:
             raise InputError(
-                f"no store in the database '{show_address(url)}' (`transfer-meta run` makes one)"
+                f"'{show_address(url)}' is the database of another program (expected a run store or a new file)"
             )
         with engine.begin() as connection:
             lock_writers(connection)
             _upgrade(connection)
     elif version != SCHEMA_VERSION:
         raise _other_version(url, version)
+    elif lacking := sorted(Base.metadata.tables.keys() - tables):
+        raise _damaged(url, f"no table '{lacking[0]}'")
+
+
+def _no_store(url: URL) -> InputError:
+    return InputError(f"no store in the database '{show_address(url)}' (`transfer-meta run` makes one)")
+
+
+def _damaged(url: URL, reason: str) -> StoreError:
+    return StoreError(
+        f"the store '{show_address(url)}' is damaged: {reason}"
+        + (
+            "; `sqlite3 FILE .recover` saves what can be read of it"
+            if url.drivername == "sqlite"
+            else ""
+        )
+    )
 
 
 def _version(connection: Connection) -> str | None:
     """Return the schema version of a database, or None if it is no store."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
-    return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
+    version = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
+    return None if version is None else str(version)
 
 
 def _other_version(url: URL, version: str) -> InputError:

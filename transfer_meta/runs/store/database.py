@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import QueuePool
 
 from transfer_meta.runs.store.connection import (
+    StoreError,
     connect_database,
     lock_writers,
     parse_url,
@@ -45,6 +50,8 @@ class Database:
         self._url = parse_url(address)
         self._engine = connect_database(self._url, create=create)
         self._writer = sessionmaker(self._engine, expire_on_commit=False)
+        self._opened = self._file_identity()
+        self._lost = ""
         reads = self._engine.execution_options(reads=True)
         self._reader = sessionmaker(reads, expire_on_commit=False)
 
@@ -85,6 +92,7 @@ class Database:
 
     def _transact(self, sessions: sessionmaker[Session], work: Callable[[Session], T]) -> T:
         """Execute a transaction; repeat it while the database server cannot be reached."""
+        self._check_file()
         waits = RETRY_WAITS_SECONDS if self._engine.dialect.name == "postgresql" else ()
         with readable_errors(self._url):
             for wait in waits:
@@ -99,6 +107,46 @@ class Database:
                     time.sleep(wait)
             with sessions.begin() as session:
                 return work(session)
+
+    def _file_identity(self) -> tuple[int, int] | None:
+        """Return the device and inode of an SQLite store's file, or None if there is no such file."""
+        try:
+            found = Path(str(self._url.database)).stat() if self.is_sqlite else None
+        except OSError:
+            return None
+        return found and (found.st_dev, found.st_ino)
+
+    def _check_file(self) -> None:
+        """Raise a StoreError if an SQLite store's file was deleted or replaced since it was opened.
+
+        SQLite would go on writing into the file that has no name any more.  What is in it is copied beside it.
+        """
+        if not self._lost:
+            if not self.is_sqlite or self._file_identity() == self._opened:
+                return
+            copied = self._copy_lost_file()
+            self._lost = f"the store '{self.name}' was deleted or replaced while it was in use" + (
+                f"; its content is in '{copied}'" if copied else ""
+            )
+        raise StoreError(self._lost)
+
+    def _copy_lost_file(self) -> Path | None:
+        """Copy the deleted file through a connection that still has it open; return the copy's path."""
+        pool = self._engine.pool
+        if not isinstance(pool, QueuePool) or not pool.checkedin():
+            return None
+        database = Path(str(self._url.database))
+        path = database.with_name(f"{database.stem}.rescued-{os.getpid()}{database.suffix}")
+        connection = self._engine.raw_connection()
+        try:
+            with closing(sqlite3.connect(path)) as copy:
+                assert isinstance(connection.driver_connection, sqlite3.Connection)
+                connection.driver_connection.backup(copy)
+        except sqlite3.Error:
+            return None
+        finally:
+            connection.close()
+        return path
 
 
 def database_time(session: Session) -> float:

@@ -6,6 +6,7 @@ claimed it while the lease is renewed; only the holder of the claim's token may 
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -65,6 +66,8 @@ class Claim:
         Unique to the claim.
     start_file : str or None
         Name of the checkpoint to start from.
+    start_bytes : int or None
+        Its size on record.
     wanted : bool
         Whether pending runs start from this run's encoder.
     """
@@ -73,11 +76,17 @@ class Claim:
     key: str
     token: str
     start_file: str | None
+    start_bytes: int | None
     wanted: bool
 
 
 class Store(Archive):
     """Run store: `Archive` with the transitions between a run's statuses."""
+
+    def __init__(self, address: str, *, create: bool = False) -> None:
+        super().__init__(address, create=create)
+        self._watched: dict[str, tuple[float, float]] = {}
+        """By token of a claim: the end of its lease, and when this process first saw that, by a monotonic clock."""
 
     # --- statuses ------------------------------------------------------------------------------------
 
@@ -108,7 +117,7 @@ class Store(Archive):
                 found = _ready(session, keys)
             if found is None:
                 return None
-            run_id, key, file = found
+            run_id, key, file, size = found
             child = aliased(Run)
             now = database_time(session)
             token = uuid.uuid4().hex
@@ -128,7 +137,7 @@ class Store(Archive):
             wanted = session.scalar(
                 select(exists().where(child.start_key == key, child.status == "pending"))
             )
-            return Claim(run_id, key, token, file, bool(wanted))
+            return Claim(run_id, key, token, file, size, bool(wanted))
 
         return self.write(work)
 
@@ -201,15 +210,32 @@ class Store(Archive):
         """Make a claimed run pending again."""
         return self.write(lambda s: _set(s, claim, status="pending", lease_until=None))
 
-    def release_dead(self, host: str, is_alive: Callable[[int], bool]) -> int:
-        """Make the runs of dead workers on this host pending again; return how many."""
+    def release_dead(
+        self, host: str, is_alive: Callable[[int], bool], *, lease_seconds: float | None = None
+    ) -> int:
+        """Make the runs of dead workers pending again; return how many.
+
+        A worker is dead if its process on this host is, or if its lease has ended.  With `lease_seconds` also if it
+        did not renew the lease for so long by this process's monotonic clock: after the database's clock jumped
+        back, leases seem to end that much later.
+        """
 
         def work(session: Session) -> int:
-            running = session.scalars(select(Run).where(Run.status == "running"))
+            now, clock, watched = database_time(session), time.monotonic(), self._watched
+            self._watched = {}
             dead = 0
-            for run in running:
+            for run in session.scalars(select(Run).where(Run.status == "running")):
                 where, _, process = run.worker.rpartition("|")
-                if where == host and not is_alive(int(process)):
+                until = run.lease_until or now
+                before, since = watched.get(run.token, (until, clock))
+                self._watched[run.token] = (until, since if before == until else clock)
+                unrenewed = clock - self._watched[run.token][1]
+                is_local = where == host and process.isdecimal()
+                if (
+                    (is_local and not is_alive(int(process)))
+                    or until < now
+                    or (lease_seconds is not None and unrenewed > lease_seconds)
+                ):
                     run.status, run.lease_until = "pending", None
                     dead += 1
             return dead
@@ -291,11 +317,12 @@ def _set(session: Session, claim: Claim, **values: Any) -> bool:
     return result.rowcount == 1
 
 
-def _ready(session: Session, keys: Collection[str]) -> tuple[int, str, str | None] | None:
-    """Return id, key and start checkpoint of the next run among `keys`."""
+def _ready(session: Session, keys: Collection[str]) -> tuple[int, str, str | None, int | None] | None:
+    """Return id, key, start checkpoint and its size of the next run among `keys`."""
     # A subquery: SQLite would begin a join at the runs, and there are few checkpoints.
     key = select(Run.key).where(Run.id == Checkpoint.run_id).scalar_subquery()
-    files = {row[0]: row.file for row in session.execute(select(key, Checkpoint.file))}
+    columns = select(key, Checkpoint.file, Checkpoint.size_bytes)
+    files = {row[0]: (row.file, row.size_bytes) for row in session.execute(columns)}
     # The concatenation keeps SQLite from using the index of the status: most runs are pending.
     is_pending = Run.status.concat("") == "pending"
     pending = select(Run.id, Run.key, Run.start_key).where(is_pending).order_by(Run.id)
@@ -305,7 +332,7 @@ def _ready(session: Session, keys: Collection[str]) -> tuple[int, str, str | Non
     ):
         for row in session.execute(query):
             if row.key in keys:
-                return row.id, row.key, files.get(row.start_key or "")
+                return row.id, row.key, *files.get(row.start_key or "", (None, None))
     return None
 
 
