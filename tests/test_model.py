@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from result_checks import check_escaped, check_result
 
 from transfer_meta.cli.app import main
 from transfer_meta.errors import InputError
+from transfer_meta.files import digest
 from transfer_meta.model import FitSettings, Model, fit, load_model
 from transfer_meta.outcomes.table_settings import TableSettings
 from transfer_meta.outcomes.tables import OutcomeTable, build_table, load_outcomes
@@ -107,6 +109,62 @@ def test_a_damaged_model_is_one_clear_line(tmp_path: Path, damage, message: str)
     with pytest.raises(InputError, match=message) as error:
         load_model(tmp_path / "m")
     assert "\n" not in str(error.value)
+
+
+CASES = Path(__file__).resolve().parents[2] / "shared" / "cases" / "models"
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="no ../shared/cases/models")
+def test_folders_that_once_ended_the_process_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [path for path in CASES.iterdir() if path.is_dir()]
+    assert len(folders) == 12
+    for folder in folders:
+        assert main(["predict", str(folder), str(CASES / "pairs.csv")]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: the model in")
+        assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("tasks", "message"),
+    [
+        ("task,a\nx,1\nx,2\n", "'x' twice"),
+        ("task,a,a\nx,1,2\n", "a column twice"),
+        ("task,a\nx,1,2\n", "different lengths"),
+        ("task,a\nx,one\n", "no number"),
+        ("task,a\nx,inf\n", "infinite"),
+        ("a\n1\n", "another one than 'task'"),
+        ('task,a\n"x,1\n', "no table"),
+        ("", "no table"),
+        ("task,a\nx,1\n", "which is none of a feature"),
+    ],
+)
+def test_the_table_of_tasks_is_checked(tmp_path: Path, tasks: str, message: str) -> None:
+    fit_quickly(TABLE).save(tmp_path / "m")
+    (tmp_path / "m" / "tasks.csv").write_text(tasks)
+    digests = json.loads((tmp_path / "m" / "card.json").read_text())["digests"]
+    edit(tmp_path / "m" / "card.json", digests=digests | {"tasks.csv": digest(tasks)})
+    with pytest.raises(InputError, match=message) as error:
+        load_model(tmp_path / "m")
+    assert "\n" not in str(error.value)
+
+
+def test_links_pipes_and_giants_are_refused(tmp_path: Path) -> None:
+    fit_quickly(TABLE).save(tmp_path / "m")
+    state = tmp_path / "m" / "state.json"
+    outside = state.replace(tmp_path / "state.json")
+    state.symlink_to(outside)
+    with pytest.raises(InputError, match="a link to a file outside"):
+        load_model(tmp_path / "m")
+    state.unlink()
+    os.mkfifo(state)
+    with pytest.raises(InputError, match="not a regular file"):
+        load_model(tmp_path / "m")
+    state.unlink()
+    with state.open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(InputError, match="larger than"):
+        load_model(tmp_path / "m")
 
 
 def test_the_commands_print_the_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,11 @@ Nothing is unpickled or executed on loading.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from transfer_meta._version import __version__
-from transfer_meta.errors import InputError, unknown
+from transfer_meta.errors import InputError, first_line, unknown
 from transfer_meta.evaluation.benchmark import benchmark
 from transfer_meta.evaluation.benchmark_settings import BenchmarkSettings
 from transfer_meta.evaluation.pair_values import ranking_groups, seed_weights, training_values
@@ -25,7 +29,22 @@ from transfer_meta.metadataset import build_metadataset, open_table, pair_inputs
 from transfer_meta.outcomes.table_log import TableLog
 from transfer_meta.outcomes.table_settings import TableSettings
 from transfer_meta.outcomes.tables import OutcomeTable, read_pairs, read_task_features
-from transfer_meta.predictors import PREDICTORS, TransferPredictor, make_predictor
+from transfer_meta.predictors import PREDICTORS, Prediction, TransferPredictor, make_predictor
+from transfer_meta.predictors.state_kinds import (
+    ByName,
+    Flag,
+    Items,
+    Kind,
+    Number,
+    Scope,
+    StateError,
+    Text,
+    at,
+    check_keys,
+)
+from transfer_meta.predictors.stored_state import restore_state, state_of
+from transfer_meta.readers.checked_files import parse_json, read_file_in
+from transfer_meta.readers.opening import shown
 from transfer_meta.records import ID_COLUMNS, Tell
 from transfer_meta.results import Result, table_as_text
 
@@ -37,6 +56,31 @@ MODEL_FORMAT = 1
 
 CARD_METRICS = ("accuracy", "f1", "auroc_within_target", "brier", "spearman", "ndcg", "regret@3")
 """Metrics of the benchmark whose figures the card holds."""
+MAX_MODEL_BYTES = {"card.json": 2**24, "tasks.csv": 2**26, "state.json": 2**28}
+"""Largest sizes of a model's files; nothing is read of a larger one."""
+MAX_BOOSTER_BYTES = 2**26
+BOOSTER_FILE = re.compile(r"booster_\d{1,2}\.txt", re.ASCII)
+CARD: Mapping[str, Kind] = {
+    "format": Number(whole=True),
+    "version": Text(),
+    "predictor": Text(tuple(PREDICTORS)),
+    "columns": Items(Text()),
+    "pair_features": Items(Text()),
+    "has_gain": Flag(),
+    "digests": ByName(Text()),
+    "dataset": Text(),
+    "data_digest": Text(),
+    "n_pairs": Number(low=0, whole=True),
+    "protocol": Text(),
+}
+"""Entries of every model's card."""
+FIT_CARD: Mapping[str, Kind] = {
+    "features": Text(),
+    "figures": ByName(Number(may_be_none=True)),
+}
+"""Further entries of the cards that `fit` makes."""
+GAIN_MODEL_KEY = "advisor"
+"""Entry of the cards of recommenders (`recommender.persistence`) alone, with their model of the gain."""
 N_PREDICTIONS_DRAWN = 30
 """Pairs shown in the figure of predictions."""
 
@@ -170,10 +214,14 @@ class Model:
         """
         with atomic_folder(folder) as temporary:
             boosters: list[str] = []
-            state = json.dumps(_encode(_state(self.predictor), boosters), allow_nan=True)
+            state = json.dumps(state_of(self.predictor, boosters), allow_nan=True)
             files = {"state.json": state, "tasks.csv": self.tasks.to_csv(lineterminator="\n")}
             files |= {f"booster_{i}.txt": text for i, text in enumerate(boosters)}
             for name, text in files.items():
+                if len(text.encode()) > MAX_MODEL_BYTES.get(name, MAX_BOOSTER_BYTES):
+                    raise InputError(
+                        f"the model is too large to be saved: {name} has {len(text):,} bytes"
+                    )
                 (temporary / name).write_text(text, encoding="utf-8", newline="")
             card = dict(self.card) | {"digests": {name: digest(text) for name, text in files.items()}}
             (temporary / "card.json").write_text(json.dumps(card, indent=2), encoding="utf-8")
@@ -235,8 +283,11 @@ class Model:
             if lacking:
                 raise InputError(f"the table of tasks lacks the model's feature '{lacking[0]}'")
             known = pd.concat([tasks[list(known)], known[~known.index.isin(tasks.index)]])
+        for column in self.card["pair_features"]:
+            if column in pairs and not _holds_numbers(pairs[column]):
+                raise InputError(f"column '{column}' of the pairs, a feature of the model, holds texts")
         X, _ = pair_inputs(pairs, known, pair_features=tuple(self.card["pair_features"]))
-        prediction = self.predictor.predict_pairs(X[self.card["columns"]])
+        prediction = _predict_checked(self.predictor, X[self.card["columns"]])
         result = pairs[["source", "target"]].copy()
         if self.card["has_gain"]:
             return result.assign(probability=prediction.probability, expected_gain=prediction.gain)
@@ -299,7 +350,11 @@ def fit(table: OutcomeTable | str | Path | pd.DataFrame, settings: FitSettings |
 
 
 def load_model(folder: str | Path) -> Model:
-    """Read a folder written by `Model.save`, checking version, digests and columns.
+    """Read a folder written by `Model.save`.
+
+    A folder that was handed over is not trusted: all of its files are checked against what `Model.save` writes
+    before they are used, and the model must predict.  What cannot be told is whether somebody changed a
+    number for another one and its digest with it: digests protect against accidents.
 
     Parameters
     ----------
@@ -310,102 +365,177 @@ def load_model(folder: str | Path) -> Model:
     InputError
         The folder is missing, incomplete, changed, or of another version.
     """
+    return read_model(folder, FIT_CARD)
+
+
+def read_model(folder: str | Path, entries: Mapping[str, Kind]) -> Model:
+    """Read a folder as `load_model` does, whose card has `CARD` and these entries.
+
+    Parameters
+    ----------
+    folder : str or path
+    entries : mapping of str to Kind
+
+    Raises
+    ------
+    InputError
+        See `load_model`.
+    """
     folder = Path(folder)
     if not (folder / "card.json").is_file():
         raise InputError(f"no model in '{folder}': there is no card.json")
     try:
-        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-        if card["format"] != MODEL_FORMAT:
-            raise InputError(
-                f"the model in '{folder}' has format {card['format']} (written by version {card.get('version')}), "
-                f"this version reads format {MODEL_FORMAT}"
-            )
-        files = {}
-        for name, expected in card["digests"].items():
-            text = (folder / Path(name).name).read_bytes().decode("utf-8")
-            if digest(text) != expected:
-                raise InputError(f"the model in '{folder}' is corrupt: {name} is not what was saved")
-            files[name] = text
-        if card["predictor"] not in PREDICTORS:
-            raise InputError(
-                f"the model in '{folder}' is of an unknown predictor '{card['predictor']}'"
-            )
-        tasks = pd.read_csv(
-            folder / "tasks.csv", dtype={"task": str}, keep_default_na=False, na_values=[""]
-        )
-        tasks = tasks.set_index("task") if "task" in tasks else pd.DataFrame()
-        predictor = make_predictor(card["predictor"])
-        _restore(predictor, _decode(json.loads(files["state.json"]), files))
-        expected = getattr(predictor, "feature_names_in_", None)
-        columns = [c for c in card["columns"] if c not in ID_COLUMNS]
-        if expected is not None and list(expected) != columns:
-            raise InputError(f"the model in '{folder}' was fitted on other columns than its card says")
-    except InputError:
-        raise
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        return _read_model(folder, entries)
+    except (ValueError, MemoryError) as error:
+        if isinstance(error, InputError) and str(error).startswith("the model in"):
+            raise
+        reason = first_line(error) if str(error) else "it takes too much memory"
+        raise InputError(f"the model in '{folder}' is corrupt: {reason}") from error
+
+
+def _read_model(folder: Path, entries: Mapping[str, Kind]) -> Model:
+    card = parse_json(_text(folder, "card.json"), "card.json")
+    if isinstance(card, dict) and card.get("format", MODEL_FORMAT) != MODEL_FORMAT:
         raise InputError(
-            f"the model in '{folder}' is corrupt: {type(error).__name__}: {error}"
-        ) from error
+            f"the model in '{folder}' has format {shown(str(card['format']))} (written by version"
+            f" {shown(str(card.get('version')))}), this version reads format {MODEL_FORMAT}"
+        )
+    if (
+        isinstance(card, dict)
+        and isinstance(name := card.get("predictor"), str)
+        and name not in PREDICTORS
+    ):
+        raise InputError(f"the model in '{folder}' is of an unknown predictor '{shown(name)}'")
+    if isinstance(card, dict) and (GAIN_MODEL_KEY in card) != (GAIN_MODEL_KEY in entries):
+        kinds = ("a recommender", "a predictor of pairs (`fit`)")
+        found, wanted = kinds if GAIN_MODEL_KEY in card else kinds[::-1]
+        raise InputError(f"the model in '{folder}' is of {found}, not of {wanted}")
+    _check_card(card, {**CARD, **entries})
+    files = {}
+    for name, expected in card["digests"].items():
+        files[name] = _text(folder, name)
+        if digest(files[name]) != expected:
+            raise InputError(f"{name} is not what was saved")
+    tasks = _read_tasks(files["tasks.csv"])
+    columns = [c for c in card["columns"] if c not in ID_COLUMNS]
+    _check_columns(card, tasks)
+    predictor = make_predictor(card["predictor"])
+    try:
+        state = parse_json(files["state.json"], "state.json")
+        boosters = {name: text for name, text in files.items() if BOOSTER_FILE.fullmatch(name)}
+        restore_state(predictor, state, columns, lambda name: _take_booster(boosters, name))
+    except StateError as error:
+        raise StateError(f"state.json {error}") from error
+    if boosters:
+        raise InputError(f"state.json does not use {min(boosters)}")
+    _try(predictor, columns, [str(name) for name in tasks.index[:2]])
     return Model(predictor=predictor, tasks=tasks, card=card, folder=folder)
 
 
-def _state(predictor: TransferPredictor) -> dict[str, Any]:
-    """Return the constructor parameters and the attributes set by `fit`."""
-    parameters = predictor.get_params(deep=False)
-    return {k: v for k, v in vars(predictor).items() if k.endswith("_") or k in parameters}
+def _text(folder: Path, name: str) -> str:
+    content = read_file_in(folder, name, most_bytes=MAX_MODEL_BYTES.get(name, MAX_BOOSTER_BYTES))
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name} is not a text in UTF-8") from error
 
 
-def _restore(predictor: TransferPredictor, state: dict[str, Any]) -> None:
-    for name, value in state.items():
-        current = getattr(predictor, name, None)
-        if isinstance(value, dict) and "__predictor__" in value:
-            current = _by_class(value["__predictor__"]) if current is None else current
-            _restore(current, value["state"])
-            value = current
-        setattr(predictor, name, value)
+def _check_card(card: Any, entries: Mapping[str, Kind]) -> None:
+    """Raise StateError unless a card has these entries and names the files of a model."""
+    try:
+        check_keys(card, entries)
+        for name, kind in entries.items():
+            if name in card:
+                at(name, kind, card[name], Scope())
+    except StateError as error:
+        raise StateError(f"card.json {error}") from error
+    boosters = set(card["digests"]) - {"state.json", "tasks.csv"}
+    if len(card["digests"]) != len(boosters) + 2 or not all(map(BOOSTER_FILE.fullmatch, boosters)):
+        raise StateError("card.json has digests of other files than a model has")
 
 
-def _by_class(name: str) -> TransferPredictor:
-    """Return a new predictor of a class in `PREDICTORS`, or of one nested in their parameters."""
-    for make in PREDICTORS.values():
-        predictor = make()
-        inner = predictor.get_params(deep=False).values()
-        for candidate in (predictor, *(v for v in inner if isinstance(v, TransferPredictor))):
-            if type(candidate).__name__ == name:
-                return candidate
-    raise InputError(f"unknown predictor class '{name}' in a model")
+def _read_tasks(text: str) -> pd.DataFrame:
+    """Return the features of the tasks, from text that may be anything."""
+    try:
+        header, *rows = csv.reader(io.StringIO(text), strict=True)
+    except (csv.Error, ValueError) as error:
+        raise InputError(f"tasks.csv is no table: {shown(str(error), 120)}") from error
+    if header in ([], [""]):
+        return pd.DataFrame()
+    if header[0] != "task" or len(set(header)) < len(header):
+        raise InputError("tasks.csv has a column twice, or another one than 'task' first")
+    if any(len(row) != len(header) for row in rows):
+        raise InputError("tasks.csv has rows of different lengths")
+    names = [row[0] for row in rows]
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise InputError(f"tasks.csv has the task '{shown(twice)}' twice")
+    try:
+        values = np.array([[float(cell or "nan") for cell in row[1:]] for row in rows])
+    except ValueError as error:
+        raise InputError(f"tasks.csv has a cell that is no number ({shown(str(error))})") from error
+    if np.isinf(values).any():
+        raise InputError("tasks.csv has an infinite value")
+    values = values.reshape(len(rows), len(header) - 1)
+    return pd.DataFrame(values, index=pd.Index(names, name="task", dtype=object), columns=header[1:])
 
 
-def _encode(value: Any, boosters: list[str]) -> Any:
-    if isinstance(value, np.ndarray):
-        if value.dtype == object:
-            return {"__names__": [str(v) for v in value]}
-        return {"__array__": value.tolist(), "dtype": str(value.dtype)}
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, dict):
-        return {k: _encode(v, boosters) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_encode(v, boosters) for v in value]
-    if isinstance(value, TransferPredictor):
-        return {"__predictor__": type(value).__name__, "state": _encode(_state(value), boosters)}
-    if hasattr(value, "model_to_string"):
-        boosters.append(value.model_to_string())
-        return {"__booster__": f"booster_{len(boosters) - 1}.txt"}
-    return value
+def _check_columns(card: Mapping[str, Any], tasks: pd.DataFrame) -> None:
+    """Raise InputError unless the card's columns follow from the features of tasks and pairs, each once."""
+    known = {f"{role}.{name}" for role in ("target", "source", "ratio") for name in tasks}
+    known |= {*ID_COLUMNS, *(f"pair.{name}" for name in card["pair_features"])}
+    odd = next((c for c in card["columns"] if c not in known), None)
+    if odd is not None:
+        raise InputError(f"card.json has the column '{shown(odd)}', which is none of a feature")
+    wanted = set() if GAIN_MODEL_KEY in card else set(ID_COLUMNS)
+    if set(ID_COLUMNS) & set(card["columns"]) != wanted or set(ID_COLUMNS) & set(card["pair_features"]):
+        raise InputError(
+            f"card.json lacks one of the columns {', '.join(ID_COLUMNS)}, or has one too many"
+        )
+    for names in (card["columns"], card["pair_features"]):
+        if len(set(names)) < len(names):
+            raise InputError("card.json has a column twice")
 
 
-def _decode(value: Any, files: Mapping[str, str]) -> Any:
-    if isinstance(value, list):
-        return [_decode(v, files) for v in value]
-    if not isinstance(value, dict):
-        return value
-    if "__array__" in value:
-        return np.array(value["__array__"], dtype=np.dtype(value["dtype"]))
-    if "__names__" in value:
-        return np.array(value["__names__"], dtype=object)
-    if "__booster__" in value:
-        import lightgbm
+def _holds_numbers(column: pd.Series) -> bool:
+    try:
+        column.to_numpy(dtype=float)
+    except (TypeError, ValueError):
+        return False
+    return True
 
-        return lightgbm.Booster(model_str=files[value["__booster__"]])
-    return {k: _decode(v, files) for k, v in value.items()}
+
+def _take_booster(boosters: dict[str, str], name: str) -> str:
+    """Return the text of a LightGBM model, each of which is used once."""
+    if name not in boosters:
+        raise StateError(f"names '{shown(name)}', which is no file of LightGBM models")
+    return boosters.pop(name)
+
+
+def _try(predictor: TransferPredictor, columns: list[str], names: list[str]) -> None:
+    """Raise InputError unless a loaded predictor predicts pairs of known and new tasks."""
+    sources = [*names, "a task that is new"]
+    X = pd.DataFrame(
+        {"setting": "", "source": sources, "target": names[0] if names else ""}, dtype=object
+    )
+    values = np.where(np.arange(len(sources)) % 2, np.nan, 0.5)
+    X = pd.concat([X, pd.DataFrame(dict.fromkeys(columns, values), dtype=float)], axis=1)
+    try:
+        predictor.check(X)
+        _predict_checked(predictor, X)
+    except InputError as error:
+        raise InputError(f"it does not predict: {first_line(error)}") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InputError(f"it does not predict ({type(error).__name__})") from error
+
+
+def _predict_checked(predictor: TransferPredictor, X: pd.DataFrame) -> Prediction:
+    """Return predictions, which must be finite."""
+    with np.errstate(all="ignore"):
+        found = predictor.predict_pairs(X)
+        inside = (found.probability >= 0) & (found.probability <= 1)
+    if not all(np.isfinite(values).all() for values in found) or not inside.all():
+        raise InputError(
+            "the predictions are not finite: a feature or a number of the model is out of range"
+        )
+    return found

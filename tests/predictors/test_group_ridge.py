@@ -12,6 +12,7 @@ from transfer_meta.predictors import make_predictor
 from transfer_meta.predictors.base import Fold
 from transfer_meta.predictors.feature_groups import column_group
 from transfer_meta.predictors.group_ridge import (
+    AS_EXPECTED,
     AS_PUBLISHED,
     MAX_LEFT_OUT,
     PENALTY,
@@ -91,7 +92,7 @@ def test_each_group_is_an_ordinary_ridge_regression(name: str) -> None:
     # A feature that is not among the scores published as rising with the gain.
     X = X[["setting", "source", "target", "pair.logme"]].rename(columns={"pair.logme": name})
     weight = np.linspace(0.3, 1.0, len(y))
-    fitted = GroupRidgePredictor().fit(X, y, weight)
+    fitted = GroupRidgePredictor(expected=False).fit(X, y, weight)
     assert list(fitted.groups_) == [column_group(name)]
     raw = signed_log(X[[name]].to_numpy())
     matrix = WithinTarget.fit(raw).transform(raw, group_codes(X))
@@ -121,7 +122,7 @@ def with_scores(n_tasks: int = 10) -> tuple[pd.DataFrame, np.ndarray]:
 def test_coefficients_are_the_weighted_sum_of_the_members() -> None:
     X, y = with_scores()
     fitted = GroupRidgePredictor().fit(X, y)
-    assert list(fitted.groups_) == ["data", "pair", "transferability", AS_PUBLISHED]
+    assert list(fitted.groups_) == ["data", "pair", "transferability", AS_PUBLISHED, AS_EXPECTED]
     assert fitted.weights_.shape == fitted.groups_.shape
     assert (fitted.weights_ >= 0).all()
     matrix = relative(X, fitted.columns_)
@@ -132,6 +133,9 @@ def test_coefficients_are_the_weighted_sum_of_the_members() -> None:
             # What is published counts as it is, each score alike and no outcome learned from.
             used = np.isin(fitted.columns_, ["pair.logme", "pair.knn"])
             member = used / 2
+        elif name == AS_EXPECTED:
+            # The vocabularies' divergence speaks against a source.
+            member = -(fitted.columns_ == "pair.jsd").astype(float)
         else:
             used = np.array([column_group(c) == name for c in fitted.columns_])
             rows = matrix[:, used] / np.sqrt(used.sum())
@@ -150,16 +154,18 @@ def test_published_scores_are_the_rising_ones_that_vary() -> None:
         assert AS_PUBLISHED not in GroupRidgePredictor().fit(X.drop(columns=dropped), y).groups_
     constant = X.assign(**{"pair.logme": 0.5, "pair.knn": np.nan})
     fitted = GroupRidgePredictor().fit(constant, y)
-    assert list(fitted.groups_) == ["data", "pair", "transferability"]
+    assert list(fitted.groups_) == ["data", "pair", "transferability", AS_EXPECTED]
+    assert AS_EXPECTED not in GroupRidgePredictor().fit(X.assign(**{"pair.jsd": 0.5}), y).groups_
 
 
+@pytest.mark.parametrize("expected", [False, True])
 @pytest.mark.parametrize("told", [0.0, 1.0])
-def test_weights_are_what_the_left_out_error_says(told: float) -> None:
+def test_weights_are_what_the_left_out_error_says(told: float, expected: bool) -> None:
     X, _ = with_scores(12)
     X = X[["setting", "source", "target", "pair.logme", "pair.knn", "pair.h_score"]]
     random = np.random.default_rng(5)
     y = 0.05 * (told * X["pair.logme"].to_numpy() + random.normal(size=len(X)))
-    fitted = GroupRidgePredictor().fit(X, y)
+    fitted = GroupRidgePredictor(expected).fit(X, y)
     assert list(fitted.groups_) == ["transferability", AS_PUBLISHED]
     # Left-out rankings of the two members, the learned one from fits without both tasks.
     z, matrix = standardised_gains(y, group_codes(X)), relative(X, fitted.columns_)
@@ -173,11 +179,15 @@ def test_weights_are_what_the_left_out_error_says(told: float) -> None:
     members = np.column_stack([learned, published])
     size = np.sqrt((members**2).mean(axis=0))
     unit = members / size
-    together = unit.sum(axis=1)
-    centre = max(0.0, float(together @ z / (together @ together)))
+    parts, prior_rows = np.ones(2), PRIOR_ROWS
+    if expected:
+        backed = np.maximum((unit * z[:, None]).mean(axis=0), 0.0)
+        parts, prior_rows = backed if backed.any() else parts, float(len(z))
+    together = unit @ parts
+    centre = max(0.0, float(together @ z / (together @ together))) * parts
 
     def error(weights: np.ndarray) -> float:
-        return float(((z - unit @ weights) ** 2).sum() + PRIOR_ROWS * ((weights - centre) ** 2).sum())
+        return float(((z - unit @ weights) ** 2).sum() + prior_rows * ((weights - centre) ** 2).sum())
 
     found = fitted.weights_ * size
     least = error(found)
@@ -187,6 +197,30 @@ def test_weights_are_what_the_left_out_error_says(told: float) -> None:
     # Together they say of noise next to nothing, and of gains that the scores tell a good part.
     spread = float((members @ fitted.weights_).std())
     assert spread < 0.15 if told == 0.0 else spread > 0.4
+
+
+def told_by(column: str, n_tasks: int = 10) -> tuple[pd.DataFrame, np.ndarray]:
+    """Pairs with a score and source sizes, one of which tells half of the gain."""
+    X, _ = scored_pairs(n_tasks)
+    random = np.random.default_rng(3)
+    size = np.exp(random.normal(8, 1, size=n_tasks))
+    X = X[["setting", "source", "target", "pair.logme"]].assign(
+        **{"source.size": [size[int(name[1:])] for name in X["source"]]}
+    )
+    told = signed_log(X[[column]].to_numpy())[:, 0]
+    return X, 0.05 * (told / told.std() + random.normal(size=len(X)))
+
+
+@pytest.mark.parametrize("column", ["pair.logme", "source.size"])
+def test_the_weights_go_to_what_left_out_pairs_support(column: str) -> None:
+    X, y = told_by(column)
+    fitted = GroupRidgePredictor().fit(X, y)
+    share = np.abs(fitted.coef_) * relative(X, fitted.columns_).std(axis=0)
+    assert share[fitted.columns_ == column] > 2 / 3 * share.sum()
+    weight = dict(zip(fitted.groups_, fitted.weights_, strict=True))
+    by_score = column == "pair.logme"
+    more, less = (AS_PUBLISHED, AS_EXPECTED) if by_score else (AS_EXPECTED, AS_PUBLISHED)
+    assert weight[more] > 2 * weight[less]
 
 
 def test_the_default_ranks_tried_sources_by_history_and_others_by_groups() -> None:

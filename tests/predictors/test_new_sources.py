@@ -5,7 +5,7 @@ import pandas as pd
 from many_tasks import grouped_tasks
 
 from transfer_meta.predictors import make_predictor
-from transfer_meta.predictors.new_sources import SLOPE, expectation
+from transfer_meta.predictors.new_sources import SLOPE, expectation, expected_weights
 
 
 def pairs() -> pd.DataFrame:
@@ -31,6 +31,13 @@ def test_it_is_the_mean_over_groups_of_what_is_standardised_within_the_target() 
         z = [(v - v.mean()) / v.std(ddof=0) for v in logs]
         expected += list(SLOPE * sum(z) / 3)
     np.testing.assert_allclose(expectation(X, list(X)), expected, atol=1e-12)
+
+
+def test_columns_share_the_weight_of_their_group() -> None:
+    columns = ["pair.jsd", "source.label_entropy", "pair.tfidf_cosine", "source.size"]
+    assert expected_weights(columns).tolist() == [-0.25, 0.0, 0.25, 0.5]
+    assert expected_weights(["source.label_entropy"]).tolist() == [0.0]
+    assert expected_weights([]).tolist() == []
 
 
 def test_nothing_is_expected_where_nothing_is_known() -> None:

@@ -63,7 +63,8 @@ def test_a_model_of_something_else_is_refused(data: Path, tmp_path: Path) -> Non
     card = json.loads((folder / "card.json").read_text())
     del card["advisor"]
     (folder / "card.json").write_text(json.dumps(card))
-    load_model(folder)
+    with pytest.raises(InputError, match="of a recommender, not of a predictor of pairs"):
+        load_model(data / "atlas/text")
     with pytest.raises(InputError, match="not of a recommender"):
         load_recommender(folder)
 

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 
 from transfer_meta.errors import InputError
 from transfer_meta.files import atomic_file
+from transfer_meta.readers.checked_files import parse_json, read_bounded
 from transfer_meta.records import TaskProfile
 
 ARRAY_TYPES = ("<u8", "<i8", "<f8")
 """Types of stored arrays, all little-endian."""
+MAX_PROFILE_BYTES = 2**28
+"""Largest size of a file that is read."""
 
 
 def little_endian(array: NDArray[Any]) -> NDArray[Any]:
@@ -53,9 +56,9 @@ def load_profile(path: Path | str) -> TaskProfile:
         The file does not exist, is broken, or holds something else.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_bounded(Path(path), most_bytes=MAX_PROFILE_BYTES).decode("utf-8")
         arrays = {}
-        for name, (kind, data) in json.loads(text)["sketches"].items():
+        for name, (kind, data) in parse_json(text, "it")["sketches"].items():
             if kind not in ARRAY_TYPES:
                 raise ValueError(f"unknown type {kind}")
             arrays[name] = np.frombuffer(base64.b64decode(data, validate=True), dtype=kind)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from transfer_meta.errors import InputError
+from transfer_meta.predictors.state_kinds import Count, Kind, Names, Numbers
 from transfer_meta.records import ID_COLUMNS, FloatArray
 
 VALIDATION: dict[str, Any] = {"dtype": np.float64, "ensure_all_finite": "allow-nan"}
@@ -22,6 +23,14 @@ IntArray = NDArray[np.intp]
 
 Fold = tuple[IntArray, IntArray]
 """Row numbers of the training and of the test pairs."""
+
+
+FEATURE_COLUMNS: Mapping[str, Kind] = {"feature_names_in_": Names("features")}
+"""What is stored of the feature columns that were seen in `fit`."""
+VALIDATED_COLUMNS: Mapping[str, Kind] = {**FEATURE_COLUMNS, "n_features_in_": Count("features")}
+"""The same of predictors that scikit-learn's `validate_data` checks the columns of."""
+CLASS_MEANS = Numbers(2)
+"""What is stored of `class_means`."""
 
 
 class Prediction(NamedTuple):
@@ -51,8 +60,13 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
     accept plain arrays as well.
 
     A subclass implements `fit` and `predict_pairs`.  Attributes set by `fit` end in an underscore and consist of
-    numbers, strings, arrays, lists, dicts and LightGBM boosters, so that `model.Model.save` can write them.
+    numbers, strings, arrays, lists, dicts and LightGBM boosters, so that `model.Model.save` can write them; all of
+    them, and the constructor's parameters, are declared in `stored`.
     """
+
+    stored: ClassVar[Mapping[str, Kind]] = {}
+    """Kinds of the constructor's parameters and of the attributes set by `fit`, in the order in which they are read
+    (`stored_state`); nothing else is read from a folder."""
 
     uses_features: ClassVar[bool] = True
     """Whether predictions depend on the feature columns."""
@@ -128,6 +142,17 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
         """Return the feature columns and the gains for a fit, shapes (n, p) and (n,)."""
         matrix, y = validate_data(self, self._features(X), y, y_numeric=True, **VALIDATION)
         return np.asarray(matrix), np.asarray(y, dtype=np.float64)
+
+    def stored_names(self, features: Sequence[str]) -> dict[str, Sequence[str]]:
+        """Return names that follow from the feature columns, by the axes of `stored` that they lie along."""
+        return {}
+
+    def stored_sizes(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """Return sizes of axes of `stored` that follow from the parameters and from other sizes."""
+        return {}
+
+    def check_stored(self) -> None:
+        """Raise ValueError if attributes read from a folder do not fit each other."""
 
     def _features(self, X: Any) -> Any:
         if not isinstance(X, pd.DataFrame):

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.special import expit, ndtr
 
-from transfer_meta.predictors.base import Prediction, TransferPredictor, class_means, expected_gain
-from transfer_meta.predictors.trees import TreeSettings, raw_scores, train_trees
+from transfer_meta.predictors.base import (
+    CLASS_MEANS,
+    VALIDATED_COLUMNS,
+    Prediction,
+    TransferPredictor,
+    class_means,
+    expected_gain,
+)
+from transfer_meta.predictors.state_kinds import AsMade, Kind, Number
+from transfer_meta.predictors.tree_text import Trees
+from transfer_meta.predictors.trees import TREE_PARAMETERS, TreeSettings, raw_scores, train_trees
 from transfer_meta.records import FloatArray
 
 
@@ -37,6 +47,16 @@ class LightGBMPredictor(TreeSettings, TransferPredictor):
     min_child_samples: int = 5
     reg_lambda: float = 1.0
     objective: str = "binary"
+
+    stored: ClassVar[Mapping[str, Kind]] = {
+        **TREE_PARAMETERS,
+        "objective": AsMade("objective"),
+        **VALIDATED_COLUMNS,
+        "means_": CLASS_MEANS,
+        "constant_": Number(),
+        "booster_": Trees("features"),
+        "spread_": Number(low=0),
+    }
 
     def fit(self, X: Any, y: Any) -> Self:
         matrix, y = self.matrix_and_gain(X, y)

@@ -5,19 +5,22 @@ Their figures show what a protocol gives away without any feature.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 
 from transfer_meta.predictors.base import (
+    CLASS_MEANS,
     Prediction,
     TransferPredictor,
     class_means,
     expected_gain,
     id_column,
 )
-from transfer_meta.predictors.logistic import LogisticPredictor
+from transfer_meta.predictors.logistic import COEFFICIENTS, LogisticPredictor
+from transfer_meta.predictors.state_kinds import AsMade, ByName, Kind, Names, Number, Numbers
 from transfer_meta.records import FloatArray
 
 
@@ -31,6 +34,8 @@ class ConstantPredictor(TransferPredictor):
     """
 
     uses_features: ClassVar[bool] = False
+
+    stored: ClassVar[Mapping[str, Kind]] = {"probability": AsMade("probability"), "means_": CLASS_MEANS}
 
     def __init__(self, probability: float = 1.0) -> None:
         self.probability = probability
@@ -55,6 +60,11 @@ class RandomPredictor(TransferPredictor):
 
     uses_features: ClassVar[bool] = False
     stochastic: ClassVar[bool] = True
+    stored: ClassVar[Mapping[str, Kind]] = {
+        "random_state": Number(whole=True),
+        "means_": CLASS_MEANS,
+        "seed_": Numbers("seed", low=0, whole=True, plain=True),
+    }
 
     def __init__(self, random_state: int = 0) -> None:
         self.random_state = random_state
@@ -77,6 +87,11 @@ class TargetIdentityPredictor(LogisticPredictor):
     """Logistic regression on the one-hot name of the target; an unknown target gets the intercept alone."""
 
     uses_features: ClassVar[bool] = False
+    stored: ClassVar[Mapping[str, Kind]] = {
+        "C": Number(),
+        "targets_": Names("inputs", ordered=True, plain=True),
+        **COEFFICIENTS,
+    }
 
     def matrix(self, X: Any, *, reset: bool) -> FloatArray:
         if reset:
@@ -86,6 +101,9 @@ class TargetIdentityPredictor(LogisticPredictor):
 
     def matrix_and_gain(self, X: Any, y: Any) -> tuple[FloatArray, FloatArray]:
         return self.matrix(X, reset=True), np.asarray(y, dtype=float)
+
+    def stored_sizes(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        return {}
 
 
 class RandomFingerprintsPredictor(LogisticPredictor):
@@ -103,6 +121,12 @@ class RandomFingerprintsPredictor(LogisticPredictor):
 
     uses_features: ClassVar[bool] = False
     stochastic: ClassVar[bool] = True
+    stored: ClassVar[Mapping[str, Kind]] = {
+        "C": Number(),
+        "n_features": AsMade("n_features"),
+        "random_state": Number(low=0, whole=True),
+        **COEFFICIENTS,
+    }
 
     def __init__(self, n_features: int = 14, random_state: int = 0, C: float = 1.0) -> None:
         super().__init__(C)
@@ -115,6 +139,9 @@ class RandomFingerprintsPredictor(LogisticPredictor):
 
     def matrix_and_gain(self, X: Any, y: Any) -> tuple[FloatArray, FloatArray]:
         return self.matrix(X, reset=True), np.asarray(y, dtype=float)
+
+    def stored_sizes(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        return {"inputs": 3 * self.n_features}
 
     def _fingerprints(self, tasks: np.ndarray) -> FloatArray:
         # Seeded by the name: a task has the same numbers as source and target and in every fold.
@@ -131,6 +158,11 @@ class TargetGainRatePredictor(TransferPredictor):
     """
 
     uses_features: ClassVar[bool] = False
+    stored: ClassVar[Mapping[str, Kind]] = {
+        "rate_": ByName(Number(0, 1)),
+        "gain_": ByName(Number()),
+        "overall_": Numbers(2, plain=True),
+    }
 
     def fit(self, X: Any, y: Any) -> Self:
         y = np.asarray(y, dtype=float)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from transfer_meta.predictors.logistic_solver import BoolArray
 from transfer_meta.predictors.new_sources import expectation
 from transfer_meta.predictors.outcome_tensor import index_in
 from transfer_meta.predictors.ridge import RidgePredictor
+from transfer_meta.predictors.state_kinds import InnerPredictor, Kind, Numbers
 from transfer_meta.predictors.within_target import WithinTargetPredictor
 from transfer_meta.records import FloatArray
 
@@ -26,10 +28,10 @@ class DefaultPredictor(WithinTargetPredictor):
     """Gaussian process and ridge regression; the process alone with fewer than 6 training targets.
 
     The members are weighted by their out-of-fold rankings of the training targets (`stack_weights`), or equally if
-    the gains have no level, as for scores without baselines.  A source without training outcomes is ranked by
-    `group_ridge` if the table has transferability scores; otherwise its ranking gets `new_sources.expectation`
-    added.  Boosted trees and LambdaRank as further members take ten times as long and do not improve the rank
-    correlation on tables of tens of targets.
+    the gains have no level, as for scores without baselines. A source without training outcomes is ranked by
+    `group_ridge`, which weighs them against `new_sources.expectation`, if the table has transferability scores;
+    otherwise its ranking gets the expectation added. Boosted trees and LambdaRank as further members take ten times
+    as long and do not improve the rank correlation on tables of tens of targets.
 
     Attributes
     ----------
@@ -39,6 +41,14 @@ class DefaultPredictor(WithinTargetPredictor):
         Ranks sources without training outcomes.
     weights_ : array of shape (members,)
     """
+
+    stored: ClassVar[Mapping[str, Kind]] = {
+        **WithinTargetPredictor.stored,
+        "gp_": InnerPredictor(GaussianProcessPredictor),
+        "ridge_": InnerPredictor(RidgePredictor, may_be_none=True),
+        "untried_": InnerPredictor(GroupRidgePredictor, may_be_none=True),
+        "weights_": Numbers("members", low=0),
+    }
 
     def fit_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> None:
         n_targets = len(np.unique(id_column(X, "target")))
@@ -50,7 +60,7 @@ class DefaultPredictor(WithinTargetPredictor):
             member.fit_ranking(X, z, weight)
         self.weights_ = np.full(len(members), 1 / len(members))
         self.untried_ = None
-        if any(column_group(c) == LEADING_GROUP for c in self.feature_names_in_):
+        if any(map(_is_score, self.feature_names_in_)):
             self.untried_ = GroupRidgePredictor()
             self.untried_.feature_names_in_ = self.feature_names_in_
             self.untried_.fit_ranking(X, z, weight)
@@ -83,12 +93,23 @@ class DefaultPredictor(WithinTargetPredictor):
     def inner_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> FloatArray:
         return self._inner
 
+    def check_stored(self) -> None:
+        super().check_stored()
+        if len(self.weights_) != len(self._members()):
+            raise ValueError("has another number of weights than of members")
+        if (self.untried_ is not None) != any(map(_is_score, self.feature_names_in_)):
+            raise ValueError("lacks a predictor of untried sources, or has one without scores")
+
     def _untried(self, X: pd.DataFrame) -> BoolArray:
         """Return which pairs have a source without training outcomes, shape (n,)."""
         return index_in(self.gp_.sources_, id_column(X, "source")) < 0
 
     def _members(self) -> list[WithinTargetPredictor]:
         return [m for m in (self.gp_, self.ridge_) if m is not None]
+
+
+def _is_score(column: str) -> bool:
+    return column_group(column) == LEADING_GROUP
 
 
 def stack_weights(rankings: FloatArray, z: FloatArray, weight: FloatArray) -> FloatArray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from transfer_meta.predictors.logistic_solver import (
     solve,
     with_intercept,
 )
+from transfer_meta.predictors.state_kinds import Kind, Number
 from transfer_meta.records import FloatArray
 
 
@@ -35,6 +36,13 @@ class EliminationPredictor(LogisticPredictor):
     random_state : int
         Seed of the inner folds.
     """
+
+    stored: ClassVar[Mapping[str, Kind]] = {
+        **LogisticPredictor.stored,
+        "n_splits": Number(whole=True),
+        "n_repeats": Number(whole=True),
+        "random_state": Number(whole=True),
+    }
 
     def __init__(
         self, C: float = 1.0, n_splits: int = 3, n_repeats: int = 1, random_state: int = 0

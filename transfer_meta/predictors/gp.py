@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
 import numpy as np
 import pandas as pd
 
@@ -16,7 +19,8 @@ from transfer_meta.predictors.outcome_prior import (
     score_variance,
 )
 from transfer_meta.predictors.outcome_tensor import PRIOR_SETTING_SIMILARITY, OutcomeTensor, index_in
-from transfer_meta.predictors.task_kernel import TaskKernel
+from transfer_meta.predictors.state_kinds import Kind, Names, Numbers, scales
+from transfer_meta.predictors.task_kernel import STORED_KERNEL, TaskKernel, kernel_columns
 from transfer_meta.predictors.within_target import (
     WithinTarget,
     WithinTargetPredictor,
@@ -64,6 +68,20 @@ class GaussianProcessPredictor(WithinTargetPredictor):
     Rasmussen & Williams 2006, "Gaussian Processes for Machine Learning", sections 2.2 and 8.3.6.
     """
 
+    stored: ClassVar[Mapping[str, Kind]] = {
+        **WithinTargetPredictor.stored,
+        "space_": STORED_KERNEL,
+        "settings_": Names("settings", ordered=True),
+        "targets_": Names("targets", ordered=True, within="tasks"),
+        "sources_": Names("sources", ordered=True, within="tasks"),
+        "kappa_": Numbers("settings", "settings", low=-1, high=1),
+        "centre_": Numbers("pairs"),
+        "scale_": scales("pairs"),
+        "share_": Numbers("pairs", low=0),
+        "alpha_": Numbers("settings", "targets", "sources"),
+        "coef_": Numbers("settings", "pairs"),
+    }
+
     def fit_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> None:
         outcomes = OutcomeTensor.from_pairs(X, z, weight)
         self.settings_, self.targets_ = outcomes.settings, outcomes.targets
@@ -89,6 +107,9 @@ class GaussianProcessPredictor(WithinTargetPredictor):
         linear = (self._relative(X) * (kappa @ self.coef_)[place]).sum(axis=1)
         cell = (place, index_in(new[0], targets), index_in(new[1], sources))
         return np.asarray(by_setting[cell] + FEATURE_VARIANCE * linear)
+
+    def stored_names(self, features: Sequence[str]) -> dict[str, Sequence[str]]:
+        return super().stored_names(features) | kernel_columns(features)
 
     def inner_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> FloatArray:
         outcomes = OutcomeTensor.from_pairs(X, z, weight)

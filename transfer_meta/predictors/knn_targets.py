@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
 import pandas as pd
 
 from transfer_meta.predictors.history import HISTORY_FEATURES, history_features
-from transfer_meta.predictors.outcome_tensor import OutcomeTensor
-from transfer_meta.predictors.task_kernel import TaskKernel
+from transfer_meta.predictors.outcome_tensor import STORED_TENSOR, OutcomeTensor
+from transfer_meta.predictors.state_kinds import AsMade, Kind, Number
+from transfer_meta.predictors.task_kernel import STORED_KERNEL, TaskKernel, kernel_columns
 from transfer_meta.predictors.within_target import WithinTargetPredictor
 from transfer_meta.records import FloatArray
 
@@ -25,6 +29,14 @@ class NearestTargetsPredictor(WithinTargetPredictor):
         Weight by the fourth power of nearness, so that the nearest targets dominate.
     """
 
+    stored: ClassVar[Mapping[str, Kind]] = {
+        "shrinkage": Number(low=0),
+        "sharp": AsMade("sharp"),
+        **WithinTargetPredictor.stored,
+        "space_": STORED_KERNEL,
+        "grid_": STORED_TENSOR,
+    }
+
     def __init__(self, shrinkage: float = 1.0, sharp: bool = False) -> None:
         self.shrinkage = shrinkage
         self.sharp = sharp
@@ -40,6 +52,9 @@ class NearestTargetsPredictor(WithinTargetPredictor):
         name = "nearest" if self.sharp else "near"
         columns = [HISTORY_FEATURES.index(name), HISTORY_FEATURES.index(f"{name}_all")]
         return features[:, columns].mean(axis=1)
+
+    def stored_names(self, features: Sequence[str]) -> dict[str, Sequence[str]]:
+        return super().stored_names(features) | kernel_columns(features)
 
     def inner_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> FloatArray:
         # A row's own target never enters its features: the rankings of the training rows are out of fold.

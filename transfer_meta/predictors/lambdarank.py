@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,10 +12,18 @@ from scipy.stats import rankdata
 
 from transfer_meta.errors import InputError
 from transfer_meta.predictors.base import IntArray
-from transfer_meta.predictors.history import history_features
-from transfer_meta.predictors.outcome_tensor import OutcomeTensor
-from transfer_meta.predictors.task_kernel import TaskKernel
-from transfer_meta.predictors.trees import REPRODUCIBLE, TreeSettings, raw_scores, train_trees
+from transfer_meta.predictors.history import HISTORY_FEATURES, history_features
+from transfer_meta.predictors.outcome_tensor import STORED_TENSOR, OutcomeTensor
+from transfer_meta.predictors.state_kinds import POSITIVE, Kind, Names, Number, Numbers, scales
+from transfer_meta.predictors.task_kernel import STORED_KERNEL, TaskKernel, kernel_columns
+from transfer_meta.predictors.tree_text import Trees
+from transfer_meta.predictors.trees import (
+    REPRODUCIBLE,
+    TREE_PARAMETERS,
+    TreeSettings,
+    raw_scores,
+    train_trees,
+)
 from transfer_meta.predictors.within_target import (
     WithinTarget,
     WithinTargetPredictor,
@@ -57,6 +66,19 @@ class LambdaRankPredictor(TreeSettings, WithinTargetPredictor):
     reg_lambda: float = 5.0
     subsample: float = 0.7
 
+    stored: ClassVar[Mapping[str, Kind]] = {
+        **TREE_PARAMETERS,
+        "subsample": Number(),
+        **WithinTargetPredictor.stored,
+        "space_": STORED_KERNEL,
+        "grid_": STORED_TENSOR,
+        "settings_": Names("settings", ordered=True),
+        "centre_": Numbers("raw"),
+        "scale_": scales("raw"),
+        "booster_": Trees("raw+raw+raw+settings"),
+        "unit_": Number(low=POSITIVE),
+    }
+
     def fit_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> None:
         outcomes = OutcomeTensor.from_pairs(X, z, weight)
         kernel = TaskKernel.fit(X, list(self.feature_names_in_), outcomes, z)
@@ -81,6 +103,12 @@ class LambdaRankPredictor(TreeSettings, WithinTargetPredictor):
         matrix = self._matrix(X, TaskKernel(**self.space_).extended(X))
         return raw_scores(self.booster_, matrix) / self.unit_
 
+    def stored_names(self, features: Sequence[str]) -> dict[str, Sequence[str]]:
+        return super().stored_names(features) | kernel_columns(features)
+
+    def stored_sizes(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        return {"raw": len(HISTORY_FEATURES) + sizes["features"]}
+
     def _raw(self, X: pd.DataFrame, kernel: TaskKernel) -> FloatArray:
         return np.hstack([history_features(OutcomeTensor(**self.grid_), X, kernel), self.values(X)])
 
@@ -103,6 +131,11 @@ class LangRankPredictor(WithinTargetPredictor):
     """
 
     needs_features: ClassVar[bool] = True
+    stored: ClassVar[Mapping[str, Kind]] = {
+        **WithinTargetPredictor.stored,
+        "booster_": Trees("features"),
+        "unit_": Number(low=POSITIVE),
+    }
 
     def fit_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> None:
         if not len(self.feature_names_in_):

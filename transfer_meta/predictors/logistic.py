@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit
 
 from transfer_meta.predictors.base import (
+    CLASS_MEANS,
+    VALIDATED_COLUMNS,
     Fold,
     Prediction,
     TransferPredictor,
@@ -17,10 +19,19 @@ from transfer_meta.predictors.base import (
     expected_gain,
 )
 from transfer_meta.predictors.logistic_solver import BoolArray, scale_and_fill, solve, with_intercept
+from transfer_meta.predictors.state_kinds import POSITIVE, Kind, Number, Numbers
 from transfer_meta.records import FloatArray
 
 STACK_SIZE = 200_000
 """Approximate number of values in a stack of folds that are solved together; fits the CPU cache."""
+COEFFICIENTS: Mapping[str, Kind] = {
+    "coef_": Numbers("inputs+1"),
+    "low_": Numbers("inputs"),
+    "width_": Numbers("inputs", low=POSITIVE),
+    "fill_": Numbers("inputs"),
+    "means_": CLASS_MEANS,
+}
+"""What is stored of a fit, whose inputs need not be the columns of the table."""
 
 
 class LogisticPredictor(TransferPredictor):
@@ -40,6 +51,8 @@ class LogisticPredictor(TransferPredictor):
     means_ : array of shape (2,)
         Mean gain of the training pairs without and with gain.
     """
+
+    stored: ClassVar[Mapping[str, Kind]] = {"C": Number(), **VALIDATED_COLUMNS, **COEFFICIENTS}
 
     def __init__(self, C: float = 1.0) -> None:
         self.C = C
@@ -84,6 +97,9 @@ class LogisticPredictor(TransferPredictor):
                 for i, (train, test) in enumerate(part)
             ]
         return predictions
+
+    def stored_sizes(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        return {"inputs": sizes["features"]} if "features" in sizes else {}
 
     def _stacks(self, matrix: FloatArray, y: FloatArray, folds: Sequence[Fold]) -> Any:
         size = max(1, STACK_SIZE // matrix.size)

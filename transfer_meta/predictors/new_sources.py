@@ -12,7 +12,7 @@ Dai et al. 2019, "Using Similarity Measures to Select Pretraining Data for NER" 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -50,14 +50,16 @@ def expectation(X: pd.DataFrame, columns: Collection[str]) -> FloatArray:
     >>> expectation(X, ["source.size"]).round(6).tolist()
     [-0.2, 0.2]
     """
-    groups = group_codes(X)
-    parts = []
-    for signs in EXPECTED_SIGNS:
-        present = [c for c in signs if c in columns and X[c].notna().any()]
-        if not present:
-            continue
-        values = signed_log(X[present].to_numpy(dtype=float))
-        mean, deviation = group_moments(values, groups)
-        relative = (values - mean) / np.where(deviation > 1e-9, deviation, np.inf)
-        parts.append(np.nan_to_num(relative) @ np.array([signs[c] for c in present]) / len(present))
-    return SLOPE * np.mean(parts, axis=0) if parts else np.zeros(len(X))
+    present = [c for signs in EXPECTED_SIGNS for c in signs if c in columns and X[c].notna().any()]
+    values = signed_log(X[present].to_numpy(dtype=float))
+    mean, deviation = group_moments(values, group_codes(X))
+    relative = (values - mean) / np.where(deviation > 1e-9, deviation, np.inf)
+    return np.asarray(SLOPE * np.nan_to_num(relative) @ expected_weights(present))
+
+
+def expected_weights(columns: Sequence[str]) -> FloatArray:
+    """Return the weight of each standardised column in the mean over groups, shape (columns,), 0 for others."""
+    signs = np.array([[group.get(c, 0.0) for c in columns] for group in EXPECTED_SIGNS])
+    size = np.abs(signs).sum(axis=1)
+    known = size > 0
+    return np.asarray((signs[known] / size[known, None]).sum(axis=0) / max(1, int(known.sum())))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from transfer_meta.predictors.base import IntArray, id_column
+from transfer_meta.predictors.state_kinds import Names, Numbers, Record
 from transfer_meta.predictors.within_target import setting_column
 from transfer_meta.records import FloatArray, NameArray
 
@@ -17,6 +18,16 @@ REPEATABLE_SHARE = 0.65
 PRIOR_SETTING_SIMILARITY = 0.6
 PRIOR_PAIRS = 50.0
 """Weight of `PRIOR_SETTING_SIMILARITY`, in pairs."""
+STORED_TENSOR = Record(
+    {
+        "settings": Names("settings", ordered=True),
+        "targets": Names("targets", ordered=True, within="tasks"),
+        "sources": Names("sources", ordered=True, within="tasks"),
+        "z": Numbers("settings", "targets", "sources", low=-1e3, high=1e3),
+        "weight": Numbers("settings", "targets", "sources", low=0, high=1e12),
+    }
+)
+"""Kinds of the fields of a stored `OutcomeTensor`, of tasks of a stored kernel."""
 
 
 @dataclass(frozen=True)

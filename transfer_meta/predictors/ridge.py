@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
 from transfer_meta.predictors.base import IntArray, id_column
 from transfer_meta.predictors.history import HISTORY_FEATURES, history_features
-from transfer_meta.predictors.outcome_tensor import OutcomeTensor
-from transfer_meta.predictors.task_kernel import TaskKernel
+from transfer_meta.predictors.outcome_tensor import STORED_TENSOR, OutcomeTensor
+from transfer_meta.predictors.state_kinds import AsMade, Kind, Number, Numbers, scales
+from transfer_meta.predictors.task_kernel import STORED_KERNEL, TaskKernel, kernel_columns
 from transfer_meta.predictors.within_target import (
     WithinTarget,
     WithinTargetPredictor,
@@ -41,6 +43,17 @@ class RidgePredictor(WithinTargetPredictor):
         Transfer history first, then the features of the table.
     penalty_ : float
     """
+
+    stored: ClassVar[Mapping[str, Kind]] = {
+        "history": AsMade("history"),
+        **WithinTargetPredictor.stored,
+        "space_": STORED_KERNEL,
+        "grid_": STORED_TENSOR,
+        "centre_": Numbers("history+not_of_target"),
+        "scale_": scales("history+not_of_target"),
+        "penalty_": Number(),
+        "coef_": Numbers("history+not_of_target"),
+    }
 
     def __init__(self, history: bool = True) -> None:
         self.history = history
@@ -80,6 +93,12 @@ class RidgePredictor(WithinTargetPredictor):
         raw = self.raw_features(X)
         within = WithinTarget(self.centre_, self.scale_)
         return within.transform(raw, group_codes(X)) @ self.coef_
+
+    def stored_names(self, features: Sequence[str]) -> dict[str, Sequence[str]]:
+        return super().stored_names(features) | kernel_columns(features)
+
+    def stored_sizes(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        return {"history": len(HISTORY_FEATURES) if self.history else 0}
 
     def inner_ranking(self, X: pd.DataFrame, z: FloatArray, weight: FloatArray) -> FloatArray:
         return self._left_out

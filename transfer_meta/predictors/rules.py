@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 
 from transfer_meta.errors import InputError
-from transfer_meta.predictors.base import Prediction, TransferPredictor, class_means, expected_gain
+from transfer_meta.predictors.base import (
+    CLASS_MEANS,
+    Prediction,
+    TransferPredictor,
+    class_means,
+    expected_gain,
+)
+from transfer_meta.predictors.state_kinds import AsMade, Kind
 from transfer_meta.records import FloatArray
 
 
@@ -26,6 +34,11 @@ class RulePredictor(TransferPredictor):
     """
 
     uses_features: ClassVar[bool] = False
+    stored: ClassVar[Mapping[str, Kind]] = {
+        "feature": AsMade("feature"),
+        "flatter_target": AsMade("flatter_target"),
+        "means_": CLASS_MEANS,
+    }
 
     def __init__(self, feature: str | tuple[str, ...] = "size", flatter_target: bool = False) -> None:
         self.feature = feature

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 from transfer_meta.errors import InputError
 from transfer_meta.predictors.base import Prediction, TransferPredictor
 from transfer_meta.predictors.logistic import LogisticPredictor
+from transfer_meta.predictors.state_kinds import AsMade, InnerPredictor, Kind, Number
 from transfer_meta.records import ID_COLUMNS
 
 
@@ -30,6 +32,11 @@ class SimilarityPredictor(TransferPredictor):
     """
 
     uses_features: ClassVar[bool] = False
+    stored: ClassVar[Mapping[str, Kind]] = {
+        "feature": AsMade("feature"),
+        "median_": Number(),
+        "calibration_": InnerPredictor(LogisticPredictor),
+    }
 
     def __init__(self, feature: str | tuple[str, ...] = "mean_textemb") -> None:
         self.feature = feature

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 
 from transfer_meta.predictors.base import Prediction, TransferPredictor, id_column
+from transfer_meta.predictors.state_kinds import ByName, Kind, Number, Numbers, Record
 from transfer_meta.predictors.within_target import setting_column
+
+_MEANS = Record({"overall": Numbers(2, plain=True), "sources": ByName(Numbers(2, plain=True))})
 
 
 class SourcePopularityPredictor(TransferPredictor):
@@ -26,6 +30,11 @@ class SourcePopularityPredictor(TransferPredictor):
     """
 
     uses_features: ClassVar[bool] = False
+    stored: ClassVar[Mapping[str, Kind]] = {
+        "shrinkage": Number(),
+        "overall_": _MEANS,
+        "settings_": ByName(_MEANS),
+    }
 
     def __init__(self, shrinkage: float = 1.0) -> None:
         self.shrinkage = shrinkage

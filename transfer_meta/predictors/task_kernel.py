@@ -15,6 +15,7 @@ Features of a pair of tasks are those of its row in the table, in either directi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -23,6 +24,7 @@ import pandas as pd
 
 from transfer_meta.predictors.base import IntArray, id_column
 from transfer_meta.predictors.outcome_tensor import OutcomeTensor, index_in
+from transfer_meta.predictors.state_kinds import Names, Number, Numbers, Record, scales
 from transfer_meta.records import FloatArray, NameArray, signed_log
 
 PROFILE_WIDTH = 0.8
@@ -36,6 +38,25 @@ LIKENESS, VECTORS, KIND = 0, 1, 2
 VECTOR_PREFIXES = ("pair.cosine_", "pair.mean_", "pair.centred_", "pair.concat_")
 RANK_PREFIX = "pair.rrf_"
 """Left out: fused ranks depend on which sources are ranked together."""
+STORED_KERNEL = Record(
+    {
+        "tasks": Names("tasks", ordered=True),
+        "features": Names("of_tasks", same_as="in_both_roles"),
+        "centre": Numbers("of_tasks"),
+        "scale": scales("of_tasks"),
+        "vectors": Numbers("tasks", "of_tasks", low=-MAX_Z_SCORE, high=MAX_Z_SCORE),
+        "columns": Names("of_pairs", same_as="compared"),
+        "block": Numbers("of_pairs", low=LIKENESS, high=KIND, whole=True),
+        "pair_centre": Numbers("of_pairs"),
+        "pair_weight": Numbers("of_pairs"),
+        "spread": Numbers(2, 2),
+        "known": Names("known", same_as="tasks"),
+        "nearness": Numbers(2, 3, "tasks", "known", unknown=True),
+        "role": Numbers("tasks", "known", low=0, high=1e6, unknown=True),
+        "jitter": Number(low=0, high=1e6),
+    }
+)
+"""Kinds of the fields of a stored `TaskKernel`."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +114,7 @@ class TaskKernel:
         features = np.array(_task_features(columns), dtype=object)
         raw = _task_values(X, tasks, features)
         centre, scale = _moments(raw)
-        pair_columns = [c for c in columns if c.startswith("pair.") and not c.startswith(RANK_PREFIX)]
+        pair_columns = _pair_columns(columns)
         pairs = X[pair_columns].to_numpy(dtype=float)
         pair_centre, deviation = _moments(pairs)
         block = np.array([_block(c, v) for c, v in zip(pair_columns, pairs.T, strict=True)], np.intp)
@@ -208,6 +229,15 @@ def orientation(pairs: FloatArray, deviation: FloatArray, z: FloatArray) -> Floa
     covariance = (np.where(known, pairs - mean, 0.0) * z[:, None]).sum(axis=0)
     sign = np.where(covariance < 0, -1.0, 1.0)
     return np.where(deviation > 0, sign / np.where(deviation > 0, deviation, 1.0), 0.0)
+
+
+def kernel_columns(features: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Return what a kernel uses of the feature columns, by the axes of `STORED_KERNEL`."""
+    return {"in_both_roles": _task_features(list(features)), "compared": _pair_columns(features)}
+
+
+def _pair_columns(columns: Sequence[str]) -> list[str]:
+    return [c for c in columns if c.startswith("pair.") and not c.startswith(RANK_PREFIX)]
 
 
 def _task_features(columns: list[str]) -> list[str]:

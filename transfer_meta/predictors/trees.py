@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from transfer_meta.predictors.state_kinds import Kind, Number
 from transfer_meta.records import FloatArray
 
 REPRODUCIBLE = {
@@ -18,6 +20,17 @@ REPRODUCIBLE = {
     "verbosity": -1,
     "min_data_in_bin": 1,
 }
+
+TREE_PARAMETERS: Mapping[str, Kind] = {
+    "n_estimators": Number(low=0, whole=True),
+    "learning_rate": Number(),
+    "num_leaves": Number(low=0, whole=True),
+    "min_child_samples": Number(low=0, whole=True),
+    "colsample": Number(),
+    "reg_lambda": Number(),
+    "random_state": Number(whole=True),
+}
+"""Kinds of the stored `TreeSettings`."""
 
 
 @dataclass(repr=False, eq=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,8 @@ from sklearn.base import clone
 from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils.validation import check_is_fitted
 
-from transfer_meta.predictors.base import Fold, Prediction, TransferPredictor
+from transfer_meta.predictors.base import VALIDATED_COLUMNS, Fold, Prediction, TransferPredictor
+from transfer_meta.predictors.state_kinds import ByName, InnerPredictor, Kind, Number, Parameters
 from transfer_meta.predictors.within_target import WithinTargetPredictor, group_codes, group_rows
 from transfer_meta.records import FloatArray
 
@@ -51,6 +53,17 @@ class TunedPredictor(TransferPredictor):
     random_state : int
         Seed of the search.
     """
+
+    stored: ClassVar[Mapping[str, Kind]] = {
+        "predictor": Parameters(),
+        "n_trials": Number(whole=True),
+        "timeout": Number(may_be_none=True),
+        "n_splits": Number(whole=True),
+        "random_state": Number(whole=True),
+        **VALIDATED_COLUMNS,
+        "best_params_": ByName(Number()),
+        "predictor_": InnerPredictor(None),
+    }
 
     def __init__(
         self,

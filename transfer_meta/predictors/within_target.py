@@ -7,7 +7,7 @@ gains and probabilities afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -20,15 +20,35 @@ from sklearn.model_selection import GroupKFold
 from sklearn.utils.validation import check_is_fitted
 
 from transfer_meta.errors import InputError
-from transfer_meta.predictors.base import Fold, IntArray, Prediction, TransferPredictor, id_column
-from transfer_meta.predictors.calibrators import calibrated, choose_calibrator, fit_calibrator
+from transfer_meta.predictors.base import (
+    FEATURE_COLUMNS,
+    Fold,
+    IntArray,
+    Prediction,
+    TransferPredictor,
+    id_column,
+)
+from transfer_meta.predictors.calibrators import (
+    CALIBRATORS,
+    calibrated,
+    choose_calibrator,
+    fit_calibrator,
+)
 from transfer_meta.predictors.platt import fit_line
+from transfer_meta.predictors.state_kinds import Flag, Kind, Numbers, OneOf, Text
 from transfer_meta.records import ID_COLUMNS, FloatArray
 
 MAX_STANDARDISED_GAIN = 3.0
 """Standardised gains are clipped at ± this value, so that one collapsed run does not outweigh twenty others."""
 MAX_RELATIVE_FEATURE = 5.0
 """Relative features are clipped at ± this value."""
+STORED_CALIBRATION: Mapping[str, Kind] = {
+    # A member of `DefaultPredictor` ranks only, and has none of these.
+    "levels_known_": Flag(optional=True),
+    "calibrator_": Text(CALIBRATORS, optional=True),
+    "calibration_": OneOf((Numbers(2), Numbers(5), Numbers(2, "steps")), optional=True),
+    "line_": OneOf((Numbers(2),), optional=True),
+}
 
 
 def group_codes(X: pd.DataFrame) -> IntArray:
@@ -164,6 +184,7 @@ class WithinTargetPredictor(TransferPredictor):
 
     uses_names: ClassVar[bool] = True
     needs_features: ClassVar[bool] = False
+    stored: ClassVar[Mapping[str, Kind]] = {**FEATURE_COLUMNS, **STORED_CALIBRATION}
     n_splits = 3
     """Number of folds over targets in `inner_ranking`."""
 
@@ -268,6 +289,25 @@ class WithinTargetPredictor(TransferPredictor):
             inner.fit_ranking(X.iloc[train], z[train], weight[train])
             result[test] = inner.ranking(X.iloc[test])
         return result
+
+    def stored_names(self, features: Sequence[str]) -> dict[str, Sequence[str]]:
+        pairs = [c for c in features if c.startswith("pair.")]
+        return {"pairs": pairs, "not_of_target": [c for c in features if not c.startswith("target.")]}
+
+    def check_stored(self) -> None:
+        if not hasattr(self, "calibration_"):
+            return
+        shape = self.calibration_.shape
+        # With one class in the training rows there is a sigmoid, whatever the calibrator.
+        kind = "platt" if shape == (2,) else "beta" if shape == (5,) else "isotonic"
+        if kind not in ("platt", getattr(self, "calibrator_", "")):
+            raise ValueError("has a calibration that is not of its calibrator")
+        if kind == "isotonic" and (
+            not shape[1]
+            or not (np.diff(self.calibration_) >= 0).all()
+            or not ((self.calibration_[1] >= 0) & (self.calibration_[1] <= 1)).all()
+        ):
+            raise ValueError("has a calibration that is no rising sequence of probabilities")
 
     def checked(self, X: Any) -> pd.DataFrame:
         """Return the table after checking that it has the columns seen in `fit`."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
 import pandas as pd
 
 from transfer_meta.predictors.logistic_solver import solve, with_intercept
 from transfer_meta.predictors.ridge import RidgePredictor
+from transfer_meta.predictors.state_kinds import Kind, Number
 from transfer_meta.predictors.within_target import WithinTargetPredictor
 from transfer_meta.records import FloatArray
 
@@ -26,6 +30,11 @@ class RelativeLogisticPredictor(RidgePredictor):
     coef_ : array of shape (p,)
         Transfer history first, then the features of the table.
     """
+
+    stored: ClassVar[Mapping[str, Kind]] = {
+        "C": Number(),
+        **{k: v for k, v in RidgePredictor.stored.items() if k not in ("history", "penalty_")},
+    }
 
     def __init__(self, C: float = 0.03) -> None:
         super().__init__()

@@ -214,7 +214,7 @@ class GainModel:
             # Of these pairs alone: the others' gains would be told by the other features.
             rows = np.flatnonzero(scored)
             part = X.iloc[rows].reset_index(drop=True)
-            learned = GroupRidgePredictor().fit(part, y[rows], weight[rows])
+            learned = GroupRidgePredictor(expected=False).fit(part, y[rows], weight[rows])
             z_part = standardised_gains(y[rows], group_codes(part))
             inner = learned.inner_ranking(part, z_part, weight[rows])
             known = np.isfinite(inner)

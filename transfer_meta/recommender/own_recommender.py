@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,10 +17,13 @@ import pandas as pd
 from transfer_meta._version import __version__
 from transfer_meta.errors import InputError, first_line, unknown
 from transfer_meta.features.profile_cache import cache_folder
-from transfer_meta.features.profile_files import load_profile, save_profile
+from transfer_meta.features.profile_files import MAX_PROFILE_BYTES, load_profile, save_profile
 from transfer_meta.features.vectors.vector_files import load_vectors, save_vectors
 from transfer_meta.files import atomic_folder, digest
 from transfer_meta.outcomes.tables import OutcomeTable
+from transfer_meta.predictors.state_kinds import ByName, Items, Kind, Scope, Text, at, check_keys
+from transfer_meta.readers.checked_files import parse_json, read_file_in
+from transfer_meta.readers.opening import shown
 from transfer_meta.recommender.describe_target import best_mode
 from transfer_meta.recommender.domain import Domain
 from transfer_meta.recommender.fitting import (
@@ -27,7 +32,7 @@ from transfer_meta.recommender.fitting import (
     evaluate_setting,
     fit_interval,
 )
-from transfer_meta.recommender.inputs import OUTCOMES, task_features
+from transfer_meta.recommender.inputs import MODES, OUTCOMES, task_features
 from transfer_meta.recommender.library import (
     DEFAULT_LIBRARY,
     LIBRARY_METHODS,
@@ -38,6 +43,7 @@ from transfer_meta.recommender.library import (
 )
 from transfer_meta.recommender.own_outcomes import add_outcomes, extend_library
 from transfer_meta.recommender.persistence import (
+    STORED_SETTING,
     load_recommender,
     model_name,
     save_recommender,
@@ -52,6 +58,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FOLDER_FORMAT = "transfer_meta.own_recommender/1"
+_PROFILE_FILE = re.compile(r"\d{1,6}\.json", re.ASCII)
+_CARD: dict[str, Kind] = {
+    **dict.fromkeys(
+        ("format", "version", "dataset", "method", "shipped_digest", "outcomes_digest"), Text()
+    ),
+    "tables": Items(Text()),
+    "tasks": Items(Text()),
+    "settings": Items(STORED_SETTING),
+    "profiles": ByName(Text()),
+    "models": Items(Text(MODES)),
+}
+"""Kinds of the entries of a folder's card."""
 MIN_OWN_TARGETS = 4
 """Targets with own outcomes from which a setting has figures and intervals of its own."""
 FIGURES_SHOWN = ("spearman", "regret@1", "regret@3", "coverage", "interval_width", "calibration_error")
@@ -341,13 +359,21 @@ def load_own_recommender(folder: str | Path) -> OwnRecommender:
     """
     folder = Path(folder)
     try:
-        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-        if card.get("format") != FOLDER_FORMAT:
+        try:
+            card = parse_json(_text(folder, "card.json"), "card.json")
+        except InputError as error:
+            if str(error).startswith("cannot read"):
+                raise
+            raise ValueError(str(error)) from error
+        if not isinstance(card, dict) or card.get("format") != FOLDER_FORMAT:
             raise InputError(
                 f"the model in '{folder}' is not of a recommender with own outcomes (`transfer-meta fit FILE"
                 " --recommender` makes one)"
             )
-        text = (folder / "outcomes.csv").read_text(encoding="utf-8")
+        check_keys(card, _CARD)
+        for name, kind in _CARD.items():
+            at(name, kind, card[name], Scope())
+        text = _text(folder, "outcomes.csv")
         if digest(text) != card["outcomes_digest"]:
             raise InputError(f"the model in '{folder}' is corrupt: outcomes.csv has changed")
         shipped = open_library(card["dataset"], method=card["method"])
@@ -356,7 +382,7 @@ def load_own_recommender(folder: str | Path) -> OwnRecommender:
                 f"the model in '{folder}' was fitted with the tables of version {card['version']}: fit it again"
             )
         # As text first: a task may be named "NA", and digits must be kept.
-        pairs = pd.read_csv(folder / "outcomes.csv", dtype=str, keep_default_na=False)
+        pairs = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
         for name in ("gain", "weight", "baseline"):
             pairs[name] = [float(cell) if cell else np.nan for cell in pairs[name]]
         pairs = pairs.astype({"runs": int, **dict.fromkeys(("setting", "source", "target"), object)})
@@ -366,7 +392,12 @@ def load_own_recommender(folder: str | Path) -> OwnRecommender:
             pairs,
             tuple(Setting(**values) for values in card["settings"]),
         )
+        _content(folder, "vectors.npz")
         vectors = load_vectors(folder / "vectors.npz")[0]
+        for file in card["profiles"].values():
+            if not _PROFILE_FILE.fullmatch(file):
+                raise InputError(f"the model in '{folder}' is corrupt: '{shown(file)}' is no profile")
+            _content(folder, f"profiles/{file}")
         profiles = {
             name: load_profile(folder / "profiles" / file) for name, file in card["profiles"].items()
         }
@@ -389,6 +420,20 @@ def load_own_recommender(folder: str | Path) -> OwnRecommender:
             f"the model in '{folder}' is corrupt: {type(error).__name__}: {first_line(error)}"
         ) from error
     return OwnRecommender(library, models, shipped.digest)
+
+
+def _text(folder: Path, name: str) -> str:
+    return _content(folder, name).decode("utf-8")
+
+
+def _content(folder: Path, name: str) -> bytes:
+    try:
+        return read_file_in(folder, name, most_bytes=MAX_PROFILE_BYTES)
+    except InputError as error:
+        raise InputError(
+            f"cannot read the model in '{folder}': {error} (expected a folder written by `transfer-meta fit FILE"
+            " --recommender`)"
+        ) from error
 
 
 def outcome_notes(

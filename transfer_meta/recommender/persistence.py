@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -9,20 +10,110 @@ import pandas as pd
 from transfer_meta._version import __version__
 from transfer_meta.errors import InputError
 from transfer_meta.evaluation.conformal import Conformal
-from transfer_meta.model import MODEL_FORMAT, Model, load_model
+from transfer_meta.model import GAIN_MODEL_KEY, MODEL_FORMAT, Model, read_model
 from transfer_meta.outcomes import shipped
 from transfer_meta.predictors.ridge import RidgePredictor
+from transfer_meta.predictors.state_kinds import (
+    POSITIVE,
+    ByName,
+    Items,
+    Kind,
+    Number,
+    Numbers,
+    Record,
+    Scope,
+    StateError,
+    Text,
+    at,
+    scales,
+)
 from transfer_meta.recommender.catalogue_facts import VECTORS_FILE, catalogue
 from transfer_meta.recommender.describe_target import embed_catalogue
-from transfer_meta.recommender.domain import Domain
-from transfer_meta.recommender.fitting import Recommender, fit_recommender
+from transfer_meta.recommender.domain import COMPARED_TEXT, Domain
+from transfer_meta.recommender.fitting import UNKNOWN_SETTING, Recommender, fit_recommender
 from transfer_meta.recommender.gain_model import GainModel
-from transfer_meta.recommender.inputs import MODES, pair_columns, task_features
-from transfer_meta.recommender.library import ATLAS, Library, methods_of, open_library
+from transfer_meta.recommender.inputs import (
+    BASES,
+    COMPARED_STATISTICS,
+    KINDS_OF_MODE,
+    MODES,
+    OUTCOMES,
+    pair_columns,
+    task_features,
+)
+from transfer_meta.recommender.library import (
+    ATLAS,
+    LIBRARY_METHODS,
+    Library,
+    methods_of,
+    open_library,
+)
+from transfer_meta.recommender.training_pairs import target_level_features
 from transfer_meta.records import OnProgress
 
-GAIN_MODEL_KEY = "advisor"
-"""Key of the gain model in a stored card."""
+STORED_SETTING = Record(
+    {
+        **dict.fromkeys(("name", "table", "encoder", "adaptation", "regime"), Text()),
+        "n_outcomes": Number(low=0, whole=True),
+        "more_tables": Items(Text(), optional=True),
+    }
+)
+"""Kinds of the fields of a stored `library.Setting`."""
+_SCALE = Record(
+    {
+        "mean": Number(),
+        "unit": Number(low=POSITIVE),
+        "platt": Record({basis: Numbers(2, plain=True) for basis in BASES}),
+    }
+)
+_LEVEL = Record(
+    {
+        "mean": Number(),
+        "centre": Numbers("task_features", plain=True),
+        "scale": scales("task_features", plain=True),
+        "coef": Numbers("task_features", plain=True),
+        "penalty": Number(low=0, may_be_none=True),
+    }
+)
+_INTERVAL = Record(
+    {
+        "coverage": Number(0, 1),
+        "low_offset": Number(high=0),
+        "high_offset": Number(low=0),
+        "n_targets": Number(low=0, whole=True),
+    }
+)
+_FIGURES = ByName(Number(unknown=True, may_be_none=True))
+RECOMMENDER_CARD: Mapping[str, Kind] = {
+    "mode": Text(MODES),
+    "method": Text(LIBRARY_METHODS),
+    "settings": Items(STORED_SETTING),
+    "n_targets": Number(low=0, whole=True),
+    "n_outcomes": Number(low=0, whole=True),
+    "figures": ByName(_FIGURES),
+    "reliability": ByName(Items(_FIGURES)),
+    "measured_own": Items(Text(), optional=True),
+    GAIN_MODEL_KEY: Record(
+        {
+            "level": _LEVEL,
+            "slope": Number(),
+            "scales": ByName(_SCALE),
+            "unknown": _SCALE,
+            "untried": ByName(Numbers("regressors", plain=True), BASES),
+        }
+    ),
+    "conformal": ByName(ByName(_INTERVAL), BASES),
+    "domain": Record(
+        {
+            "centre": Numbers(len(COMPARED_STATISTICS), plain=True),
+            "scale": scales(len(COMPARED_STATISTICS), plain=True),
+            "statistics_limit": Number(low=0),
+            "similarity_limits": ByName(Number(-1, 1, unknown=True), tuple(COMPARED_TEXT)),
+            "types": Items(Text()),
+        }
+    ),
+}
+"""Entries of a recommender's card beside those of every model's."""
 
 
 def save_recommender(recommender: Recommender, folder: Path | str, tasks: pd.DataFrame) -> None:
@@ -54,13 +145,12 @@ def load_recommender(folder: Path | str) -> Recommender:
     InputError
         The folder is missing, corrupt, or holds another kind of model.
     """
-    model = load_model(folder)
+    model = read_model(folder, RECOMMENDER_CARD)
     card = dict(model.card)
-    if GAIN_MODEL_KEY not in card or not isinstance(model.predictor, RidgePredictor):
-        raise InputError(f"the model in '{folder}' is not of a recommender")
     try:
+        _check_parts(model)
         return Recommender(
-            gain_model=GainModel.from_dict(model.predictor, card.pop(GAIN_MODEL_KEY)),
+            gain_model=GainModel.from_dict(_ridge(model), card.pop(GAIN_MODEL_KEY)),
             conformal={
                 basis: {name: Conformal(**v) for name, v in intervals.items()}
                 for basis, intervals in card.pop("conformal").items()
@@ -68,10 +158,41 @@ def load_recommender(folder: Path | str) -> Recommender:
             domain=Domain(**card.pop("domain")),
             card=card,
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"the model in '{folder}' is corrupt: {type(error).__name__}: {error}"
-        ) from error
+    except StateError as error:
+        raise InputError(f"the model in '{folder}' is corrupt: card.json {error}") from error
+
+
+def _ridge(model: Model) -> RidgePredictor:
+    if not isinstance(model.predictor, RidgePredictor) or not model.predictor.history:
+        raise StateError("is of another predictor than a recommender's")
+    return model.predictor
+
+
+def _check_parts(model: Model) -> None:
+    """Raise StateError unless the parts of a recommender fit each other."""
+    card, mode = model.card, str(model.card["mode"])
+    expected = (list(task_features([], mode)), pair_columns(mode))
+    if (list(model.tasks), card["pair_features"]) != expected:
+        raise StateError(f"is of other features than those of mode {mode}")
+    n_level = target_level_features(model.tasks, pd.Series(dtype=float), mode).shape[1]
+    sizes = {"task_features": n_level, "regressors": len(_ridge(model).coef_)}
+    gains = at(
+        GAIN_MODEL_KEY, RECOMMENDER_CARD[GAIN_MODEL_KEY], card[GAIN_MODEL_KEY], Scope(sizes=sizes)
+    )
+    bases = {OUTCOMES, *gains["untried"]}
+    if set(card["conformal"]) != bases:
+        raise StateError(
+            f"has intervals of other sources than it has coefficients of ({', '.join(bases)})"
+        )
+    names = {UNKNOWN_SETTING: card["figures"], **card["conformal"]}
+    lacking = next((key for key, found in names.items() if UNKNOWN_SETTING not in found), None)
+    if lacking is not None:
+        raise StateError(f"lacks '{UNKNOWN_SETTING}' among its figures or intervals ({lacking})")
+    limits = {kind for kind in KINDS_OF_MODE[mode] if kind in COMPARED_TEXT}
+    if set(card["domain"]["similarity_limits"]) != limits:
+        raise StateError("has a domain of other vectors than those of its mode")
+    if any(setting["regime"].count("-") != 1 for setting in card["settings"]):
+        raise StateError("has a setting of an unknown regime")
 
 
 def model_name(mode: str, method: str) -> str:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import io
+import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from transfer_meta.errors import InputError
-from transfer_meta.features.vectors.vector_files import load_vectors, save_vectors
+from transfer_meta.features.vectors.vector_files import MIN_UNPACKED, load_vectors, save_vectors
 
 VECTORS = {
     "sst2": {"textemb": np.array([0.5, 1.0]), "taskemb.layer.0.query": np.arange(4.0)},
@@ -61,3 +64,34 @@ def test_pickles_and_other_arrays_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "c.npz", other=np.ones(2))
     with pytest.raises(InputError, match="cannot read"):
         load_vectors(tmp_path / "c.npz")
+
+
+def archive(path: Path, head: bytes, size: int) -> None:
+    """An archive with settings and an array of a given head and so many zeros."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in (("settings", npy(np.array("{}"))), ("t/v", head + bytes(size))):
+            file.writestr(f"{name}.npy", content)
+
+
+def npy(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def test_archives_that_are_not_of_the_size_they_say_are_refused(tmp_path: Path) -> None:
+    head = npy(np.zeros(0, dtype=np.float32))
+    archive(tmp_path / "empty.npz", head, 0)
+    assert load_vectors(tmp_path / "empty.npz")[0]["t"]["v"].shape == (0,)
+    archive(tmp_path / "bomb.npz", head, MIN_UNPACKED + 1)
+    archive(tmp_path / "lies.npz", head.replace(b"(0,), }", b"(9999999999,), }")[: len(head)], 4)
+    os.mkfifo(tmp_path / "pipe.npz")
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    (tmp_path / "folder.npz").mkdir()
+    save_vectors(tmp_path / "nan.npz", {"t": {"v": np.array([np.nan])}})
+    for path in sorted(tmp_path.iterdir()):
+        if path.stem == "empty":
+            continue
+        with pytest.raises(InputError, match="cannot read|not finite") as error:
+            load_vectors(path)
+        assert "\n" not in str(error.value)

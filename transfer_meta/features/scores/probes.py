@@ -93,7 +93,9 @@ def linear_probe(
             raise InputError("a linear probe of a regression needs three examples")
         splitter = KFold(min(folds, len(labels)), shuffle=True, random_state=seed)
         model = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 4, 7)))
-        return _r_squared(labels, cross_val_predict(model, features, labels, cv=splitter))
+        # scikit-learn before 1.9 divides 0 by 0, with a warning, where a column does not vary.
+        with np.errstate(invalid="ignore"):
+            return _r_squared(labels, cross_val_predict(model, features, labels, cv=splitter))
     second_largest = int(np.sort(np.bincount(labels))[-2])
     if second_largest < 2:
         raise InputError("a linear probe needs two classes of at least two examples each")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import math
+import os
+import stat
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +18,17 @@ from numpy.typing import NDArray
 
 from transfer_meta.errors import InputError
 from transfer_meta.files import atomic_file
+from transfer_meta.readers.checked_files import parse_json
 from transfer_meta.readers.clean_names import clean_name
 from transfer_meta.records import FloatArray
 
 _SETTINGS = "settings"  # entry beside the vectors, whose names contain a slash
 VECTOR_SUFFIXES = (".npz", ".safetensors")
+MAX_COMPRESSION = 100
+"""Largest ratio of the arrays of an archive to its size, beyond `MIN_UNPACKED` bytes."""
+MIN_UNPACKED = 2**26
+BROKEN_ARCHIVE = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, SyntaxError)
+"""Further errors of a broken archive: of its compression, its kind, a password, an array's head."""
 
 
 def save_vectors(
@@ -68,8 +79,8 @@ def load_vectors(path: Path | str) -> tuple[dict[str, dict[str, FloatArray]], di
     path = check_suffix(path)
     try:
         arrays, text = _read_npz(path) if path.suffix == ".npz" else _read_safetensors(path)
-        settings = json.loads(text)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        settings = parse_json(text, "settings")
+    except (OSError, ValueError, KeyError, EOFError, MemoryError, *BROKEN_ARCHIVE) as error:
         reason = getattr(error, "strerror", None) or "not a file of task vectors, or a broken one"
         raise InputError(f"cannot read '{path}': {reason}") from error
     vectors: dict[str, dict[str, FloatArray]] = {}
@@ -78,6 +89,10 @@ def load_vectors(path: Path | str) -> tuple[dict[str, dict[str, FloatArray]], di
         if not slash or values.ndim != 1 or values.dtype.kind != "f":
             raise InputError(f"'{path}': entry '{key}' is no task vector (expected TASK/VECTOR, 1-D)")
         vectors.setdefault(task, {})[name] = values.astype(np.float64)
+        if not np.isfinite(vectors[task][name]).all():
+            raise InputError(f"'{path}': the vector '{key}' has values that are not finite")
+    if not isinstance(settings, dict):
+        raise InputError(f"'{path}': its settings are no JSON object")
     return vectors, settings
 
 
@@ -91,6 +106,8 @@ def load_task_space(path: Path | str) -> tuple[dict[str, dict[str, FloatArray]],
     """
     vectors, settings = load_vectors(path)
     types = settings.get("types", {})
+    if not isinstance(types, dict) or not all(isinstance(kind, str) for kind in types.values()):
+        raise InputError(f"'{path}': its types of tasks are no JSON object of texts")
     return {clean_name(task): found for task, found in vectors.items()}, {
         clean_name(task): kind for task, kind in types.items()
     }
@@ -104,7 +121,36 @@ def check_suffix(path: Path | str) -> Path:
     return path
 
 
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a regular file; without O_NONBLOCK a pipe waits for a writer."""
+    handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a regular file")
+    return handle
+
+
+def _check_sizes(archive: zipfile.ZipFile, size: int) -> None:
+    """Raise ValueError for an archive that unpacks to far more than it is, or with arrays of false sizes."""
+    entries = archive.infolist()
+    if sum(entry.file_size for entry in entries) > max(MIN_UNPACKED, MAX_COMPRESSION * size):
+        raise ValueError("it unpacks to far more than it is")
+    for entry in entries:
+        with archive.open(entry) as stream:
+            version = np.lib.format.read_magic(stream)
+            read = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
+            shape, _, kind = read(stream)
+            if math.prod(shape) * kind.itemsize != entry.file_size - stream.tell():
+                raise ValueError(f"{entry.filename} is not of the size that it says")
+
+
 def _read_npz(path: Path) -> tuple[dict[str, NDArray], str]:
+    with open(path, "rb", opener=_open_at_once) as stream, zipfile.ZipFile(stream) as archive:
+        _check_sizes(archive, os.fstat(stream.fileno()).st_size)
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     return arrays, str(arrays.pop(_SETTINGS))
@@ -113,6 +159,8 @@ def _read_npz(path: Path) -> tuple[dict[str, NDArray], str]:
 def _read_safetensors(path: Path) -> tuple[dict[str, NDArray], str]:
     from safetensors import SafetensorError, safe_open
 
+    with open(path, "rb", opener=_open_at_once):
+        pass  # a pipe or a folder is refused
     try:
         with safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {})[_SETTINGS]
