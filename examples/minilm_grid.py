@@ -7,11 +7,17 @@ OUT_FOLDER holds the ``plan.toml`` that the runs were made by.  What a file of O
 computed again (delete it to have it made anew), but outcomes and learning curves are always those of the store
 as it is now.  With --checkpoints, the folder where ``transfer-meta run --keep-checkpoints`` left the encoders
 fine-tuned on the sources, those that have no transferability scores yet are scored.
+
+STORE may also be a gzipped file of runs exported as JSON lines: the fields of the store's runs, with ``losses``
+(at step 1 and every K-th after it) and ``ds`` and ``dl`` (the dev split's score and loss at the end).  Then
+OUT_FOLDER also gets ``sizes.csv``, scores by number of examples, but no learning curves.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
+import json
 import re
 import sys
 import tomllib
@@ -21,7 +27,9 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from taskweb import DESCRIPTIONS as TASKWEB_DESCRIPTIONS
 
 from transfer_meta.encoding.embedder import Embedder
 from transfer_meta.encoding.encoding_settings import VectorSettings
@@ -39,7 +47,7 @@ from transfer_meta.features.vectors.vector_files import load_vectors, save_vecto
 from transfer_meta.files import atomic_file
 from transfer_meta.metadataset import similarity_table
 from transfer_meta.recommender.inputs import pair_share
-from transfer_meta.records import Example, TaskProfile
+from transfer_meta.records import Example, LearningCurve, TaskProfile
 from transfer_meta.runs.export import export_curves, export_outcomes
 from transfer_meta.runs.store.run_store import Store
 from transfer_meta.runs.store.schema import Run
@@ -56,7 +64,7 @@ OUTCOME = ["source", "target", "method", "regime", "seed", "baseline", "score", 
 KEY = ["source", "target"]
 
 # What a user would write into a task card, in a sentence.
-DESCRIPTIONS = {
+DESCRIPTIONS = TASKWEB_DESCRIPTIONS | {
     "atis_intent": "Intent classification: what does a person want who asks a flight information system.",
     "atis_slots": "Slot filling: mark cities, dates, airlines and the like in a question about flights.",
     "cola": "Linguistic acceptability: is a sentence grammatical English or not.",
@@ -70,6 +78,7 @@ DESCRIPTIONS = {
     " question.",
     "sick_entailment": "Natural language inference: does a sentence entail, contradict or leave open another.",
     "sick_relatedness": "Semantic relatedness: score how related in meaning two sentences are.",
+    "squad": "Extractive question answering: find the answer to a question in a passage.",
     "snli": "Natural language inference: does an image caption entail, contradict or leave open a hypothesis.",
     "sst2": "Sentiment classification: is a phrase of a movie review positive or negative.",
     "subj": "Subjectivity classification: is a sentence a subjective review or an objective plot summary.",
@@ -120,6 +129,55 @@ def split_outcomes(
     table = table[[tasks <= set(plan["tasks"]) for tasks in named]]
     own = table["method"].isin(plan["methods"]) & table["regime"].isin(plan["regimes"])
     return table[own].merge(pairs, on=KEY), table[~own]
+
+
+def runs_of_json_lines(file: Path) -> pd.DataFrame:
+    """The finished runs; of the target's examples the number, the most of any run, and the digest."""
+    with gzip.open(file, "rt", encoding="utf-8") as lines:
+        rows = [row for row in map(json.loads, lines) if row["status"] == "done"]
+    for row in rows:
+        notes = json.loads(row["notes"])
+        row["size"], row["subset"] = (notes[name][row["target"]] for name in ("examples", "subsets"))
+    runs = pd.DataFrame(rows).rename(columns={"main_metric": "metric"})
+    return runs.assign(most=runs.groupby("target")["size"].transform("max"))
+
+
+def outcomes_of_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Runs with a source beside the run on the same examples of the target alone.
+
+    Left out are targets whose baseline is 0, and those that had fewer examples than their task and regime have.
+    """
+    alone = runs[runs["method"] == "single"].rename(columns={"score": "baseline"})
+    key = ["target", "seed", "subset"]
+    table = runs[runs["method"] != "single"].merge(alone[[*key, "baseline"]], on=key)
+    asked = table["regime"].str.split("-").str[1].astype(int)
+    table = table[(table["baseline"] > 0) & (table["size"] == asked.clip(upper=table["most"]))]
+    return table.assign(gain=table["score"] / table["baseline"] - 1)
+
+
+def sizes_of_runs(runs: pd.DataFrame, tasks: Iterable[str]) -> pd.DataFrame:
+    """Scores of the targets alone by their number of examples, of targets with more than two numbers."""
+    alone = runs[(runs["method"] == "single") & runs["target"].isin(list(tasks))]
+    alone = alone[alone["regime"].astype(int) == alone["size"]]
+    several = alone.groupby("target")["size"].transform("nunique") > 2
+    columns = ["target", "size", "seed", "metric", "score", "seconds"]
+    return alone.loc[several, columns].sort_values(["target", "size", "seed"])
+
+
+def curve_features_of_runs(runs: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """By task, as `mean_curve_features`, from the losses that were exported."""
+    rows = []
+    limited = runs["size"] == runs["most"].clip(upper=EXAMPLES)
+    for run in runs[(runs["method"] == "single") & limited].to_dict("records"):
+        steps = json.loads(run["notes"])["steps"]
+        every = max(1, steps // 25)
+        dev = (np.array(values) for values in ([steps], run["dl"], run["ds"]))
+        curve = LearningCurve(np.arange(1.0, steps + 1, every), np.array(run["losses"]), *dev)
+        rows.append({"task": run["target"], **curve_features(curve).values})
+    features = pd.DataFrame(rows).groupby("task").mean()
+    # Of every second loss too few are left for the windows of some features, in most of the tasks.
+    rare = features.columns[features.isna().mean() > 0.5]
+    return features.assign(**dict.fromkeys(rare, np.nan)).to_dict("index")
 
 
 def limited_runs(store: Store) -> list[Run]:
@@ -205,12 +263,12 @@ def write(frame: pd.DataFrame, path: Path) -> None:
 def main() -> None:
     """Make or refresh the folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("store", help="path or URL")
+    parser.add_argument("store", help="path or URL, or FILE.jsonl.gz")
     parser.add_argument("tasks", type=Path, help="folder of the tasks' files")
     parser.add_argument("out", type=Path)
     parser.add_argument("--checkpoints", type=Path, help="score what is in it")
     options = parser.parse_args()
-    store, out = Store(options.store), options.out
+    out = options.out
     plan = tomllib.loads((out / "plan.toml").read_text(encoding="utf-8"))
     files = [str(options.tasks / file) for file in plan["tasks"].values()]
     tasks = {t.name: replace(t, description=DESCRIPTIONS[t.name]) for t in resolve_tasks(files)}
@@ -219,14 +277,22 @@ def main() -> None:
         [(s, t) for t, s in permutations(tasks, 2) if {s, t} not in apart], columns=KEY
     )
 
-    outcomes, others = split_outcomes(export_outcomes(store).table, plan, pairs)
+    if options.store.endswith(".jsonl.gz"):
+        runs = runs_of_json_lines(Path(options.store))
+        table, curves = outcomes_of_runs(runs), curve_features_of_runs(runs)
+        write(sizes_of_runs(runs, tasks), out / "sizes.csv")
+    else:
+        store = Store(options.store)
+        table, curves = export_outcomes(store).table, mean_curve_features(store)
+        logged = export_curves(
+            store, keys={run.key for run in limited_runs(store) if run.target in tasks}
+        )
+        with atomic_file(out / "outcomes.curves.parquet") as path:
+            logged.to_parquet(path, index=False)
+    outcomes, others = split_outcomes(table, plan, pairs)
     write(outcomes, out / "outcomes.csv")
     write(others, out / "others.csv")
-    logged = export_curves(store, keys={run.key for run in limited_runs(store) if run.target in tasks})
-    with atomic_file(out / "outcomes.curves.parquet") as path:
-        logged.to_parquet(path, index=False)
 
-    curves = mean_curve_features(store)
     embedder = Embedder(ENCODER, EMBEDDING)
     profiles, vectors = {}, {}
     for name, task in tasks.items():
@@ -252,7 +318,9 @@ def main() -> None:
     table = useful(table.drop(columns=["shared_text"]).set_index(KEY)).reset_index()
     table = marked.merge(table, on=KEY)
     write(with_scores(table, known), out / "pairs.csv")
-    encoders = trained_encoders(store, options.checkpoints) if options.checkpoints else {}
+    encoders = (
+        trained_encoders(Store(options.store), options.checkpoints) if options.checkpoints else {}
+    )
     for name in tasks.keys() & encoders.keys() - set(known["source"]):
         targets = [tasks[t] for t in pairs.loc[pairs["source"] == name, "target"]]
         known = add_scores(known, tasks[name], targets, encoders[name])

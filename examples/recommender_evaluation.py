@@ -4,6 +4,8 @@ Targets are left out of all tables at once, with those that share their texts an
 out) or as targets only (target out)::
 
     python examples/recommender_evaluation.py [--mode encoder] [--out figures.json]
+
+With --without TABLE only this: what the outcomes of that table bring for the first setting.
 """
 
 from __future__ import annotations
@@ -22,9 +24,10 @@ from transfer_meta.evaluation.ranking import spearman
 from transfer_meta.outcomes.shipped import find_shipped
 from transfer_meta.outcomes.tables import load_outcomes
 from transfer_meta.predictors import make_predictor
+from transfer_meta.recommender import library as library_module
 from transfer_meta.recommender.catalogue_facts import catalogue_profile, catalogue_vectors, facts_of
 from transfer_meta.recommender.fitting import left_out_coverage
-from transfer_meta.recommender.inputs import MODES, pair_table, task_features
+from transfer_meta.recommender.inputs import DESCRIPTION, MODES, OUTCOMES, pair_table, task_features
 from transfer_meta.recommender.library import Library, open_library
 from transfer_meta.recommender.training_pairs import TrainingPairs, learned_columns
 from transfer_meta.records import ID_COLUMNS
@@ -143,13 +146,69 @@ def rows_of(
     return rows
 
 
+def what_a_table_brings(name: str, mode: str) -> list[dict[str, object]]:
+    """Return the task-out rank correlation in the first setting, learned without a table and with it.
+
+    The truth is the outcomes of each of the tables that are pooled in that setting.  On those of the table itself,
+    sources that nothing is known of without it are ranked by their descriptions.
+    """
+    full = TrainingPairs.from_library(LIBRARY, mode)
+    setting = LIBRARY.trained
+    tables = library_module.ATLAS_TABLES
+    library_module.ATLAS_TABLES = tuple(table for table in tables if table != name)
+    try:
+        less = TrainingPairs.from_library(open_library(), mode)
+    finally:
+        library_module.ATLAS_TABLES = tables
+    learned = {"without": less, "with": full}
+    known_targets = set(less.only(setting.name).X["target"])
+    rows = []
+    for table in (setting.table, *setting.more_tables):
+        truth = load_outcomes(table).pairs.set_index(["target", "source"])["gain"]
+        expected = {
+            how: expected_on_all(full, pairs, setting.name)
+            if table == name
+            else pd.Series(
+                pairs.held_out([setting.name])[0],
+                pd.MultiIndex.from_frame(pairs.X[["target", "source"]]),
+            )[(pairs.X["setting"] == setting.name).to_numpy()]
+            for how, pairs in learned.items()
+        }
+        for target, gain in truth.groupby("target"):
+            found = {
+                how: float(spearman(gain.array, of[gain.index].array)) for how, of in expected.items()
+            }
+            of_known = "known without it" if target in known_targets else "of it alone"
+            rows.append({"truth": table, "targets": of_known, **found})
+    means = pd.DataFrame(rows).groupby(["truth", "targets"], sort=False)
+    return means.mean().assign(n=means.size()).reset_index().to_dict("records")
+
+
+def expected_on_all(full: TrainingPairs, learned: TrainingPairs, setting: str) -> pd.Series:
+    """Return the expected gains of all pairs of a setting, from other pairs without the target."""
+    found = []
+    for target in sorted(full.only(setting).X["target"].unique()):
+        here = (full.X["target"] == target) & (full.X["setting"] == setting)
+        X, rest = full.X[here].reset_index(drop=True), learned.without(target)
+        features = full.target_features.loc[target].to_numpy(dtype=float)
+        known = X["source"].isin(rest.only(setting).X["source"]).to_numpy()
+        basis = np.where(X["source"].isin(rest.X["source"]), OUTCOMES, DESCRIPTION).astype(object)
+        expected = rest.fit().expected(X, features, known, setting, basis)
+        found.append(pd.Series(expected, pd.MultiIndex.from_frame(X[["target", "source"]])))
+    return pd.concat(found)
+
+
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--mode", choices=MODES, default="encoder")
     parser.add_argument("--predictors", default="ridge,default")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--without", metavar="TABLE")
     options = parser.parse_args()
+    if options.without:
+        print(records_as_text(what_a_table_brings(options.without, options.mode)))
+        return
     pooled = TrainingPairs.from_library(LIBRARY, options.mode)
     rows: list[dict[str, object]] = []
     tables = {"pooled": [pooled], "alone": [pooled.only(setting) for setting in pooled.settings]}

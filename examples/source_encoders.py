@@ -73,8 +73,9 @@ def targets(corpus: Path) -> Iterator[Task]:
         profiles = find_shipped(name).profiles
         for target in sorted(set(load_outcomes(name).pairs["target"]) & set(profiles) - known):
             known.add(target)
-            files = (corpus / "tasks").glob(f"{target}.train.*")
-            path = next(files) if name != "taskweb" else corpus / f"taskweb/text/{target}.jsonl.gz"
+            path = corpus / f"taskweb/text/{target}.jsonl.gz"
+            if name == "minilm-grid" or not path.exists():
+                path = next((corpus / "tasks").glob(f"{target}.train.*"))
             yield open_task(path)
 
 

@@ -45,7 +45,9 @@ def api_pages() -> Iterator[tuple[str, str]]:
     for name, things in pages.items():
         yield f"reference/python/{name}.md", _page(things)
     yield "reference/python/classes.md", _page(list(others.values()), "Other classes")
-    logging = [_find(f"transfer_meta.integrations.{name}") for name in transfer_meta.integrations.__all__]
+    logging = [
+        _find(f"transfer_meta.integrations.{name}") for name in transfer_meta.integrations.__all__
+    ]
     yield "reference/python/integrations.md", _page(logging, "transfer_meta.integrations")
 
 

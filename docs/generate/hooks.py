@@ -24,6 +24,7 @@ COPIED = {
     "CHANGELOG.md": "changelog.md",
     "data/README.md": "reference/data.md",
     "data/minilm_grid/README.md": "reference/minilm_grid.md",
+    "data/minilm_31/README.md": "reference/minilm_31.md",
     "data/taskweb/README.md": "reference/taskweb.md",
     "data/model_recycling/README.md": "reference/model_recycling.md",
     "data/taskonomy/README.md": "reference/taskonomy.md",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table; bars within cells are escaped, line ends become spaces."""
+    """Return a table; bars and tags within cells are escaped, line ends become spaces."""
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
 
@@ -14,4 +14,7 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> 
 def _cell(value: object) -> str:
     parts = " ".join(str(value).split()).split("`")
     # Within code, which every second part is, a bar divides no cells and a backslash would be shown.
-    return "`".join(part if index % 2 else part.replace("|", r"\|") for index, part in enumerate(parts))
+    return "`".join(
+        part if index % 2 else part.replace("|", r"\|").replace("<", "&lt;")
+        for index, part in enumerate(parts)
+    )

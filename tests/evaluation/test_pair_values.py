@@ -26,7 +26,8 @@ def test_noisy_pairs_weigh_less() -> None:
     spread = np.var([0.0, 0.1, 0.2, 0.3], ddof=1)
     assert weight[0] == 1
     assert weight[1] == pytest.approx(0.4 / (0.4 + 0.01 / 4 / spread))
-    assert weight[0] > weight[1] > weight[3] > weight[2] > 0
+    assert weight[3] == pytest.approx(0.4 / (0.4 + (0.01 + 0.16) / 3 / spread))
+    assert weight[0] > weight[1] > weight[2] > weight[3] > 0
     assert seed_weights(pairs.assign(gain_std=np.nan), np.zeros(4)) is None
 
 

@@ -37,6 +37,23 @@ def test_the_schedule_of_a_large_grid(
     assert "16170 runs" in out.replace(",", "")
 
 
+def test_scores_on_more_examples_are_predicted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "scores.csv"
+    rows = [
+        f"{target},{size},{seed},{limit - 1.5 * size**-0.5 + 0.01 * ((seed * size) % 3 - 1):.4f}"
+        for target, limit in (("one", 0.9), ("two", 0.8))
+        for size, seed in product((25, 50, 100, 200, 400), range(3))
+    ]
+    table.write_text("\n".join(["target,size,seed,score", *rows]) + "\n")
+    run("label_equivalents.py", str(table), patch=monkeypatch)
+    out = capsys.readouterr().out
+    assert "Development tasks: one" in out
+    assert "3 cases on the other tasks" in out
+    assert "coverage" in out
+
+
 def test_a_search_is_replayed_on_the_grid_that_ships(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -72,9 +72,25 @@ def test_every_task_has_a_profile_vectors_and_a_row() -> None:
         np.testing.assert_allclose([profile.features[f] for f in known.index], known, rtol=1e-8)
 
 
-def test_it_is_small_enough_to_ship() -> None:
-    files = [path for path in GRID.folder.rglob("*") if path.is_file()]
+@pytest.mark.parametrize("name", ["minilm-grid", "minilm-31"])
+def test_it_is_small_enough_to_ship(name: str) -> None:
+    files = [path for path in find_shipped(name).folder.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 10e6
+
+
+def test_the_larger_table_has_all_tasks_of_the_grid_and_none_that_is_held_out() -> None:
+    shipped, table = find_shipped("minilm-31"), load_outcomes("minilm-31")
+    tasks = set(table.tasks.index)
+    assert len(tasks) == 31
+    assert tasks > TASKS
+    assert set(shipped.profiles) == set(shipped.vectors) == tasks
+    assert set(table.pairs["source"]) == set(table.pairs["target"]) == tasks
+    sizes = pd.read_csv(shipped.folder / "sizes.csv")
+    assert set(sizes["target"]) < tasks
+    assert not sizes.duplicated(["target", "size", "seed"]).any()
+    assert shipped.others is not None
+    others = pd.read_csv(shipped.others)
+    assert {t for s in others["source"] for t in s.replace("+", ">").split(">")} <= tasks
 
 
 def test_the_pair_features_are_those_of_the_profiles_and_vectors() -> None:

@@ -61,7 +61,7 @@ def test_figures_of_every_setting_and_of_another_encoder(
     assert set(recommender.conformal) == {OUTCOMES, *bases}
     for basis, found in recommender.conformal.items():
         assert set(found) == {*([scored] if basis == SCORES else names), UNKNOWN_SETTING}
-    assert card["settings"] == [vars(setting) for setting in atlas_library.settings]
+    assert card["settings"] == [vars(s) | {"more_tables": []} for s in atlas_library.settings]
     assert (card["n_targets"], card["n_pairs"], card["protocol"]) == (12, 168, "leave-one-task-out")
     for name in (*names, None):
         figures = recommender.figures(name)

@@ -19,7 +19,6 @@ from known_tasks import (
 
 from transfer_meta.errors import InputError
 from transfer_meta.recommender.library import (
-    ATLAS_TABLES,
     SCORES_FILE,
     Evidence,
     Library,
@@ -157,11 +156,38 @@ def test_the_nearest_size_counts_and_then_finetuning(atlas_library: Library) -> 
     assert size_distance(small, 200) == pytest.approx(np.log(2))
 
 
+def test_runs_of_a_setting_in_two_tables_are_pooled(data: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "minilm_grid", tmp_path / "minilm_31"
+    for folder in (first, second):
+        shutil.copytree(data / "minilm_grid", folder)
+    rows = pd.read_csv(first / "outcomes.csv")
+    rows[rows["source"] != "film_a"].to_csv(first / "outcomes.csv", index=False)
+    # A baseline that is lower by chance: all gains of the second table are higher.
+    rows.assign(
+        baseline=rows["baseline"] * 0.8, gain=rows["score"] / (rows["baseline"] * 0.8) - 1
+    ).to_csv(second / "outcomes.csv", index=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DATA_FOLDER, lambda: tmp_path)
+        library, alone = open_library(), open_library("minilm-31")
+    (setting,) = library.settings
+    assert (setting.table, setting.more_tables) == ("minilm-grid", ("minilm-31",))
+    assert library.tables == ("minilm-grid", "minilm-31")
+    assert setting.n_outcomes == library.n_outcomes == len(rows) + (rows["source"] != "film_a").sum()
+    assert dict(zip(library.pairs["source"], library.pairs["runs"], strict=True))["film_a"] == 2
+    # Of its gains no more is above the others' than in the second table alone.
+    above = []
+    for found in (library, alone):
+        gain = found.pairs.set_index(["target", "source"])["gain"].unstack()
+        others = gain.drop(columns="film_a").mean(axis=1)
+        above.append(float((gain["film_a"] - others).mean()))
+    assert above[0] == pytest.approx(above[1], abs=0.03)
+
+
 def test_a_table_without_the_method_is_left_out_and_so_is_one_that_is_not_there(
     atlas: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for table in ATLAS_TABLES:
-        shutil.copytree(atlas / table.replace("-", "_"), tmp_path / table.replace("-", "_"))
+    for table in ("minilm_grid", "taskweb"):
+        shutil.copytree(atlas / table, tmp_path / table)
     file = tmp_path / "taskweb" / "outcomes.csv"
     file.write_text(file.read_text().replace("intermediate", "multitask"))
     monkeypatch.setattr(DATA_FOLDER, lambda: tmp_path)

@@ -43,15 +43,15 @@ def seed_weights(pairs: pd.DataFrame, groups: Any) -> FloatArray | None:
     """Return the reliability of each pair's mean over seeds, shape (n,), in (0, 1]: 1 without noise.
 
     v / (v + e² / s²) with the standard error e of the pair's mean gain (or score), the standard deviation s of
-    the means within the group, and v = `UNEXPLAINED_VARIANCE`.  A pair with one seed gets the mean error of its
-    group; None if no pair has two seeds.
+    the means within the group, and v = `UNEXPLAINED_VARIANCE`.  The runs of a pair with one seed get the mean
+    variance of its group; None if no pair has two seeds.
     """
     column = "gain_std" if "gain_std" in pairs else "score_std"
-    square = (pairs[column] ** 2 / pairs["n_seeds"]).astype(float)
-    if square.isna().all():
+    variance = (pairs[column] ** 2).astype(float)
+    if variance.isna().all():
         return None
-    within = square.groupby(groups)
-    square = square.fillna(within.transform("mean")).fillna(square.mean())
+    within = variance.groupby(groups)
+    square = variance.fillna(within.transform("mean")).fillna(variance.mean()) / pairs["n_seeds"]
     spread = pairs[column.removesuffix("_std")].groupby(groups).transform("var")
     noise = (square / spread.where(spread > 0)).fillna(1.0)
     return np.asarray(UNEXPLAINED_VARIANCE / (UNEXPLAINED_VARIANCE + noise), dtype=float)

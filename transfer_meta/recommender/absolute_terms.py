@@ -13,7 +13,7 @@ from transfer_meta.features.curves.size_curve import MAX_FACTOR, SIZE_COVERAGE, 
 from transfer_meta.recommender.measure_target import SizeRuns
 from transfer_meta.recommender.recommendation import RankedSource
 from transfer_meta.records import TaskProfile
-from transfer_meta.results import Result, format_duration, plain_values, table_as_text
+from transfer_meta.results import Result, format_duration, plain_values, table_as_text, visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +107,7 @@ class AbsoluteTerms(Result):
 
     def __str__(self) -> str:
         columns, rows = self.table()
-        return "\n".join([self.caption, *self.sentences(), "", table_as_text(columns, rows)])
+        return "\n".join([visible(self.caption), *self.sentences(), "", table_as_text(columns, rows)])
 
     def sentences(self) -> list[str]:
         """Return what the best source is worth in labels, and caveats, a line each."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import tomllib
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,15 +18,19 @@ from transfer_meta.features.vectors.similarities import Vectors
 from transfer_meta.features.vectors.vector_files import load_vectors
 from transfer_meta.files import data_folder, digest
 from transfer_meta.outcomes.shipped import Shipped, find_shipped
-from transfer_meta.outcomes.tables import build_table
+from transfer_meta.outcomes.tables import OutcomeTable, build_table
 from transfer_meta.readers.whole_table import read_table
 from transfer_meta.recommender.catalogue_facts import description_vector, facts_of
+from transfer_meta.recommender.pooled_runs import pooled_pairs
 from transfer_meta.records import TaskProfile
 
 ATLAS = "atlas"
 """Name of the library of all tables in `ATLAS_TABLES`."""
-ATLAS_TABLES = ("minilm-grid", "taskweb")
-"""Shipped tables with profiles and vectors of their tasks; of a task in several tables the first one's count."""
+ATLAS_TABLES = ("minilm-grid", "minilm-31", "taskweb")
+"""Shipped tables with profiles and vectors of their tasks.
+
+Of a task in several tables the first one's profile counts; runs in the same setting are pooled over tables.
+"""
 SCORES_FILE = "scores.csv"
 """In the folder of `ATLAS`: transferability scores of the source encoders that ship, on all targets."""
 DEFAULT_LIBRARY = ATLAS
@@ -45,13 +49,15 @@ class Setting:
     name : str
         For example ``t5-base adapter, 1,000 examples``.
     table : str
-        Name of the shipped table.
+        Name of the shipped table, or of the first one.
     encoder, adaptation : str
         The model that was tuned, and how: ``finetune`` or ``adapter``.
     regime : str
         As in `transfer_meta.records.Outcome`.
     n_outcomes : int
         Number of runs with a source.
+    more_tables : tuple of str
+        Names of other shipped tables with outcomes in the same circumstances.
     """
 
     name: str
@@ -60,6 +66,7 @@ class Setting:
     adaptation: str
     regime: str
     n_outcomes: int = 0
+    more_tables: tuple[str, ...] = ()
 
     @property
     def examples(self) -> tuple[int | None, int | None]:
@@ -192,6 +199,12 @@ class Library:
         return here.groupby("target")["baseline"].mean()
 
     @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the shipped tables, in the order of their settings."""
+        found = (name for setting in self.settings for name in (setting.table, *setting.more_tables))
+        return tuple(dict.fromkeys(found))
+
+    @property
     def n_outcomes(self) -> int:
         """Number of runs with a source."""
         return int(self.pairs["runs"].sum())
@@ -266,8 +279,7 @@ def open_library(name: str = DEFAULT_LIBRARY, *, method: str = "intermediate") -
     InputError
         No such table, one without profiles or vectors, or none with outcomes of that method.
     """
-    parts: list[pd.DataFrame] = []
-    settings: list[Setting] = []
+    measured: dict[str, list[tuple[Setting, OutcomeTable]]] = {}
     profiles: dict[str, TaskProfile] = {}
     vectors: dict[str, Vectors] = {}
     embedding: dict[str, Any] = {}
@@ -283,10 +295,9 @@ def open_library(name: str = DEFAULT_LIBRARY, *, method: str = "intermediate") -
             reasons.append(str(error))
             continue
         used.append(shipped)
-        for setting, pairs in found:
-            settings.append(setting)
-            parts.append(pairs)
-        names = sorted({n for _, pairs in found for role in ("source", "target") for n in pairs[role]})
+        for setting, outcomes in found:
+            measured.setdefault(setting.name, []).append((setting, outcomes))
+        names = sorted({n for _, of in found for role in ("source", "target") for n in of.pairs[role]})
         more, embedding_here = _task_vectors(shipped, names)
         embedding = embedding or embedding_here
         for task in names:
@@ -302,11 +313,12 @@ def open_library(name: str = DEFAULT_LIBRARY, *, method: str = "intermediate") -
     plan: dict[str, Any] = {}
     if (file := used[0].folder / "plan.toml").is_file():
         plan = tomllib.loads(file.read_text(encoding="utf-8"))
+    settings, parts = zip(*map(_pooled, measured.values()), strict=True)
     pairs = pd.concat(parts, ignore_index=True)
     return Library(
         name=name,
         method=method,
-        settings=tuple(settings),
+        settings=settings,
         pairs=pairs,
         profiles=profiles,
         vectors=vectors,
@@ -340,8 +352,8 @@ def methods_of(name: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _measured(shipped: Shipped, method: str) -> Iterator[tuple[Setting, pd.DataFrame]]:
-    """Yield each setting of a table with its pairs."""
+def _measured(shipped: Shipped, method: str) -> Iterator[tuple[Setting, OutcomeTable]]:
+    """Yield each setting of a table with its outcomes."""
     frame = one_regime(_outcomes(shipped), method=method, name=shipped.name)
     regime = str(frame["regime"].iloc[0]) if "regime" in frame else "full-full"
     default = {"encoder": shipped.facts.get("encoder", ""), "adaptation": "finetune"}
@@ -350,30 +362,32 @@ def _measured(shipped: Shipped, method: str) -> Iterator[tuple[Setting, pd.DataF
     for values, rows in groups:
         facts = default | dict(zip(keys, map(str, values), strict=True))
         table = build_table(rows.reset_index(drop=True), name=shipped.name)
-        pairs = table.pairs
-        runs = pairs["n_seeds"].fillna(1) if "n_seeds" in pairs else pd.Series(1, index=pairs.index)
-        weight = seed_weights(pairs, pairs["target"].to_numpy())
-        setting = Setting(
-            setting_name(facts, regime),
-            shipped.name,
-            **facts,
-            regime=regime,
-            n_outcomes=int(runs.sum()),
-        )
-        yield (
-            setting,
-            pd.DataFrame(
-                {
-                    "setting": setting.name,
-                    "source": pairs["source"].astype(object),
-                    "target": pairs["target"].astype(object),
-                    "gain": pairs["gain"].astype(float),
-                    "weight": 1.0 if weight is None else weight,
-                    "runs": runs.astype(int),
-                    "baseline": pairs["baseline"].astype(float) if "baseline" in pairs else np.nan,
-                }
-            ).dropna(subset=["gain"]),
-        )
+        name = setting_name(facts, regime)
+        yield Setting(name, shipped.name, facts["encoder"], facts["adaptation"], regime), table
+
+
+def _pooled(measured: Sequence[tuple[Setting, OutcomeTable]]) -> tuple[Setting, pd.DataFrame]:
+    """Return a setting of one or several tables, and its pairs as `Library` has them."""
+    settings, tables = zip(*measured, strict=True)
+    pairs = pooled_pairs(tables)
+    runs = pairs["n_seeds"].fillna(1) if "n_seeds" in pairs else pd.Series(1, index=pairs.index)
+    weight = seed_weights(pairs, pairs["target"].to_numpy())
+    setting = replace(
+        settings[0],
+        n_outcomes=int(runs.sum()),
+        more_tables=tuple(setting.table for setting in settings[1:]),
+    )
+    return setting, pd.DataFrame(
+        {
+            "setting": setting.name,
+            "source": pairs["source"].astype(object),
+            "target": pairs["target"].astype(object),
+            "gain": pairs["gain"].astype(float),
+            "weight": 1.0 if weight is None else weight,
+            "runs": runs.astype(int),
+            "baseline": pairs["baseline"].astype(float) if "baseline" in pairs else np.nan,
+        }
+    ).dropna(subset=["gain"])
 
 
 def setting_name(facts: Mapping[str, str], regime: str) -> str:

@@ -405,7 +405,7 @@ def recommend_described(
         | {
             "setting": where,
             "encoders": sorted({found.encoder for found in library.settings}),
-            "tables": list(dict.fromkeys([*(found.table for found in library.settings), *own_tables])),
+            "tables": list(dict.fromkeys([*library.tables, *own_tables])),
             "figures": figures,
             "reliability": list(card["reliability"][where]),
         },

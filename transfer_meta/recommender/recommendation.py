@@ -10,7 +10,7 @@ import numpy as np
 
 from transfer_meta.recommender.inputs import DESCRIPTION, OUTCOMES, SCORES
 from transfer_meta.recommender.library import Evidence
-from transfer_meta.results import Result, table_as_text
+from transfer_meta.results import Result, table_as_text, visible
 from transfer_meta.tasks.catalogue import CatalogueSource
 
 if TYPE_CHECKING:
@@ -191,20 +191,20 @@ class Recommendation(Result):
 
     def __str__(self) -> str:
         figures, model = self.model["figures"], self.model
-        lines = [f"{self.target}: {self.verdict}", "", self._table(), ""]
+        lines = [visible(self.caption), "", self._table(), ""]
         if self.absolute is not None:
             lines += [str(self.absolute), ""]
         for source in self.sources:
-            lines.append(source.label)
+            lines.append(visible(source.label))
             for sign, word in ((1, "for"), (-1, "against")):
                 lines += [
-                    f"  {word:<8} {percent(reason.effect):>7}  {text}"
+                    f"  {word:<8} {percent(reason.effect):>7}  {visible(text)}"
                     for reason, text in source.reasons_text(sign)
                 ]
         if self.checkpoints is not None:
             lines += ["", str(self.checkpoints)]
-        lines += ["", *(f"- {note}" for note in self.notes)]
-        lines.append(
+        lines += ["", *(visible(f"- {note}") for note in self.notes)]
+        learned = (
             f"Mode {self.mode}: {MODE_MEANINGS[self.mode]}. Learned from {model['n_outcomes']:,} outcomes of"
             f" {' and '.join(model['tables'])} on {model['n_targets']} targets"
             f" ({', '.join(model['encoders'])}). Held-out targets"
@@ -212,7 +212,7 @@ class Recommendation(Result):
             f" interval covers {100 * figures['coverage']:.0f} %, calibration error"
             f" {figures['calibration_error']:.2f}."
         )
-        return "\n".join(lines)
+        return "\n".join([*lines, visible(learned)])
 
     def _skills(self) -> str:
         """Return the rank correlation of each kind of source that is shown."""

@@ -267,7 +267,8 @@ def find_twins(profiles: Sequence[TaskProfile]) -> dict[str, str]:
             continue
         frame = compare_profiles(sources=others, target=profile)
         covered = frame[["pair.examples_covered_target", "pair.examples_covered_source"]].max(axis=1)
-        same = (covered >= NEAR_DUPLICATE_SHARE) & (frame["pair.labels_jaccard"] >= MIN_LABEL_JACCARD)
+        labels = frame["pair.labels_jaccard"].fillna(1.0)  # question answering has none
+        same = (covered >= NEAR_DUPLICATE_SHARE) & (labels >= MIN_LABEL_JACCARD)
         for name in frame.loc[same, "source"]:
             group = twins.setdefault(str(name), str(name))
             before = twins.get(profile.name, group)
