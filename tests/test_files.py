@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from transfer_meta.errors import InputError
-from transfer_meta.files import atomic_file, atomic_folder
+from transfer_meta.files import atomic_file, atomic_folder, guard_cell, save_table, unguard_cell
+from transfer_meta.readers.whole_table import TableFormat, read_table_file
 
 
 def test_a_file_appears_whole(tmp_path: Path) -> None:
@@ -64,3 +66,45 @@ def test_a_file_has_the_permissions_of_any_new_file_whoever_wrote_it(tmp_path: P
         path.unlink()
         path.touch(mode=0o600)  # as writers do that make a temporary file of their own
     assert (tmp_path / "a.bin").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize(
+    ("cell", "guarded"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"),
+        ("-2+3", "'-2+3"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        ("\r=1", "'\r=1"),
+        ("\n=1", "'\n=1"),
+        ("＝1", "'＝1"),
+        ("'=1", "''=1"),
+        ("''-1", "'''-1"),
+        ("'tis", "'tis"),
+        ("-1", "-1"),
+        ("+.5e-3", "+.5e-3"),
+        ("a=b", "a=b"),
+        ("", ""),
+        (-1.5, -1.5),
+        (None, None),
+    ],
+)
+def test_a_cell_that_a_spreadsheet_would_compute_is_guarded(cell, guarded) -> None:
+    assert guard_cell(cell) == guarded
+    assert unguard_cell(guarded) == cell
+
+
+@pytest.mark.parametrize("guard", [True, False])
+def test_a_table_of_ours_is_read_back_as_it_was(tmp_path: Path, guard: bool) -> None:
+    names = ["=a", "+b", "-c", "@d", "'=e", "'tis", "-1+x"]
+    frame = pd.DataFrame({"source": names, "=own": names[::-1], "score": [-0.5, *map(float, range(6))]})
+    save_table(frame, tmp_path / "a.csv", guard=guard)
+    lines = (tmp_path / "a.csv").read_text().splitlines()
+    assert lines[0] == ("source,'=own,score" if guard else "source,=own,score")
+    assert lines[1] == ("'=a,'-1+x,-0.5" if guard else "=a,-1+x,-0.5")
+    if guard:
+        read = read_table_file(tmp_path / "a.csv", TableFormat(), names=("source",)).frame
+        pd.testing.assert_frame_equal(read, frame, check_dtype=False)
+    save_table(frame, tmp_path / "a.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a.parquet"), frame)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from transfer_meta.errors import InputError
 
@@ -46,13 +47,59 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def save_table(frame: pd.DataFrame, path: Path | str) -> None:
-    """Write a data frame, without its index, as CSV or, by the suffix, Parquet."""
+_FORMULA = re.compile("'*[=+\\-@\\t\\r\\n\uff1d\uff0b\uff0d\uff20]")
+"""Start of a cell that a spreadsheet computes, after apostrophes of `guard_cell`; the last four are wide forms."""
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def guard_cell(cell: Any) -> Any:
+    """Return a cell of a table with an apostrophe before a text that a spreadsheet would take for a formula.
+
+    These begin with =, +, -, @, a tab or a line end, and are no numbers; texts that begin with apostrophes before
+    one of these get one more, so that `unguard_cell` gives every text back.
+
+    Examples
+    --------
+    >>> guard_cell("=1+1"), guard_cell("-1"), guard_cell("'@a"), guard_cell(-1.0)
+    ("'=1+1", '-1', "''@a", -1.0)
+    """
+    if isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell
+
+
+def unguard_cell(cell: Any) -> Any:
+    """Return the cell that `guard_cell` was given.
+
+    Examples
+    --------
+    >>> unguard_cell("'=1+1"), unguard_cell("-1"), unguard_cell("'tis")
+    ('=1+1', '-1', "'tis")
+    """
+    if isinstance(cell, str) and cell.startswith("'") and _FORMULA.match(cell):
+        return cell[1:]
+    return cell
+
+
+def save_table(frame: pd.DataFrame, path: Path | str, *, guard: bool = True) -> None:
+    """Write a data frame, without its index, as CSV or, by the suffix, Parquet.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    path : path
+    guard : bool
+        CSV: whether names of columns and cells of text are guarded by `guard_cell`.
+    """
     with atomic_file(path) as temporary:
         if Path(path).suffix.lower() == ".parquet":
             frame.to_parquet(temporary, index=False)
-        else:
-            frame.to_csv(temporary, index=False)
+            return
+        if guard:
+            texts = frame.select_dtypes(exclude=["number", "bool", "datetime"]).columns
+            frame = frame.assign(**{c: frame[c].astype(object).map(guard_cell) for c in texts})
+            frame = frame.rename(columns=guard_cell)
+        frame.to_csv(temporary, index=False, errors="backslashreplace")
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 import shutil
 import sys
 from abc import ABC, abstractmethod
@@ -16,6 +17,19 @@ if TYPE_CHECKING:
 
 TEXT_WIDTH = 240
 """Characters of a line from which tables as text are folded, where stdout is no terminal."""
+HIDDEN = re.compile(
+    "["
+    r"\x00-\x1f\x7f-\xa0\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u1680\u17b4\u17b5"
+    r"\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb"
+    r"\U000110bd\U000110cd\U00013430-\U0001345f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+    "]"
+)
+"""Characters that act on a terminal, turn the direction of text, or cannot be seen or told from a space.
+
+Unicode's categories Cc, Cf, Cs, Zl, Zp and Zs but for two spaces (U+0020, U+3000), and letters without a shape.
+"""
+_NEEDED_JOINER = re.compile("(?<=[\u0600-\U0010ffff])[\u200c\u200d](?=[\u0600-\U0010ffff])")
+"""Joiners inside words of scripts that write them (Persian, Hindi), and inside emoji."""
 
 
 class Result(ABC):
@@ -51,6 +65,35 @@ class Result(ABC):
         return ""
 
 
+def visible(text: object, *, lines: bool = False) -> str:
+    r"""Return a text without the characters of `HIDDEN`, which are written as escapes: for a terminal.
+
+    Names, labels, columns and messages come from files, and may hold whatever their writers wanted.
+
+    Parameters
+    ----------
+    text : object
+        Converted by ``str``.
+    lines : bool
+        Keep newlines: of a text of several lines.
+
+    Examples
+    --------
+    >>> visible("red \x1b[31m"), visible("two\nlines"), visible("abc\u202e.exe")
+    ('red \\x1b[31m', 'two\\nlines', 'abc\\u202e.exe')
+    """
+    text = str(text)
+    if text.isascii() and text.isprintable():
+        return text
+    needed = {match.start() for match in _NEEDED_JOINER.finditer(text)}
+
+    def escaped(match: re.Match[str]) -> str:
+        keep = match.start() in needed or (lines and match[0] == "\n")
+        return match[0] if keep else match[0].encode("unicode_escape").decode()
+
+    return HIDDEN.sub(escaped, text)
+
+
 def table_as_text(
     columns: Sequence[str],
     rows: Sequence[Sequence[Any]],
@@ -59,6 +102,8 @@ def table_as_text(
     width: int | None = None,
 ) -> str:
     """Return a table as text; cells are formatted by `format_value`, numbers aligned to the right.
+
+    What is hidden in titles, names of columns and cells is escaped by `visible`.
 
     Parameters
     ----------
@@ -81,14 +126,15 @@ def table_as_text(
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         numeric = any(isinstance(row[index], int | float) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
         # Text, not str: square brackets in names are not markup.
-        table.add_row(*(Text(format_value(value)) for value in row))
+        header = Text(visible(column))
+        table.add_column(header, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(visible(format_value(value))) for value in row))
     with console.capture() as rendered:
         console.print(table)
     lines = "\n".join(line.rstrip() for line in rendered.get().splitlines()).strip("\n").split("\n")
-    return "\n".join([title, *lines] if title else lines)
+    return "\n".join([visible(title), *lines] if title else lines)
 
 
 def records_as_text(records: Sequence[Mapping[Any, Any]], *, title: str | None = None) -> str:

@@ -112,8 +112,11 @@ def test_a_broken_store(capsys: pytest.CaptureFixture[str]) -> None:
     assert (check.status, "that is no run store" in check.found) == ("broken", True)
 
 
-def test_a_password_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["doctor", "--store", "postgresql://me:s3cr3t@127.0.0.1:9/runs"]) == 1
+def test_a_password_is_not_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRANSFER_META_STORE", "postgresql://me:s3cr3t@127.0.0.1:9/runs")
+    assert main(["doctor"]) == 1
     captured = capsys.readouterr()
     assert "127.0.0.1" in captured.out
     assert "s3cr3t" not in captured.out + captured.err

@@ -64,6 +64,7 @@ WITHOUT = {
 OPTIONS_ONLY = {
     "json": "`to_dict()` of the result",
     "out": "the result is returned; it has methods that save it",
+    "guard": "`Exported.save(guard=False)`; frames are written by pandas",
     "html": "`write_recommendation`",
     "tensorboard": "`Exported.save_tensorboard`",
     "list": "`to_frame()` of the result",

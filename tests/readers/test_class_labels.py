@@ -145,3 +145,15 @@ def test_features_of_other_types() -> None:
     assert feature_classes(
         [{"name": "t", "sequence": {"class_label": {"names": {"1": "b", "0": "a"}}}}]
     ) == {"t": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    "alias", ["<<: [*a0, *a0, *a0, *a0]", "sequence: *a0\n  list: *a0\n  feature: *a0"]
+)
+def test_aliases_that_stand_for_a_billion_values_are_not_followed(tmp_path: Path, alias: str) -> None:
+    pytest.importorskip("yaml")
+    levels = "\n".join(f"a{i}: &a{i}\n  {alias.replace('a0', f'a{i - 1}')}" for i in range(1, 40))
+    text = f"---\na0: &a0\n  x: class_label\n{levels}\ndataset_info:\n  features: [*a39]\n---\n"
+    (tmp_path / "README.md").write_text(text)
+    pq.write_table(pa.Table.from_pylist(rows([0, 1, 1])), tmp_path / "sea.parquet")
+    assert [e.label for e in read_task(tmp_path / "sea.parquet").examples()] == ["0", "1", "1"]

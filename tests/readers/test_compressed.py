@@ -90,6 +90,21 @@ def test_a_decompression_bomb_is_refused_before_memory_or_time_go(
     tracemalloc.stop()
 
 
+@PACKINGS
+def test_a_large_bomb_is_refused_as_early_as_a_small_one(tmp_path: Path, pack, monkeypatch) -> None:
+    monkeypatch.setattr(compressed, "FREE_BYTES", 2**20)
+    path = tmp_path / "bomb"
+    path.write_bytes(pack((b" " * 999 + b"\n") * 4_000) * 500)
+    read = 0
+    with (
+        pytest.raises(InputError, match="unfolds to over 200 times its size"),
+        open_bytes(path) as stream,
+    ):
+        for line in stream:
+            read += len(line)
+    assert read < 20 * 2**20, "of 2 GB"
+
+
 def test_what_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         open_bytes(tmp_path / "a")

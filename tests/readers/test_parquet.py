@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from transfer_meta.errors import InputError
 from transfer_meta.readers import parquet
 from transfer_meta.readers.parquet import open_parquet
+from transfer_meta.readers.whole_table import read_table_file
 from transfer_meta.records import Answer, TaskType
 from transfer_meta.tasks import ReadSettings, read_task
 
@@ -66,3 +68,15 @@ def test_a_label_that_is_missing_names_the_row(tmp_path: Path) -> None:
     path = write(tmp_path, [{"text": "a", "label": "x"}, {"text": "b", "label": None}])
     with pytest.raises(InputError, match=r"a\.parquet row 2: there is no label"):
         list(read_task(path, ReadSettings(strict=True)).examples())
+
+
+def test_a_file_of_a_few_bytes_that_stand_for_billions_of_cells_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "outcomes.parquet"
+    one = pa.DictionaryArray.from_arrays(pa.array(np.zeros(10**7, np.int8)), ["x"])
+    pq.write_table(pa.table({"source": one, "target": one}), path, compression="zstd")
+    assert path.stat().st_size < 10**5
+    message = r"10,000,000 rows of 2 columns in [\d,]+ bytes; if it is not a decompression bomb"
+    with pytest.raises(InputError, match=message):
+        open_parquet(path)
+    with pytest.raises(InputError, match=message):
+        read_table_file(path)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from transfer_meta.api.prediction_files import read_predictions
 from transfer_meta.errors import InputError
 from transfer_meta.records import TaskType
-from transfer_meta.results import Result, format_value, plain_values
+from transfer_meta.results import Result, format_value, plain_values, visible
 from transfer_meta.training.text_predictions import MAX_BARS, TextPredictions
 
 if TYPE_CHECKING:
@@ -115,4 +115,4 @@ class Applied(Result):
         return f"{scores} (on {self.labelled:,} labels)"
 
     def __str__(self) -> str:
-        return "\n".join([self.caption, *([f"wrote {self.out}"] if self.out else [])])
+        return "\n".join(map(visible, [self.caption, *([f"wrote {self.out}"] if self.out else [])]))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from transfer_meta._version import __version__
 from transfer_meta.errors import InputError, first_line
-from transfer_meta.results import Result, format_bytes, frame_as_text
+from transfer_meta.results import Result, format_bytes, frame_as_text, visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,7 +101,7 @@ class Diagnosis(Result):
         return axes
 
     def __str__(self) -> str:
-        return f"{frame_as_text(self.to_frame())}\n{self.caption}"
+        return f"{frame_as_text(self.to_frame())}\n{visible(self.caption)}"
 
     @property
     def caption(self) -> str:

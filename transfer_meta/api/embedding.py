@@ -97,7 +97,7 @@ class EmbedSettings(Parallelism):
     embeddings: bool = False
     dimension: int = 1024
     start: str | Path | None = None
-    store: str | Path | None = None
+    store: str | Path | None = field(default=None, repr=False)  # may hold a password
     read: ReadSettings = field(default_factory=ReadSettings)
 
     def __post_init__(self) -> None:

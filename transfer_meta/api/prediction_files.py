@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from transfer_meta.errors import InputError
-from transfer_meta.files import atomic_file
+from transfer_meta.files import atomic_file, guard_cell, unguard_cell
 from transfer_meta.records import TaskType
 from transfer_meta.training.text_predictions import TextPredictions, flat_columns, flat_rows
 
@@ -45,21 +45,30 @@ def prediction_file(
                     drops = type is TaskType.CLASSIFICATION and not probabilities
                     yield _jsonl_writer(file, without=("probabilities",) if drops else ())
                 else:
-                    yield csv_writer(file, type, labels, probabilities=probabilities)
+                    yield csv_writer(file, type, labels, probabilities=probabilities, guard=True)
         except OSError as error:
             raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
 
 
 def csv_writer(
-    stream: TextIO, type: TaskType, labels: tuple[str, ...], *, probabilities: bool
+    stream: TextIO,
+    type: TaskType,
+    labels: tuple[str, ...],
+    *,
+    probabilities: bool,
+    guard: bool = False,
 ) -> Write:
-    """Write the names of the columns and return a function that writes a prediction; see `flat_rows`."""
+    """Write the names of the columns and return a function that writes a prediction; see `flat_rows`.
+
+    `guard` is for files that a spreadsheet may open, see `files.guard_cell`; not for a pipe into a program.
+    """
     columns = flat_columns(type, labels, probabilities=probabilities)
     writer = csv.DictWriter(stream, columns, lineterminator="\n")
     writer.writeheader()
 
     def write(number: int, found: Mapping[str, Any]) -> None:
-        writer.writerows(flat_rows(type, number, found, probabilities=probabilities))
+        for row in flat_rows(type, number, found, probabilities=probabilities):
+            writer.writerow({k: guard_cell(v) for k, v in row.items()} if guard else row)
 
     return write
 
@@ -86,6 +95,7 @@ def read_predictions(path: Path, type: TaskType, labels: tuple[str, ...]) -> pd.
         texts = dict.fromkeys(("label", "text", "token"), str)
         numbers: Any = {"start": "Int64", "end": "Int64"}
         missing = {name: [""] for name in ("start", "end", "probability")}
-        return pd.read_csv(path, dtype={**texts, **numbers}, keep_default_na=False, na_values=missing)
+        frame = pd.read_csv(path, dtype={**texts, **numbers}, keep_default_na=False, na_values=missing)
+        return frame.assign(**{name: frame[name].map(unguard_cell) for name in texts if name in frame})
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"'{path}' cannot be read: {error}") from error

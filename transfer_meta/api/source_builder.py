@@ -25,7 +25,7 @@ from transfer_meta.features.profile_cache import cache_folder
 from transfer_meta.features.profile_files import load_profile, save_profile
 from transfer_meta.features.vectors.vector_files import load_vectors, save_vectors
 from transfer_meta.records import OnProgress, Tell
-from transfer_meta.results import Result, frame_as_text, plain_values
+from transfer_meta.results import Result, frame_as_text, plain_values, visible
 from transfer_meta.runs.stop_signals import handle_signals
 from transfer_meta.tasks.load import tell_reading
 from transfer_meta.tasks.task import Task
@@ -110,7 +110,7 @@ class BuiltSources(Result):
 
     def __str__(self) -> str:
         shown = [c for c in BUILT_COLUMNS if c != "file" and (c != "reason" or any(self.rows[c]))]
-        return f"{self.caption}\n\n{frame_as_text(self.rows[shown])}"
+        return f"{visible(self.caption)}\n\n{frame_as_text(self.rows[shown])}"
 
 
 @dataclass(frozen=True, kw_only=True)

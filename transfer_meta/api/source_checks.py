@@ -10,7 +10,7 @@ import pandas as pd
 
 from transfer_meta.errors import InputError, first_line, require
 from transfer_meta.records import OnProgress
-from transfer_meta.results import Result, frame_as_text
+from transfer_meta.results import Result, frame_as_text, visible
 from transfer_meta.tasks.catalogue import CatalogueSource, known_source, load_catalogue
 
 if TYPE_CHECKING:
@@ -62,7 +62,9 @@ class SourceChecks(Result):
     def __str__(self) -> str:
         rows = self.to_frame()
         rows = rows[rows["differences"] > 0]
-        return f"{self.caption}\n\n{frame_as_text(rows)}" if len(rows) else self.caption
+        return (
+            f"{visible(self.caption)}\n\n{frame_as_text(rows)}" if len(rows) else visible(self.caption)
+        )
 
 
 def check_sources(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from transfer_meta.results import Result, frame_as_text, plain_values
+from transfer_meta.results import Result, frame_as_text, plain_values, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,4 +62,4 @@ class SourceFiles(Result):
 
     def __str__(self) -> str:
         shown = list(FILE_COLUMNS) if self.rows["reason"].any() else list(FILE_COLUMNS[:-1])
-        return f"{self.caption}\n\n{frame_as_text(self.rows[shown])}"
+        return f"{visible(self.caption)}\n\n{frame_as_text(self.rows[shown])}"

@@ -18,7 +18,7 @@ from transfer_meta.encoding.source_files import (
 )
 from transfer_meta.errors import InputError, require
 from transfer_meta.records import FloatArray, TaskType
-from transfer_meta.results import Result, frame_as_text, plain_values
+from transfer_meta.results import Result, frame_as_text, plain_values, visible
 from transfer_meta.tasks.catalogue import (
     CatalogueSource,
     SourceFilter,
@@ -122,10 +122,10 @@ class SourceList(Result):
 
     def __str__(self) -> str:
         if self.rows.empty:
-            return self.caption
+            return visible(self.caption)
         shown = [*PRINTED_FACTS, *(c for c in ("encoder", "similarity") if c in self.rows)]
         # Objects: a missing number beside integers would make all of them fractions.
-        return f"{self.caption}\n\n{frame_as_text(self.rows[shown])}"
+        return f"{visible(self.caption)}\n\n{frame_as_text(self.rows[shown])}"
 
 
 def list_sources(settings: SourceFilter | None = None) -> SourceList:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transfer_meta.errors import InputError, nearest, require, unknown
 from transfer_meta.records import relative_gain
-from transfer_meta.results import Result, plain_values, records_as_text
+from transfer_meta.results import Result, plain_values, records_as_text, visible
 from transfer_meta.runs.search import PRIOR_RUNS, Rung, parse_budget, search_sources
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class SearchSettings:
     epochs: int = 4
     seed: int = 0
     encoder: str = "offline"
-    store: str | Path | None = None
+    store: str | Path | None = field(default=None, repr=False)  # may hold a password
     checkpoints: str | Path | None = None
     device: str = "auto"
     workers: int | None = None
@@ -229,14 +229,14 @@ class SearchResult(Result):
 
     def __str__(self) -> str:
         if not self.sources:
-            return self.caption
+            return visible(self.caption)
         rows = [
             {"": place, "source": s.source, "prior": s.prior}
             | {name: s.gains.get(name) for name in self.rungs}
             | {"expected gain": s.expected_gain, "test gain": s.test_gain, "state": s.state}
             for place, s in enumerate(self.sources, start=1)
         ]
-        return f"{self.caption}\n\n{records_as_text(rows)}"
+        return f"{visible(self.caption)}\n\n{records_as_text(rows)}"
 
     @property
     def caption(self) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from transfer_meta.records import relative_gain
-from transfer_meta.results import Result, format_duration, plain_values, records_as_text
+from transfer_meta.results import Result, format_duration, plain_values, records_as_text, visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -215,7 +215,7 @@ class TrainResult(Result):
 
     def __str__(self) -> str:
         if not self.ways:
-            return self.caption
+            return visible(self.caption)
         rows = [
             {
                 "source": way.source,
@@ -229,9 +229,10 @@ class TrainResult(Result):
             }
             for way in self.ways
         ]
-        lines = [self.caption, "", records_as_text(rows), "", *(f"- {note}" for note in self.notes)]
+        lines = [visible(self.caption), "", records_as_text(rows), ""]
+        lines += [visible(f"- {note}") for note in self.notes]
         if self.folder is not None:
-            lines.append(f"model: {self.folder} (seed {self.seed})")
+            lines.append(visible(f"model: {self.folder} (seed {self.seed})"))
         return "\n".join(lines)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,7 +85,7 @@ class TrainSettings:
     device: str = "auto"
     precision: str = "auto"
     lora_rank: int | None = None
-    store: str | Path | None = None
+    store: str | Path | None = field(default=None, repr=False)  # may hold a password
     overwrite: bool = False
 
     def __post_init__(self) -> None:

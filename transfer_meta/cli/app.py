@@ -30,7 +30,9 @@ from transfer_meta.cli.commands.sources_command import sources_app
 from transfer_meta.cli.commands.tasks_command import tasks_app
 from transfer_meta.cli.commands.train_command import train_command
 from transfer_meta.cli.commands.transferability_command import transferability_command
+from transfer_meta.cli.shared.console import show, tell
 from transfer_meta.errors import GatheredInputError, InputError
+from transfer_meta.results import visible
 
 HEADINGS: dict[str, tuple[dict[str, Callable[..., Any] | typer.Typer], str]] = {
     "Ask": (
@@ -104,7 +106,7 @@ app = typer.Typer(
 
 def _show_version(value: bool) -> None:
     if value:
-        print(f"transfer-meta {__version__}")
+        show(f"transfer-meta {__version__}")
         raise typer.Exit
 
 
@@ -133,27 +135,16 @@ def main(arguments: list[str] | None = None) -> int:
     except typer.TyperException as error:
         # The str() of usage errors (unknown option, missing argument) lacks the details.
         message = getattr(error, "format_message", error.__str__)()
-        print(f"error: {one_line(message)}", file=sys.stderr)
+        tell(f"error: {message}")
         return 2
     except InputError as error:
         lines = error.lines if isinstance(error, GatheredInputError) else (str(error),)
-        print("error: " + "\n".join(map(one_line, lines)), file=sys.stderr)
+        show("error: " + "\n".join(map(visible, lines)), stream=sys.stderr)
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        print("stopped", file=sys.stderr)
+        tell("stopped")
         return 130
     return code if isinstance(code, int) else 0
-
-
-def one_line(message: str) -> str:
-    r"""Return a message with control characters, from a file's content or name, escaped.
-
-    Examples
-    --------
-    >>> one_line("no column 'a\nb'")
-    "no column 'a\\nb'"
-    """
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
 
 
 def console_script() -> None:

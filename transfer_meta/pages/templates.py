@@ -27,7 +27,8 @@ def render_template(name: str, context: dict[str, Any]) -> str:
 def write_page(path: Path | str, html: str) -> Path:
     """Write a page atomically and return its path."""
     with atomic_file(path) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+        # Names of files may hold bytes of another encoding.
+        temporary.write_text(html, encoding="utf-8", errors="backslashreplace")
     return Path(path)
 
 

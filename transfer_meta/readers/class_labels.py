@@ -194,6 +194,9 @@ def _front_matter(text: str, path: Path, notes: list[str]) -> list[tuple[str, di
         )
         return None
     try:
+        # Aliases and merges may stand for more than memory holds, and no data set needs them.
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(block)):
+            return None
         content = yaml.safe_load(block)
     except (yaml.YAMLError, ValueError, RecursionError):
         return None

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO, cast
 from transfer_meta.errors import InputError, first_line
 
 MAX_RATIO = 200
-"""Largest ratio of decompressed to compressed size; that of text is 3 to 20."""
-FREE_BYTES = 64 * 2**20
+"""Largest ratio of decompressed to compressed bytes, at any place of a file; that of text is 3 to 20."""
+FREE_BYTES = 4 * 2**20
 """Decompressed bytes that are allowed whatever the ratio."""
 
 
@@ -41,7 +41,8 @@ def open_bytes(path: Path) -> BinaryIO:
     opener = next((opener for start, opener in _OPENERS.items() if magic.startswith(start)), None)
     if opener is not None:
         stream.close()
-        return cast(BinaryIO, io.BufferedReader(_LimitedStream(opener(path), path), 2**16))
+        packed = path.open("rb")
+        return cast(BinaryIO, io.BufferedReader(_LimitedStream(opener(packed), packed, path), 2**16))
     if magic == b"PK\x03\x04":
         stream.close()
         raise InputError(
@@ -68,15 +69,19 @@ def content_suffix(path: Path) -> str:
     return (path.with_suffix("") if compressed else path).suffix.lower()
 
 
-def _open_zstd(path: Path) -> Any:
+def _open_zstd(packed: BinaryIO) -> Any:
     import pyarrow as pa
 
-    return pa.input_stream(str(path), compression="zstd")
+    return pa.CompressedInputStream(pa.PythonFile(packed, mode="r"), "zstd")
+
+
+def _open_gzip(packed: BinaryIO) -> Any:
+    return gzip.GzipFile(fileobj=packed)
 
 
 COMPRESSED_SUFFIXES = (".gz", ".zst", ".bz2", ".xz")
-_OPENERS: dict[bytes, Callable[[Path], Any]] = {
-    b"\x1f\x8b": gzip.open,
+_OPENERS: dict[bytes, Callable[[BinaryIO], Any]] = {
+    b"\x1f\x8b": _open_gzip,
     b"\x28\xb5\x2f\xfd": _open_zstd,
     b"BZh": bz2.open,
     b"\xfd7zX": lzma.open,
@@ -86,10 +91,10 @@ _OPENERS: dict[bytes, Callable[[Path], Any]] = {
 class _LimitedStream(io.RawIOBase):
     """Decompressed bytes of a file; errors name the file."""
 
-    def __init__(self, stream: Any, path: Path) -> None:
+    def __init__(self, stream: Any, packed: BinaryIO, path: Path) -> None:
         self._stream = stream
+        self._packed = packed
         self._path = path
-        self._limit = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)
         self._count = 0
 
     def readable(self) -> bool:
@@ -102,14 +107,17 @@ class _LimitedStream(io.RawIOBase):
             raise InputError(
                 f"{self._path}: the packed file ends early (a download cut short?)"
             ) from None
+        except MemoryError:
+            raise InputError(f"{self._path}: needs more memory to unpack than there is") from None
         except (OSError, zlib.error, lzma.LZMAError, ValueError) as error:
             early = "Truncated" in str(error)  # Arrow's message for zstd
             what = "ends early (a download cut short?)" if early else f"is damaged: {first_line(error)}"
             raise InputError(f"{self._path}: the packed file {what}") from error
         self._count += len(data)
-        if self._count > self._limit:
+        # Against what has been read, not the size of the file: a large bomb is told as soon as a small one.
+        if self._count > FREE_BYTES + MAX_RATIO * self._packed.tell():
             raise InputError(
-                f"{self._path}: unfolds to over {self._limit // 2**20} MiB, {MAX_RATIO} times its size;"
+                f"{self._path}: unfolds to over {MAX_RATIO} times its size;"
                 " if it is not a decompression bomb, unpack it first"
             )
         buffer[: len(data)] = data
@@ -118,4 +126,5 @@ class _LimitedStream(io.RawIOBase):
     def close(self) -> None:
         if not self.closed:
             self._stream.close()
+            self._packed.close()
         super().close()

@@ -15,9 +15,11 @@ from typing import BinaryIO
 import pandas as pd
 
 from transfer_meta.errors import InputError, first_line
+from transfer_meta.files import unguard_cell
 from transfer_meta.readers.compressed import COMPRESSED_SUFFIXES, content_suffix, open_bytes
 from transfer_meta.readers.number_text import parse_number_columns
 from transfer_meta.readers.opening import find_encoding
+from transfer_meta.readers.parquet import check_expansion
 
 TABLE_FORMATS = f".csv, .tsv, .txt, .parquet, also {', '.join(COMPRESSED_SUFFIXES)} of the text formats"
 NAME_COLUMNS = ("source", "target", "task")
@@ -130,11 +132,14 @@ def read_table_file(
             raise InputError(f"{path}: the file is empty")
         try:
             if kind == ".parquet":
-                frame = pd.read_parquet(stream)
+                frame = _read_parquet(path, stream)
                 if set(frame.index.names) - {None, *frame.columns} == set(frame.index.names):
                     frame = frame.reset_index()
             else:
                 frame, separator, ragged = _read_delimited(path, stream, form, names)
+                texts = frame.select_dtypes(exclude=["number", "bool"]).columns
+                frame = frame.assign(**{c: frame[c].map(unguard_cell) for c in texts})
+                frame = frame.rename(columns=unguard_cell)
         except InputError:
             raise
         except UnicodeDecodeError as error:
@@ -168,6 +173,21 @@ def read_table_file(
             f"{_count(len(ragged), 'row')} with more fields than the header left out (line {lines})"
         )
     return TableFile(frame, (*notes, *more), ragged)
+
+
+def _read_parquet(path: Path, stream: BinaryIO) -> pd.DataFrame:
+    import pyarrow.parquet as pq
+
+    # Packed once more, it cannot be read from its end.
+    file = (
+        io.BytesIO(stream.read())
+        if isinstance(stream, io.BufferedReader) and not stream.seekable()
+        else stream
+    )
+    with pq.ParquetFile(file) as opened:
+        check_expansion(path, opened)
+    file.seek(0)
+    return pd.read_parquet(file)
 
 
 def _read_delimited(

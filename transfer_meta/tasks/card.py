@@ -169,7 +169,7 @@ def _read_toml(path: Path) -> tuple[dict[str, Any], str]:
         line = str(data.count(b"\n", 0, error.start) + 1)
         raise InputError(f"{path}:{line}: not TOML: not UTF-8") from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not usable TOML: {error}") from None
+        raise InputError(f"{path}: not usable TOML: {first_line(error).split(';')[0]}") from None
 
 
 def _override(card: ReadSettings, user: ReadSettings) -> ReadSettings:

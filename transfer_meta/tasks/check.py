@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from transfer_meta.errors import InputError
 from transfer_meta.readers.opening import shown
 from transfer_meta.records import Example, Label, TaskType
+from transfer_meta.results import visible
 from transfer_meta.tasks.build_task import RowSplit
 from transfer_meta.tasks.class_names import same_looks, strip_name, written
 from transfer_meta.tasks.reading_log import HEADER_AGAIN, ReadingLog
@@ -87,7 +88,7 @@ class TaskReport:
         lines += [f"  reading  {line}" for line in self.reading]
         lines += [f"  example  {example_as_text(example)}" for example in self.examples]
         lines += [f"  problem  {problem}" for problem in self.problems]
-        return "\n".join(lines)
+        return "\n".join(map(visible, lines))
 
 
 def check_task(task: Task, *, examples: int = 3, verbose: bool = False) -> TaskReport:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from fake_training import make_tasks
 
@@ -178,14 +181,15 @@ def test_retry(here, tmp_path, capsys):
     assert main(["runs", "migrate", "--store", copy]) == 0
 
 
-def test_a_bad_plan_tells_everything_and_starts_nothing(fresh, capsys):
+def test_a_bad_plan_tells_everything_and_starts_nothing(fresh, capsys, monkeypatch):
     (fresh / "plan.toml").write_text(
         PLAN.replace('"multitask"]', '"multitsak"]').replace("random:1x8", "random:1x9")
         + "[mixing]\nweights = [1, 1]\n"
     )
     store = "postgresql://me:s3cr3t@127.0.0.1:9/runs"
+    monkeypatch.setenv("TRANSFER_META_STORE", store)
     for command in (["run"], ["runs", "plan"]):
-        assert main([*command, "plan.toml", "--store", store]) == 2
+        assert main([*command, "plan.toml"]) == 2
         captured = capsys.readouterr()
         for part in (
             "4 problems",
@@ -197,6 +201,7 @@ def test_a_bad_plan_tells_everything_and_starts_nothing(fresh, capsys):
             assert part in captured.err
         assert "s3cr3t" not in captured.err + captured.out
         assert len(captured.err.splitlines()) == 5, "a line for each"
+    monkeypatch.delenv("TRANSFER_META_STORE")
     assert main(["run", "plan.toml"]) == 2
     assert sorted(p.name for p in fresh.iterdir()) == ["plan.toml", "tasks"]
 
@@ -254,3 +259,52 @@ def test_no_store(fresh, capsys):
         assert "no store at 'runs.sqlite'" in capsys.readouterr().err
     assert main(["runs", "plan", "absent.toml"]) == 2
     assert "cannot read the plan" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "store",
+    ["postgresql://me:s3cr3t@127.0.0.1:9/runs", "postgresql://127.0.0.1:9/runs?password=s3cr3t"],
+)
+def test_a_password_on_the_command_line_is_refused(fresh, capsys, store):
+    for command in (
+        ["run", "plan.toml"],
+        ["runs", "status", "--json"],
+        ["runs", "export", "--out", "o.csv"],
+    ):
+        assert main([*command, "--store", store]) == 2
+        captured = capsys.readouterr()
+        assert "holds a password, which `ps` shows" in captured.err
+        assert "s3cr3t" not in captured.out + captured.err
+        assert captured.err.count("\n") == 1
+
+
+def test_damaged_curves_are_named_and_the_others_shown_and_exported(here, tmp_path, capsys):
+    import shutil
+    import sqlite3
+
+    shutil.copy(here / "runs.sqlite", tmp_path / "copy.sqlite")
+    copy = str(tmp_path / "copy.sqlite")
+    with contextlib.closing(sqlite3.connect(copy)) as database, database:
+        (cut, *_), (nan, steps) = database.execute(
+            "SELECT run_id, steps FROM curves LIMIT 2"
+        ).fetchall()
+        database.execute("UPDATE curves SET losses = ? WHERE run_id = ?", (b"x" * 13, cut))
+        not_a_number = np.full(len(steps) // 8, np.nan).tobytes()
+        database.execute("UPDATE curves SET steps = ? WHERE run_id = ?", (not_a_number, nan))
+    lines = []
+    for run, reason in (
+        (cut, "losses has 13 bytes, expected a multiple of 8"),
+        (nan, "steps holds a step"),
+    ):
+        assert main(["runs", "show", str(run), "--store", copy]) == 0
+        captured = capsys.readouterr()
+        assert "status: done" in captured.out
+        assert f"run {run}: its learning curve on " in captured.err
+        assert reason in captured.err
+        lines += captured.err.splitlines()
+    assert main(["runs", "export", "--out", str(tmp_path / "o.csv"), "--store", copy]) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert set(lines) <= set(told)
+    curves = pd.read_parquet(tmp_path / "o.curves.parquet")
+    assert len(curves)
+    assert not {cut, nan} & set(curves["run"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from transfer_meta.cli.shared.console import print_json, progress, tell
+from transfer_meta.cli.shared.console import data_stdout, print_json, progress, show, tell
 from transfer_meta.cli.shared.options import AsJson, with_options
 from transfer_meta.cli.shared.task_options import ReadOptions
 from transfer_meta.errors import InputError
@@ -74,10 +74,10 @@ def apply_command(
         raise InputError("--json prints a summary on stdout; name a file for the predictions by --out")
     reading.refuse_unused([file])
     settings = options.to_settings(reading)
-    stream = sys.stdout if options.out is None else None
+    stream = data_stdout() if options.out is None else None
     with progress("texts") as on_progress:
         found = apply_model(model, file, settings, stream=stream, tell=tell, on_progress=on_progress)
     if as_json:
         print_json(found.to_dict())
     else:
-        tell(str(found))
+        show(found, stream=sys.stderr)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Context, Option
 
-from transfer_meta.cli.shared.console import print_json, progress
+from transfer_meta.cli.shared.console import print_json, progress, show
 from transfer_meta.cli.shared.options import (
     AsJson,
     Features,
@@ -93,7 +93,7 @@ def benchmark_command(context: Context, *, options: BenchmarkOptions, as_json: A
     if as_json:
         print_json(result.to_dict())
     else:
-        print(result)
+        show(result)
 
 
 def _refuse_ignored(context: Context, settings: BenchmarkSettings) -> None:

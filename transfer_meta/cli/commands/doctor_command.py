@@ -6,8 +6,9 @@ from typing import Annotated
 
 from typer import Option
 
-from transfer_meta.cli.shared.console import print_json
+from transfer_meta.cli.shared.console import print_json, show
 from transfer_meta.cli.shared.options import AsJson
+from transfer_meta.cli.shared.run_options import without_password
 from transfer_meta.runs import STORE_VARIABLE
 
 
@@ -15,7 +16,9 @@ def doctor_command(
     store: Annotated[
         str | None,
         Option(
-            envvar=STORE_VARIABLE, help="The run store to check; default: runs.sqlite, if it is there."
+            envvar=STORE_VARIABLE,
+            callback=without_password,
+            help="The run store to check; default: runs.sqlite, if it is there.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -33,5 +36,5 @@ def doctor_command(
     if as_json:
         print_json(diagnosis.to_dict())
     else:
-        print(diagnosis)
+        show(diagnosis)
     return diagnosis.exit_code

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Context, Option
 
-from transfer_meta.cli.shared.console import print_json, progress, tell
+from transfer_meta.cli.shared.console import print_json, progress, show, tell
 from transfer_meta.cli.shared.encoding_options import EncodingOptions
 from transfer_meta.cli.shared.options import AsJson, ParallelOptions, refuse_ignored, with_options
+from transfer_meta.cli.shared.run_options import without_password
 from transfer_meta.cli.shared.task_options import ReadOptions, TaskNames
 from transfer_meta.encoding.encoding_settings import CORE_KIND, DEFAULT_KINDS, KINDS_WITH_ENCODER
 
@@ -47,7 +48,11 @@ class EmbedOptions:
     ] = 1024
     start: Annotated[Path | None, Option(help="Safetensors file of a fine-tuned encoder.")] = None
     store: Annotated[
-        str | None, Option(help="Run store to read and keep vectors in: a file (SQLite) or a URL.")
+        str | None,
+        Option(
+            callback=without_password,
+            help="Run store to read and keep vectors in: a file (SQLite) or a URL.",
+        ),
     ] = None
 
     def to_settings(
@@ -93,4 +98,4 @@ def embed_command(
     if as_json:
         print_json(found.to_dict())
     else:
-        print(found)
+        show(found)

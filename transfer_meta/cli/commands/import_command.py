@@ -7,8 +7,8 @@ from typing import Annotated
 
 from typer import Argument, Context, Option
 
-from transfer_meta.cli.shared.console import tell
-from transfer_meta.cli.shared.options import refuse_ignored
+from transfer_meta.cli.shared.console import show, tell
+from transfer_meta.cli.shared.options import GuardOption, refuse_ignored
 from transfer_meta.cli.shared.output_files import check_out, write_table
 from transfer_meta.cli.shared.table_options import DecimalSign, TableEncoding, TableSeparator
 
@@ -29,6 +29,7 @@ def import_command(
     separator: TableSeparator = None,
     encoding: TableEncoding = None,
     decimal: DecimalSign = None,
+    guard: GuardOption = True,
 ) -> None:
     """Convert a public corpus of outcomes, or a matrix of scores, to a table.
 
@@ -44,7 +45,7 @@ def import_command(
     from transfer_meta.outcomes.wide_matrix import MatrixSettings, import_matrix
     from transfer_meta.readers.whole_table import TableFormat
 
-    check_out(out)
+    check_out(out, guard=guard)
     if corpus == MATRIX:
         form = TableFormat(separator, encoding, decimal)
         imported = import_matrix(path, MatrixSettings(rows=rows, form=form))  # type: ignore[arg-type]
@@ -52,13 +53,13 @@ def import_command(
         refuse_ignored(context, ("rows", "separator", "encoding", "decimal"), "except with matrix")
         imported = import_corpus(corpus, path)
     table = build_table(imported.table, name=corpus)
-    write_table(imported.table, out)
+    write_table(imported.table, out, guard=guard)
     for note in imported.notes:
-        print(f"{path.name}: {note}" if corpus == MATRIX else f"left out: {note}")
+        show(f"{path.name}: {note}" if corpus == MATRIX else f"left out: {note}")
     for note in table.notes:
         tell(f"{out.name}: {note}")
     kind = "gains" if table.has_gain else "scores without baselines"
-    print(
+    show(
         f"{out}: {len(imported.table)} runs, {len(table.pairs)} pairs with {kind}, "
         f"{table.pairs['target'].nunique()} targets, {table.pairs['setting'].nunique()} settings"
     )

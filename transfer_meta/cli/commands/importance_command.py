@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from transfer_meta.cli.shared.console import print_json, progress
+from transfer_meta.cli.shared.console import print_json, progress, show
 from transfer_meta.cli.shared.options import AsJson, Features, Seed, settings_of, with_options
 from transfer_meta.cli.shared.table_options import VectorTableOptions
 
@@ -55,4 +55,4 @@ def importance_command(*, options: ImportanceOptions, as_json: AsJson = False) -
     if as_json:
         print_json(found.to_dict())
     else:
-        print(found)
+        show(found)

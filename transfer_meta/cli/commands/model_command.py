@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Context, Option
 
-from transfer_meta.cli.shared.console import print_json, print_records, progress, tell
+from transfer_meta.cli.shared.console import print_json, print_records, progress, show, tell
 from transfer_meta.cli.shared.options import (
     AsJson,
     Seed,
@@ -102,7 +102,7 @@ def fit_command(context: Context, *, options: FitOptions) -> None:
     settings = FitSettings(**settings_of(options, FitSettings))
     model = fit(options.load(), settings)
     model.save(options.out)
-    print(model.figures_text(saved_in=options.out))
+    show(model.figures_text(saved_in=options.out))
 
 
 def predict_command(
@@ -136,7 +136,7 @@ def predict_command(
     if as_json:
         print_json(predictions.to_dict())
     else:
-        print(predictions)
+        show(predictions)
 
 
 def _fit_own_recommender(outcomes: Path | OutcomeTable, options: FitOptions) -> None:
@@ -147,7 +147,7 @@ def _fit_own_recommender(outcomes: Path | OutcomeTable, options: FitOptions) -> 
         made = fit_own_recommender(outcomes, settings, tell=tell, on_progress=on_progress)
     made.save(options.out)
     tell(made.caption)
-    print(made)
+    show(made)
 
 
 def _fit_recommender(dataset: str, out: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option, Typer
 
-from transfer_meta.cli.shared.console import print_json, print_records
+from transfer_meta.cli.shared.console import print_json, print_records, show
 from transfer_meta.cli.shared.options import AsJson, with_options
 from transfer_meta.cli.shared.table_options import TableOptions
 
@@ -37,7 +37,7 @@ def list_tables_command(as_json: AsJson = False) -> None:
     if as_json:
         print_json(found.to_dict())
     else:
-        print(found)
+        show(found)
 
 
 @outcomes_app.command("show")
@@ -84,7 +84,7 @@ def show_table_command(
         print_json({**found, "notes": list(table.notes), **({"facts": facts} if facts else {})})
         return
     for line in _facts_as_text(facts):
-        print(line)
+        show(line)
     print_records(records, title=title)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from transfer_meta.cli.shared.console import print_json, progress, tell
-from transfer_meta.cli.shared.options import AsJson, OutFile, ParallelOptions, with_options
+from transfer_meta.cli.shared.console import print_json, progress, show, tell
+from transfer_meta.cli.shared.options import AsJson, GuardOption, OutFile, ParallelOptions, with_options
 from transfer_meta.cli.shared.output_files import check_out, write_table
 from transfer_meta.cli.shared.profile_options import ProfileOptions
 from transfer_meta.cli.shared.task_options import MoreSources, ReadOptions, SourceTasks, TargetTask
@@ -18,6 +18,7 @@ def pairs_command(
     options: ProfileOptions,
     parallel: ParallelOptions,
     out: OutFile = None,
+    guard: GuardOption = True,
     as_json: AsJson = False,
     reading: ReadOptions,
 ) -> None:
@@ -31,7 +32,7 @@ def pairs_command(
     from transfer_meta.api.pairs import pair_features
     from transfer_meta.api.profiles import raise_failures
 
-    check_out(out)
+    check_out(out, guard=guard)
     reading.refuse_unused([target, *sources, *(more_sources or [])])
     settings = options.to_settings(parallel, reading)
     with progress("profiling tasks") as on_progress:
@@ -44,10 +45,10 @@ def pairs_command(
             keep_going=True,
         )
     if out is not None:
-        write_table(found.to_frame(), out)
+        write_table(found.to_frame(), out, guard=guard)
         tell(f"wrote {out}: {len(found.features)} pairs")
     if as_json:
         print_json(found.to_dict())
     elif out is None:
-        print(found)
+        show(found)
     raise_failures(found.failures)

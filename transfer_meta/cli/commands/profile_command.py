@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from transfer_meta.cli.shared.console import print_json, progress, tell
-from transfer_meta.cli.shared.options import AsJson, OutFile, ParallelOptions, with_options
+from transfer_meta.cli.shared.console import print_json, progress, show, tell
+from transfer_meta.cli.shared.options import AsJson, GuardOption, OutFile, ParallelOptions, with_options
 from transfer_meta.cli.shared.output_files import check_out, write_json, write_table
 from transfer_meta.cli.shared.profile_options import ProfileOptions
 from transfer_meta.cli.shared.task_options import ReadOptions, TaskNames
@@ -16,6 +16,7 @@ def profile_command(
     options: ProfileOptions,
     parallel: ParallelOptions,
     out: OutFile = None,
+    guard: GuardOption = True,
     as_json: AsJson = False,
     reading: ReadOptions,
 ) -> None:
@@ -28,7 +29,7 @@ def profile_command(
     """
     from transfer_meta.api.profiles import profile, raise_failures
 
-    check_out(out)
+    check_out(out, guard=guard)
     reading.refuse_unused(names)
     settings = options.to_settings(parallel, reading)
     with progress("profiling tasks") as on_progress:
@@ -37,11 +38,11 @@ def profile_command(
         if out.suffix.lower() == ".json":
             write_json(found.to_dict(), out)
         else:
-            write_table(found.to_frame(), out)
+            write_table(found.to_frame(), out, guard=guard)
     if as_json:
         print_json(found.to_dict())
     elif out is None:
-        print(found)
+        show(found)
     else:
         tell(f"wrote {out}: {len(found.profiles)} tasks")
     raise_failures(found.failures)

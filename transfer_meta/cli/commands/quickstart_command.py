@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from transfer_meta.cli.shared.console import print_table, progress
+from transfer_meta.cli.shared.console import print_table, progress, show
 from transfer_meta.cli.shared.options import Seed, WorkersOption, count_workers
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def quickstart_command(
     from transfer_meta.pages.build import ReportSettings, report
     from transfer_meta.recommender.recommend import RecommendSettings, recommend
 
-    print(f"Which source for {TARGET}, 200 support messages by topic?\n")
-    print(recommend(TARGET, RecommendSettings(top=3, mode="text")), flush=True)
+    show(f"Which source for {TARGET}, 200 support messages by topic?\n")
+    show(recommend(TARGET, RecommendSettings(top=3, mode="text")))
 
     path = out / "report.html"
     n_workers = count_workers(workers)
@@ -79,16 +79,16 @@ def quickstart_command(
             BenchmarkSettings(predictors=GRID_PREDICTORS, seed=seed, workers=n_workers),
             on_progress=_part(on_progress, REPORT_SHARE, 1),
         )
-    print()
+    show()
     _print_protocols(found.benchmarks)
-    print(
+    show(
         "pairs-5fold, the paper's protocol, leaves both tasks of a test pair in the training folds: there random\n"
         "numbers in the place of the features do as well as the features. The default is leave-one-target-out.\n"
     )
-    print(metrics_text(grid, GRID_METRICS))
-    print(f"\nAll predictors, protocols and features: {path}\n\nNext:")
+    show(metrics_text(grid, GRID_METRICS))
+    show(f"\nAll predictors, protocols and features: {path}\n\nNext:")
     for command, purpose in NEXT:
-        print(f"  {_program()} {command}\n      {purpose}")
+        show(f"  {_program()} {command}\n      {purpose}")
 
 
 def _print_protocols(results: Iterable[BenchmarkResult]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from transfer_meta.cli.shared.console import print_json, progress, tell
+from transfer_meta.cli.shared.console import print_json, progress, show, tell
 from transfer_meta.cli.shared.options import AsJson, split_list, with_options
 from transfer_meta.cli.shared.task_options import MoreSources, ReadOptions
 from transfer_meta.errors import InputError
@@ -154,7 +154,7 @@ def recommend_command(
     if as_json:
         print_json(recommendation.to_dict())
     elif html is None:
-        print(recommendation)
+        show(recommendation)
 
 
 def _names(given: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from typer import Option
 
-from transfer_meta.cli.shared.console import progress
+from transfer_meta.cli.shared.console import progress, show
 from transfer_meta.cli.shared.options import (
     Seed,
     WorkersOption,
@@ -49,4 +49,4 @@ def report_command(*, options: ReportOptions) -> None:
     values = settings_of(options, ReportSettings) | {"workers": count_workers(options.workers)}
     with progress("report") as on_progress:
         report(table, ReportSettings(**values), out=options.out, on_progress=on_progress)
-    print(f"report: {options.out}")
+    show(f"report: {options.out}")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option, Typer
 
-from transfer_meta.cli.shared.console import print_json, tell
-from transfer_meta.cli.shared.options import AsJson
+from transfer_meta.cli.shared.console import print_json, show, tell
+from transfer_meta.cli.shared.options import AsJson, GuardOption
 from transfer_meta.cli.shared.run_options import (
     DEFAULT_STORE,
     CheckpointPath,
@@ -19,7 +19,7 @@ from transfer_meta.cli.shared.run_options import (
     StoreAddress,
 )
 from transfer_meta.errors import InputError, require
-from transfer_meta.results import format_bytes, format_duration, format_value, frame_as_text
+from transfer_meta.results import format_bytes, format_duration, format_value, frame_as_text, visible
 
 if TYPE_CHECKING:
     from transfer_meta.runs.store.run_store import Store
@@ -49,8 +49,8 @@ def plan_command(
         print_json(preview.to_dict())
         return
     if each:
-        print(frame_as_text(preview.runs))
-    print(preview)
+        show(frame_as_text(preview.runs))
+    show(preview)
 
 
 @runs_app.command("status")
@@ -74,7 +74,7 @@ def status_command(
     from transfer_meta.runs.run_status import run_status
 
     status = run_status(store)
-    print_json(status.to_dict()) if as_json else print(status)
+    print_json(status.to_dict()) if as_json else show(status)
 
 
 @runs_app.command("show")
@@ -92,6 +92,7 @@ def show_command(
     opened = _open(store)
     run = opened.run(run_id)
     record = {column.name: getattr(run, column.name) for column in run.__table__.columns}
+    damaged: list[str] = []
     curves = {
         task: {
             "steps": len(curve.steps),
@@ -99,8 +100,10 @@ def show_command(
             "last_loss": float(curve.losses[-1]) if len(curve.losses) else None,
             "dev_scores": curve.dev_scores.tolist(),
         }
-        for task, curve in opened.curves(run.id).items()
+        for task, curve in opened.curves(run.id, damaged=damaged).items()
     }
+    for line in damaged:
+        tell(line)
     checkpoint = opened.checkpoints().get(run.key)
     record["checkpoint"] = checkpoint.file if checkpoint else None
     record["curves"] = curves
@@ -108,7 +111,7 @@ def show_command(
         print_json(record)
         return
     times = {name: format_time(record[name]) for name in ("created", "started", "finished")}
-    print("\n".join(_lines(record | times, "")))
+    show("\n".join(map(visible, _lines(record | times, ""))))
 
 
 @runs_app.command("export")
@@ -124,6 +127,7 @@ def export_command(
         Path | None,
         Option("--tensorboard", metavar="FOLDER", help="Write the curves as TensorBoard event files."),
     ] = None,
+    guard: GuardOption = True,
 ) -> None:
     """Write the outcomes as a table for `benchmark`, or the curves for TensorBoard.
 
@@ -136,13 +140,15 @@ def export_command(
 
     if out is None and tensorboard is None:
         raise InputError("what to write? (expected --out FILE or --tensorboard FOLDER)")
+    if not guard and (out is None or out.suffix != ".csv"):
+        raise InputError("--no-guard has no effect without --out FILE.csv")
     if out is not None:
         checked_table_path(out)
     if tensorboard is not None:
         require("tensorboardX", extra="tensorboard")
     exported = export(ExportSettings(store=store, plan=plan), tell=tell)
     if out is not None:
-        curves_file = exported.save(out)
+        curves_file = exported.save(out, guard=guard)
         tell(f"{len(exported.table)} outcomes in {out}, their curves in {curves_file}")
         for line in exported.left_out:
             tell(line)
@@ -227,7 +233,7 @@ def _watch(store: Store) -> None:
             if left and ended > first:
                 rate = (ended - first) / (time.monotonic() - began)
                 line += f"; {3600 * rate:.0f} runs an hour, about {format_duration(left / rate)} left"
-            print(line, flush=True)
+            show(line)
             before = counts
         if not left:
             return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from transfer_meta.cli.shared.console import print_json, tell
+from transfer_meta.cli.shared.console import print_json, show, tell
 from transfer_meta.cli.shared.options import AsJson, EncoderName, Seed, with_options
 from transfer_meta.cli.shared.run_options import (
     DEFAULT_STORE,
@@ -81,5 +81,5 @@ def search_command(
     elif as_json:
         print_json(found.to_dict())
     else:
-        print(found)
+        show(found)
     return found.exit_code

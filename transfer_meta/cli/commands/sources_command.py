@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option, Typer
 
-from transfer_meta.cli.shared.console import print_json, progress, tell
+from transfer_meta.cli.shared.console import print_json, progress, show, tell
 from transfer_meta.cli.shared.options import AsJson, EncoderName, split_list, with_options
 from transfer_meta.cli.shared.run_options import PlanPath
 from transfer_meta.cli.shared.task_options import ReadOptions
@@ -300,4 +300,4 @@ def _print(found: Result, as_json: bool) -> None:
     if as_json:
         print_json(found.to_dict())
     else:
-        print(found)
+        show(found)

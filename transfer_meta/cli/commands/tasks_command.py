@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Option, Typer
 
-from transfer_meta.cli.shared.console import print_json, progress
+from transfer_meta.cli.shared.console import print_json, progress, show
 from transfer_meta.cli.shared.options import AsJson, with_options
 from transfer_meta.cli.shared.task_options import ReadOptions, TaskNames
 
@@ -42,5 +42,5 @@ def check_command(
     if as_json:
         print_json(found.to_dict())
     else:
-        print(found)
+        show(found)
     found.raise_problems()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from transfer_meta.cli.shared.console import print_json, tell
+from transfer_meta.cli.shared.console import print_json, show, tell
 from transfer_meta.cli.shared.options import AsJson, EncoderName, with_options
 from transfer_meta.cli.shared.run_options import DEFAULT_STORE, DeviceNames, StoreAddress
 from transfer_meta.cli.shared.task_options import MoreSources
@@ -99,5 +99,5 @@ def train_command(
     elif as_json:
         print_json(result.to_dict())
     else:
-        print(result)
+        show(result)
     return result.exit_code

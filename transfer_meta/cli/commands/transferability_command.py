@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from transfer_meta.cli.shared.console import print_json, progress, tell
+from transfer_meta.cli.shared.console import print_json, progress, show, tell
 from transfer_meta.cli.shared.encoding_options import EncodingOptions
-from transfer_meta.cli.shared.options import AsJson, EncoderName, OutFile, parse_pairs, with_options
+from transfer_meta.cli.shared.options import (
+    AsJson,
+    EncoderName,
+    GuardOption,
+    OutFile,
+    parse_pairs,
+    with_options,
+)
 from transfer_meta.cli.shared.output_files import check_out, write_table
 from transfer_meta.cli.shared.task_options import MoreSources, ReadOptions, SourceTasks, TargetTask
 
@@ -54,6 +61,7 @@ def transferability_command(
     options: TransferabilityOptions,
     encoding: EncodingOptions,
     out: OutFile = None,
+    guard: GuardOption = True,
     as_json: AsJson = False,
     reading: ReadOptions,
 ) -> None:
@@ -69,7 +77,7 @@ def transferability_command(
     from transfer_meta.encoding.score_sources import score_sources
     from transfer_meta.features.scores.transferability_scores import SCORES
 
-    check_out(out)
+    check_out(out, guard=guard)
     reading.refuse_unused([target, *sources, *(more_sources or [])])
     settings = options.to_settings(encoding, reading)
     with progress("sources") as on_progress:
@@ -77,12 +85,12 @@ def transferability_command(
             target, [*sources, *(more_sources or [])], settings, tell=tell, on_progress=on_progress
         )
     if out is not None:
-        write_table(found.scores[["source", "target", *SCORES]], out)
+        write_table(found.scores[["source", "target", *SCORES]], out, guard=guard)
         tell(f"wrote {out}: {len(found.scores)} pairs")
     if as_json:
         print_json(found.to_dict())
     elif out is None:
-        print(found)
+        show(found)
     else:
         for line in found.remarks:
             tell(line)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from transfer_meta.results import plain_values, table_as_text
+from transfer_meta.results import HIDDEN, plain_values, table_as_text, visible
 
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
@@ -22,21 +23,54 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 def tell(line: str) -> None:
-    """Write a line on stderr."""
-    print(line, file=sys.stderr, flush=True)
+    """Write a line on stderr; what is hidden in it, line ends too, is escaped by `results.visible`."""
+    print(visible(line), file=sys.stderr, flush=True)
+
+
+def show(text: object = "", *, stream: TextIO | None = None) -> None:
+    """Write a text of one or more lines, by default on stdout; hidden characters are escaped as by `tell`.
+
+    All that commands print passes through here, `tell`, `print_json` or `data_stdout`.
+    """
+    print(visible(text, lines=True), file=stream, flush=True)
 
 
 def print_json(value: Any) -> None:
-    """Write a value as JSON, with NaN and infinities as null."""
-    json.dump(plain_values(value), sys.stdout, indent=2, allow_nan=False, ensure_ascii=False)
+    """Write a value as JSON, with NaN and infinities as null; hidden characters as JSON's escapes."""
+    encoder = json.JSONEncoder(indent=2, allow_nan=False, ensure_ascii=False)
+    for part in encoder.iterencode(plain_values(value)):
+        # json itself leaves DEL, C1 and the marks of direction as they are. Not the newlines that indent.
+        sys.stdout.write(HIDDEN.sub(_json_escape, part))
     sys.stdout.write("\n")
+
+
+def _json_escape(match: re.Match[str]) -> str:
+    return match[0] if match[0] == "\n" else json.dumps(match[0])[1:-1]
+
+
+def data_stdout() -> TextIO:
+    """Return stdout for data such as CSV: as they are into a file or a program, escaped on a terminal."""
+    return cast(TextIO, _EscapedLines(sys.stdout)) if sys.stdout.isatty() else sys.stdout
+
+
+class _EscapedLines:
+    """Stream that escapes what is hidden in the rows that are written to it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(visible(text, lines=True))
+
+    def flush(self) -> None:
+        self._stream.flush()
 
 
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None
 ) -> None:
     """Write a table; cells are formatted by `results.format_value`."""
-    print(table_as_text(columns, rows, title=title))
+    show(table_as_text(columns, rows, title=title))
 
 
 def print_records(records: Sequence[Mapping[Any, Any]], *, title: str | None = None) -> None:
@@ -68,14 +102,14 @@ def progress(description: str) -> Iterator[OnProgress]:
     # Without colours nothing but the bar's characters and the movements of the cursor is written.
     console = Console(stderr=True, color_system=None if os.environ.get("NO_COLOR") else "auto")
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(show_speed=False),
         _remaining_column(remaining),
     )
     with Progress(*columns, console=console, transient=True) as bar:
         # With an unknown total the bar would pulse.
-        task = bar.add_task(description, total=1.0)
+        task = bar.add_task(visible(description), total=1.0)
 
         def on_progress(done: int, total: int) -> None:
             nonlocal share, told

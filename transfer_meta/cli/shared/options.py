@@ -24,6 +24,13 @@ AsJson = Annotated[bool, Option("--json", help="Print JSON instead of tables.")]
 OutFile = Annotated[
     Path | None, Option(metavar="FILE", help="Write a table (.csv, .parquet) or .json.")
 ]
+GuardOption = Annotated[
+    bool,
+    Option(
+        "--guard/--no-guard",
+        help="CSV: write an apostrophe before text that a spreadsheet would take for a formula (= + - @).",
+    ),
+]
 
 
 def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
