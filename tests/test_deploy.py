@@ -9,16 +9,22 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from transfer_meta import __version__
 from transfer_meta.cli.app import main
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"
+FILES = sorted(path for path in DEPLOY.rglob("*") if path.is_file())
+WRITABLE = {"/shared", "/tmp", "/home/runner"}
+"""The folders that a node writes to; the rest of its file system may be read-only."""
 STRING, COUNT = {"type": "string"}, {"type": "integer", "minimum": 0}
 
 
@@ -40,11 +46,28 @@ def array(items: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": items, "minItems": 1}
 
 
+NUMBER, TRUE, FALSE = {"type": "integer", "minimum": 1}, {"const": True}, {"const": False}
+POD_SECURITY = table(
+    "runAsNonRoot runAsUser runAsGroup fsGroup seccompProfile",
+    runAsNonRoot=TRUE,
+    runAsUser=NUMBER,
+    runAsGroup=NUMBER,
+    fsGroup=NUMBER,
+    fsGroupChangePolicy={"enum": ["OnRootMismatch", "Always"]},
+    seccompProfile=table("type", type={"const": "RuntimeDefault"}),
+)
+SECURITY = table(
+    "allowPrivilegeEscalation readOnlyRootFilesystem capabilities",
+    allowPrivilegeEscalation=FALSE,
+    readOnlyRootFilesystem=TRUE,
+    capabilities=table("drop", drop={"const": ["ALL"]}),
+)
 QUANTITIES = {"type": "object", "additionalProperties": {"type": ["string", "integer"]}}
 CONTAINER = table(
-    "name image",
+    "name image securityContext",
     name=STRING,
     image=STRING,
+    securityContext=SECURITY,
     env=array(
         table(
             "name",
@@ -60,10 +83,17 @@ POD = table(
     "spec",
     metadata=table("", labels=strings(), annotations=strings()),
     spec=table(
-        "containers",
+        "containers securityContext automountServiceAccountToken",
+        securityContext=POD_SECURITY,
+        automountServiceAccountToken=FALSE,
         containers=array(CONTAINER),
         volumes=array(
-            table("name", name=STRING, persistentVolumeClaim=table("claimName", claimName=STRING))
+            table(
+                "name",
+                name=STRING,
+                persistentVolumeClaim=table("claimName", claimName=STRING),
+                emptyDir=table(""),
+            )
         ),
     ),
 )
@@ -131,11 +161,13 @@ def test_the_cluster_holds_together(manifests):
     groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
     for group in groups:
         pod = group["template"]["spec"]
-        (volume,) = pod["volumes"]
-        assert volume["persistentVolumeClaim"]["claimName"] == manifests[1]["metadata"]["name"]
+        claims = [v["persistentVolumeClaim"] for v in pod["volumes"] if "persistentVolumeClaim" in v]
+        assert [c["claimName"] for c in claims] == [manifests[1]["metadata"]["name"]]
         for container in pod["containers"]:
-            assert {m["name"] for m in container["volumeMounts"]} == {volume["name"]}
-            assert container["image"] == "transfer-meta:latest"
+            mounts = {m["name"]: m["mountPath"] for m in container["volumeMounts"]}
+            assert set(mounts) == {v["name"] for v in pod["volumes"]}
+            assert set(mounts.values()) == WRITABLE
+            assert container["image"] == f"transfer-meta:{__version__}"
     assert claim["accessModes"] == ["ReadWriteMany"]
     assert cluster["headGroupSpec"]["rayStartParams"]["dashboard-host"] == "127.0.0.1"
     assert policy["podSelector"]["matchLabels"] == {"ray.io/cluster": manifests[0]["metadata"]["name"]}
@@ -162,22 +194,40 @@ def test_what_the_sbatch_script_runs(tmp_path, capsys):
         "SLURM_JOB_NODELIST": "node[1-2]",
         "SLURM_JOB_NUM_NODES": "2",
     }
-    script = [DEPLOY / "slurm" / "ray.sbatch", "my plan.toml", "--gpus-per-run", "0.25"]
+    folder = tmp_path / "my runs"
+    folder.mkdir()
+    given = ["my plan *.toml", "--checkpoints", "/my disk/$HOME;'\"", "--gpus-per-run", "0.25", ""]
+    script = [shutil.copy(DEPLOY / "slurm" / "ray.sbatch", folder), *given]
 
     def run(**more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["bash", *script], env=environment | more, capture_output=True, text=True, check=False
+            ["bash", *script],
+            env=environment | more,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     refused = run()
     assert refused.returncode != 0
     assert "TRANSFER_META_STORE" in refused.stderr
+    (folder / "my plan of another.toml").touch()  # what an unquoted * would find
     words = run(TRANSFER_META_STORE="postgresql://host/runs").stdout.splitlines()
     start, command = words[: words.index("--")], words[words.index("--") + 1 :]
     assert start[start.index("--address") + 1] == "node1:20007"
     assert start[start.index("--min-nodes") + 1] == "2"
     assert "--dashboard-host=127.0.0.1" in start
-    assert command[:3] == ["transfer-meta", "run", "my plan.toml"]
+    assert command == [
+        "transfer-meta",
+        "run",
+        given[0],
+        "--engine",
+        "ray",
+        "--address",
+        "auto",
+        *given[1:],
+    ]
     assert "postgresql" not in " ".join(words)
 
 
@@ -193,16 +243,113 @@ def test_the_recipes_use_options_that_exist(capsys):
         assert used <= known
 
 
-def test_the_dockerfile_copies_what_is_there():
+def test_the_scripts_quote_their_variables():
+    beside = Path(sys.executable).with_name("shellcheck")
+    found = str(beside) if beside.exists() else shutil.which("shellcheck")
+    if found is None:
+        pytest.skip("shellcheck is not installed (the extra dev brings it)")
+    scripts = sorted((DEPLOY / "slurm").iterdir())
+    assert scripts
+    result = subprocess.run(
+        [found, "--enable=quote-safe-variables", *scripts], capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stdout) == (0, "")
+
+
+WORD = r"\w*(?:password|passwd|passphrase|token|secret|api_?key|access_?key)"
+SECRETS = (
+    r"://[^\s:/@]+:(?!PASSWORD@)[^\s/@]+@",  # in a URL; PASSWORD stands for one
+    rf"(?i)\b{WORD}[\"']? *[:=] *[\"']?(?![\s\"'$])\S",
+    rf"(?i)\bname: *[\"']?{WORD}[\"']?,?\s+value:",
+    r"(?m)^\s*kind:\s*Secret\b",  # made by kubectl from a file
+    r"-----BEGIN [A-Z ]*PRIVATE KEY",
+    r"\b(AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}|hf_\w{20,}|eyJ[\w-]{20,})",
+)
+
+
+def secrets_in(text: str) -> list[str]:
+    text = re.sub(r"\bautomountServiceAccountToken: false\b", "", text)
+    return [found[0] for pattern in SECRETS if (found := re.search(pattern, text))]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(DEPLOY)))
+def test_no_secret_is_written_down(path):
+    assert secrets_in(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "export TRANSFER_META_STORE=postgresql://me:hunter2@host/runs",
+        "env:\n  - {name: PGPASSWORD, value: hunter2}",
+        "env:\n  - name: PGPASSWORD\n    value: hunter2",
+        "PGPASSWORD: hunter2",
+        "ENV HF_TOKEN=hunter2",
+        "ARG password='hunter2'",
+        "  aws_secret_access_key = hunter2",
+        "kind: Secret\nstringData: {store: x}",
+        "x: hf_abcdefghijklmnopqrstuvwx",
+        "-----BEGIN OPENSSH PRIVATE KEY-----",
+    ],
+)
+def test_a_secret_would_be_found(text):
+    assert secrets_in(text)
+
+
+def test_passwords_of_the_manifests_come_from_a_secret(manifests):
+    """Only what is no secret is written as a value."""
+    cluster = manifests[0]["spec"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        for container in group["template"]["spec"]["containers"]:
+            for variable in container.get("env", []):
+                assert set(variable) == {"name", "valueFrom"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(DEPLOY)))
+def test_images_have_a_version_and_ray_is_on_loopback(path):
+    text = path.read_text()
+    assert not re.search(r":latest\b", text)
+    assert set(re.findall(r"\btransfer-meta:(\d\S*)", text)) <= {__version__}
+    for host in re.findall(r"dashboard[-_]host[\"']?\s*[:=]\s*[\"']?([\w.:]+)", text):
+        assert host == "127.0.0.1"
+
+
+@pytest.fixture(scope="module")
+def steps() -> list[list[str]]:
+    """The words of each step of the Dockerfile."""
     lines = re.sub(r"\\\n\s*", " ", (DEPLOY / "Dockerfile").read_text()).splitlines()
-    steps = [shlex.split(line, comments=True) for line in lines if line and not line.startswith("#")]
+    return [shlex.split(line, comments=True) for line in lines if line and not line.startswith("#")]
+
+
+def test_the_dockerfile_copies_what_is_there(steps):
     assert steps[0][0] == "FROM"
     assert {step[0] for step in steps} <= {"FROM", "RUN", "WORKDIR", "COPY", "USER", "ENV"}
-    for step in steps:
-        if step[0] == "COPY":
-            assert all((ROOT / source).exists() for source in step[1:-1])
+    copied = {source for step in steps if step[0] == "COPY" for source in step[1:-1]}
+    assert all((ROOT / source).exists() for source in copied)
+    ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
+    assert {line[1:] for line in ignored if line.startswith("!")} == copied
+    assert next(line for line in ignored if line and not line.startswith("#")) == "*"
     extras = next(re.findall(r"\[([a-z,-]+)\]", w) for s in steps for w in s if w.startswith(".["))
     import tomllib
 
     known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert set(extras[0].split(",")) <= set(known), json.dumps(sorted(known))
+
+
+def test_the_image_runs_as_the_user_of_the_manifests(steps, manifests):
+    names = [step[0] for step in steps]
+    # By number, the last word on it, and with nothing run as root after it.
+    assert names.count("USER") == 1
+    assert "RUN" not in names[names.index("USER") :]
+    (user,) = (step[1] for step in steps if step[0] == "USER")
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
+    cluster = manifests[0]["spec"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        security = group["template"]["spec"]["securityContext"]
+        assert f"{security['runAsUser']}:{security['runAsGroup']}" == user
+        assert security["fsGroup"] == security["runAsGroup"]
+    (made,) = (step for step in steps if "useradd" in step)
+    uid, gid = user.split(":")
+    assert made[made.index("--uid") + 1] == uid
+    assert made[made.index("install") :] == ["install", "-d", "-o", uid, "-g", gid, "/shared"]
+    assert steps[0][1].rpartition(":")[2] not in ("", "latest")
