@@ -35,7 +35,10 @@ def outcomes() -> pd.DataFrame:
 
 
 def test_a_transfer_and_its_baseline(
-    store_address: str, here: Path, capsys: pytest.CaptureFixture[str]
+    store_address: str,
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with log_run("rte", seed=1, store=store_address, settings=SETTINGS) as run:
         for step in range(1, 4):
@@ -63,9 +66,10 @@ def test_a_transfer_and_its_baseline(
     ]
     assert store.curves(store.run("2").id) == {}
     store.close()
-    assert main(["runs", "show", "1", "--store", store_address]) == 0
+    monkeypatch.setenv("TRANSFER_META_STORE", store_address)  # it may hold a password
+    assert main(["runs", "show", "1"]) == 0
     assert "logged_by: log_run" in capsys.readouterr().out
-    assert main(["runs", "status", "--store", store_address]) == 0
+    assert main(["runs", "status"]) == 0
 
 
 @pytest.mark.parametrize(

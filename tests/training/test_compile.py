@@ -43,4 +43,6 @@ def test_compiled_training_gives_what_plain_training_gives(
     # The weights go under the names that an encoder without compilation reads.
     weights = load_file(tmp_path / "compiled.safetensors")
     for name, values in load_file(tmp_path / "plain.safetensors").items():
+        if name.endswith("key.bias"):
+            continue  # it shifts all logits of a softmax: its gradient is rounding, which the optimiser blows up
         np.testing.assert_allclose(weights[name], values, atol=1e-3, err_msg=name)
