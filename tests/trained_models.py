@@ -28,16 +28,30 @@ SMALL = {
     "pad_token_id": 0,
     "initializer_range": 0.3,
 }
-ARCHITECTURES: dict[str, dict[str, Any]] = {
+CONFIGS: dict[str, dict[str, Any]] = {
     "bert": {},
     "roberta": {},
     "distilbert": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32},
+    "electra": {"embedding_size": 8},
     "deberta-v2": {
         "relative_attention": True,
         "pos_att_type": ["p2c", "c2p"],
         "pooler_hidden_size": 16,
     },
+    "mpnet": {},
+    "albert": {"embedding_size": 8},
+    "modernbert": {
+        "local_attention": 4,
+        "global_attn_every_n_layers": 2,
+        "classifier_pooling": "mean",
+        "cls_token_id": 1,
+        "sep_token_id": 2,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+    },
 }
+ARCHITECTURES = ("bert", "roberta", "distilbert", "deberta-v2")
+"""Those whose folders are tested."""
 LABELS = {
     TaskType.CLASSIFICATION: ("a", "b", "c"),
     TaskType.TOKEN_CLASSIFICATION: ("B-K", "I-K", "O"),
@@ -47,10 +61,10 @@ LABELS = {
 def small_encoder(kind: str) -> Encoder:
     """An encoder of an architecture with random weights and, where it has one, a pooler."""
     tokens = copy.deepcopy(load_encoder("random:1x16").tokenizer)
-    uses_types = kind == "bert"
+    uses_types = kind in ("bert", "electra", "albert")
     if not uses_types:
         tokens.model_input_names = ["input_ids", "attention_mask"]
-    values = {**SMALL, **ARCHITECTURES[kind], "vocab_size": len(tokens)}
+    values = {**SMALL, **CONFIGS[kind], "vocab_size": len(tokens)}
     if "dim" in values:
         values = {k: v for k, v in values.items() if k not in ("hidden_size", "num_hidden_layers")}
     with torch.random.fork_rng():

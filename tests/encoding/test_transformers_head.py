@@ -9,60 +9,15 @@ import pytest
 import torch
 import transformers
 from tiny_tasks import ALL_TYPES, EXAMPLES
+from trained_models import CONFIGS, SMALL, small_encoder
 
 from transfer_meta.encoding.batching import encode_examples
 from transfer_meta.encoding.encoder import Encoder
-from transfer_meta.encoding.encoders import load_encoder
 from transfer_meta.encoding.encoding_settings import EncodingSettings
 from transfer_meta.encoding.heads import Head, build_head
 from transfer_meta.encoding.transformers_head import TransformersScorer, default_head, whole_model
 from transfer_meta.errors import InputError
 from transfer_meta.records import TaskType
-
-SMALL = {
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 80,
-    "pad_token_id": 0,
-    "initializer_range": 0.3,
-}
-CONFIGS: dict[str, dict[str, Any]] = {
-    "bert": {},
-    "roberta": {},
-    "distilbert": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32},
-    "electra": {"embedding_size": 8},
-    "deberta-v2": {
-        "relative_attention": True,
-        "pos_att_type": ["p2c", "c2p"],
-        "pooler_hidden_size": 16,
-    },
-    "mpnet": {},
-    "albert": {"embedding_size": 8},
-    "modernbert": {
-        "local_attention": 4,
-        "global_attn_every_n_layers": 2,
-        "classifier_pooling": "mean",
-        "cls_token_id": 1,
-        "sep_token_id": 2,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
-    },
-}
-
-
-def small_encoder(kind: str) -> Encoder:
-    """A small encoder of an architecture with random weights and, where it has one, a pooler."""
-    tokens = load_encoder("random:1x16").tokenizer
-    values = {**SMALL, **CONFIGS[kind], "vocab_size": len(tokens)}
-    if "dim" in values:
-        values = {k: v for k, v in values.items() if k not in ("hidden_size", "num_hidden_layers")}
-    with torch.random.fork_rng():
-        torch.manual_seed(2)
-        model = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(kind, **values))
-    uses_types = kind in ("bert", "electra", "albert")
-    return Encoder(model.eval(), tokens, width=16, max_length=64, uses_types=uses_types)
 
 
 def new_head(type: TaskType, encoder: Encoder, labels: int, seed: int = 5) -> Head:

@@ -153,7 +153,7 @@ class TrialRunner:
         InputError
             That run failed.
         """
-        if self.checkpoints.size(self.checkpoints.model(key)) is None:
+        if not self.checkpoints.is_whole(self.checkpoints.model(key)):
             self._tell(f"{describe(self._stages[key])}: done before without its model, trained again")
             needed, start = [key], self._runs[key].start_key
             while start is not None:
