@@ -1,227 +1,45 @@
-"""Fine-tuning runs as stages: settings, mixture of tasks, and the stage that one starts from.
+"""Fine-tuning runs as stages: a target, how it is trained, and the stage that it starts from.
 
 The baseline of a target T is ``Stage("T")``; intermediate training on S is ``Stage("T",
 start=Stage("S"))``; longer chains nest further; multi-task training is ``Stage("T", sources=("S",),
-mixing=Mixing())``.
+mixing=Mixing())``, with an encoder for each task ``Stage("T", sources=("S",), soft=SoftSharing())``.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from transfer_meta.encoding.encoding_settings import HEADS, MEAN_HEAD, is_bilstm
-from transfer_meta.errors import InputError, nearest, unknown
+from transfer_meta.encoding.encoding_settings import (
+    HEADS,
+    KEEP_HEAD,
+    MEAN_HEAD,
+    MEMORY,
+    SPLIT,
+    is_bilstm,
+)
+from transfer_meta.encoding.model_kinds import ENCODER
+from transfer_meta.errors import unknown
 from transfer_meta.files import digest
+from transfer_meta.training.method_settings import (
+    BY_LOSS,
+    FIXED,
+    KL_TIE,
+    Curriculum,
+    Mixing,
+    SoftSharing,
+)
+from transfer_meta.training.training_settings import (
+    NEWER_SETTINGS,
+    TrainingSettings,
+    check_keys,
+    has_type,
+)
 
 RESULT_VERSION = 1
 """Part of the key of stored runs; increment it when a change in the code changes scores."""
-
-CHECKPOINTS = ("last", "best")
-PRECISIONS = ("auto", "fp32", "bf16")
-GRAPHS = "graphs"
-SAMPLINGS = ("uniform", "proportional", "temperature")
-LARGEST: Mapping[str, int] = {
-    "epochs": 100_000,
-    "batch_size": 1_000_000,
-    "max_length": 1_000_000,
-    "dev_examples": 1_000_000_000,
-    "evaluations": 100_000,
-    "lora_rank": 65_536,
-}
-"""Largest values of training settings: beyond are slips of the pen, which would take memory or years."""
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """Hyperparameters of one stage.
-
-    Parameters
-    ----------
-    epochs : int
-        Passes over the target's training examples.
-    batch_size : int
-        Examples per update; if memory runs out, the batch is split into micro-batches.
-    learning_rate : float
-        Peak learning rate of AdamW, after linear warm-up and before linear decay to zero.
-    weight_decay : float
-        Decoupled weight decay, not applied to biases, LayerNorm and embeddings.
-    warmup_fraction : float
-        Share of the steps over which the learning rate rises, 0-1.
-    max_grad_norm : float
-        Maximum L2 norm of the gradient; 0: no clipping.
-    max_length : int
-        Maximum number of tokens per input; longer texts are truncated (question answering: split into
-        windows).
-    stride : int
-        Tokens that neighbouring windows of a context share (question answering).
-    dev_examples : int
-        Examples held out of the training split for the dev curve, at most a fifth of the split.
-    evaluations : int
-        Number of evaluations on the dev split, evenly spaced, the last one after the last step.
-    checkpoint : {"last", "best"}
-        Keep the weights after the last step, or those of the evaluation with the highest dev score (the
-        earliest among equals).
-    precision : {"auto", "fp32", "bf16"}
-        ``bf16`` is autocast; ``auto``: bf16 on CUDA, fp32 on the CPU.
-    lora_rank : int, optional
-        Rank of LoRA updates of the encoder's linear layers (PEFT); None: train all weights.
-    compile : bool or "graphs"
-        Run the encoder through ``torch.compile``, worthwhile for long runs on CUDA only; ``"graphs"``:
-        also CUDA graphs, one per batch shape, for encoders so small that kernel launches dominate.
-    """
-
-    epochs: int = 3
-    batch_size: int = 32
-    learning_rate: float = 1e-4
-    weight_decay: float = 0.01
-    warmup_fraction: float = 0.1
-    max_grad_norm: float = 1.0
-    max_length: int = 256
-    stride: int = 64
-    dev_examples: int = 100
-    evaluations: int = 5
-    checkpoint: str = "last"
-    precision: str = "auto"
-    lora_rank: int | None = None
-    compile: bool | str = False
-
-    def __post_init__(self) -> None:
-        # A TOML file may give 1 for 1.0; the key of a run must not depend on that.
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type == "float" and type(value) is int:
-                object.__setattr__(self, field.name, float(value))
-
-    def problems(self) -> list[str]:
-        """Return one line for each invalid setting."""
-        found = [
-            f"{field.name} = {getattr(self, field.name)!r} (expected {field.type})"
-            for field in fields(self)
-            if not _has_type(getattr(self, field.name), str(field.type))
-        ]
-        if found:
-            return found
-        checks = (
-            ("epochs", self.epochs >= 1, "at least 1"),
-            ("batch_size", self.batch_size >= 1, "at least 1"),
-            ("learning_rate", 0 < self.learning_rate < math.inf, "a positive number"),
-            ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or a positive number"),
-            ("max_grad_norm", 0 <= self.max_grad_norm < math.inf, "0 or a positive number"),
-            ("warmup_fraction", 0 <= self.warmup_fraction <= 1, "a number between 0 and 1"),
-            ("max_length", self.max_length >= 8, "at least 8 tokens"),
-            (
-                "stride",
-                0 <= self.stride <= self.max_length // 2,
-                f"0 to half of max_length, {self.max_length}",
-            ),
-            ("dev_examples", self.dev_examples >= 0, "0 or more"),
-            ("evaluations", self.evaluations >= 0, "0 or more"),
-            ("lora_rank", self.lora_rank is None or self.lora_rank >= 1, "at least 1"),
-            ("compile", self.compile in (False, True, GRAPHS), f"true, false or '{GRAPHS}'"),
-        )
-        found = [
-            f"{name} = {getattr(self, name)!r} (expected {expected})"
-            for name, is_valid, expected in checks
-            if not is_valid
-        ]
-        found += [
-            f"{name} = {getattr(self, name)} (expected at most {largest})"
-            for name, largest in LARGEST.items()
-            if (getattr(self, name) or 0) > largest
-        ]
-        for name, valid in (("checkpoint", CHECKPOINTS), ("precision", PRECISIONS)):
-            value = getattr(self, name)
-            if value not in valid:
-                found.append(str(unknown(name, value, valid)))
-        if self.checkpoint == "best" and 0 in (self.dev_examples, self.evaluations):
-            found.append("checkpoint = 'best' needs dev_examples and evaluations above 0")
-        return found
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> TrainingSettings:
-        """Return settings from a mapping; an InputError names every unknown key."""
-        _check_keys("training setting", data, cls)
-        return cls(**data)
-
-
-SOURCE_TRAINING = TrainingSettings(
-    epochs=4,
-    learning_rate=1e-3,
-    batch_size=16,
-    max_length=128,
-    dev_examples=100,
-    evaluations=1,
-    precision="bf16",
-    lora_rank=16,
-)
-"""Training of source encoders (`transfer_meta.training.train_source`) where none is named."""
-SOURCE_EXAMPLES = 1000
-"""Training examples of a source encoder where no number is named."""
-
-
-@dataclass(frozen=True)
-class Mixing:
-    """Mixture of the target with its sources in multi-task training.
-
-    Either every step draws one task and trains on one of its batches (`sampling`), or every step sums the
-    weighted losses of one batch of each task (`weights`).  In both cases the target is passed over
-    `epochs` times, in expectation: steps = epochs x batches of the target / its probability.
-
-    Parameters
-    ----------
-    sampling : {"uniform", "proportional", "temperature"}
-        ``uniform`` over tasks (Bingel & Søgaard 2017); ``proportional`` to the number of training
-        examples; ``temperature``: proportional to examples^(1 / temperature).
-    temperature : float
-        1 is proportional; larger values are closer to uniform.
-    weights : tuple of float
-        Loss weights, the target's first and then one per source, summing to 1.  Empty: use sampling.
-    """
-
-    sampling: str = "uniform"
-    temperature: float = 2.0
-    weights: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "weights", tuple(float(w) for w in self.weights))
-        object.__setattr__(self, "temperature", float(self.temperature))
-
-    def problems(self) -> list[str]:
-        """Return one line for each invalid setting."""
-        found = []
-        if self.sampling not in SAMPLINGS:
-            found.append(str(unknown("sampling", str(self.sampling), SAMPLINGS)))
-        if not (math.isfinite(self.temperature) and self.temperature > 0):
-            found.append(f"temperature = {self.temperature} (expected a positive number)")
-        if self.weights and any(not (math.isfinite(w) and w >= 0) for w in self.weights):
-            found.append(f"weights = {list(self.weights)} (expected numbers of at least 0)")
-        elif self.weights and abs(sum(self.weights) - 1) > 1e-6:
-            found.append(f"weights = {list(self.weights)} sum to {sum(self.weights):g} (expected 1)")
-        elif self.weights and self.weights[0] == 0:
-            found.append(f"weights = {list(self.weights)} (the target's, the first, must be above 0)")
-        return found
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Mixing:
-        """Return a mixture from a mapping; an InputError names every unknown key."""
-        _check_keys("mixing setting", data, cls)
-        return cls(**data)
-
-    def probabilities(self, examples: tuple[int, ...]) -> tuple[float, ...]:
-        """Return the probability of drawing each task, given their numbers of training examples.
-
-        Examples
-        --------
-        >>> Mixing("proportional").probabilities((100, 300))
-        (0.25, 0.75)
-        """
-        exponent = {"uniform": 0.0, "proportional": 1.0}.get(self.sampling, 1 / self.temperature)
-        shares = [n**exponent for n in examples]
-        return tuple(share / sum(shares) for share in shares)
 
 
 @dataclass(frozen=True)
@@ -237,37 +55,55 @@ class Stage:
     encoder : str
         Name or folder of an encoder, see `transfer_meta.encoding.encoders.load_encoder`.
     training : TrainingSettings
-    target_examples, source_examples : int, optional
-        Training examples of the target and of each source; None: all except the dev split.
+    target_examples : int, optional
+        Training examples of the target; None: all except the dev split.
+    source_examples : int or tuple of int, optional
+        Training examples of each source, one number for all or one for each; None: all except the dev split.
     sources : tuple of str
         Tasks trained on together with the target.
     mixing : Mixing, optional
-        Required if and only if there are `sources`.
+        How `sources` and target share one encoder; there are sources if and only if this or `soft` is given.
     start : Stage, optional
         The stage whose encoder this one starts from; None: the pretrained encoder.
     head : {"mean", "transformers"}
         One linear layer on the mean of the token vectors (tags and spans: on each of them), or the head that the
         architecture has in transformers, such as ``BertForSequenceClassification``.
+    soft : SoftSharing, optional
+        How encoders of `sources` and target are tied, in the place of `mixing`.
+    curriculum : Curriculum, optional
+        Order of the training examples of each task by difficulty; None: a random order.
     """
 
     target: str
     seed: int
     encoder: str
-    training: TrainingSettings = TrainingSettings()
+    training: TrainingSettings = field(default_factory=TrainingSettings)
     target_examples: int | None = None
     sources: tuple[str, ...] = ()
-    source_examples: int | None = None
+    source_examples: int | tuple[int | None, ...] | None = None
     mixing: Mixing | None = None
     start: Stage | None = None
     head: str = MEAN_HEAD
+    soft: SoftSharing | None = None
+    curriculum: Curriculum | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sources", tuple(self.sources))
+        if isinstance(self.source_examples, list):
+            object.__setattr__(self, "source_examples", tuple(self.source_examples))
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """Names of the tasks that this stage trains on, the target first."""
         return (self.target, *self.sources)
+
+    def examples_of(self, task: str) -> int | None:
+        """Return the number of training examples of one of `tasks`; None: all except the dev split."""
+        if task == self.target:
+            return self.target_examples
+        if isinstance(self.source_examples, tuple):
+            return self.source_examples[self.sources.index(task)]
+        return self.source_examples
 
     @property
     def chain(self) -> tuple[Stage, ...]:
@@ -285,57 +121,123 @@ class Stage:
         return list(dict.fromkeys(found))
 
     def _own_problems(self) -> list[str]:
-        found = [*self.training.problems(), *(self.mixing.problems() if self.mixing else [])]
+        shared = [settings for settings in (self.mixing, self.soft) if settings is not None]
+        others = [*shared, *([self.curriculum] if self.curriculum else [])]
+        found = [*self.training.problems(), *(p for settings in others for p in settings.problems())]
         if len(set(self.tasks)) < len(self.tasks):
             found.append(f"a task is named twice among target and sources: {', '.join(self.tasks)}")
-        if bool(self.sources) != (self.mixing is not None):
-            found.append("sources and mixing go together: one is given without the other")
+        if len(shared) > 1:
+            found.append("mixing and soft are both given (expected one of them)")
+        elif bool(self.sources) != bool(shared):
+            found.append("sources and mixing or soft go together: one is given without the other")
         elif self.mixing and self.mixing.weights and len(self.mixing.weights) != len(self.tasks):
             found.append(
                 f"{len(self.mixing.weights)} weights for {len(self.tasks)} tasks "
                 "(expected the target's, then one a source)"
             )
-        for name in ("target_examples", "source_examples"):
-            value = getattr(self, name)
-            if value is not None and (not _has_type(value, "int") or value < 1):
+        several = self.source_examples if isinstance(self.source_examples, tuple) else ()
+        if several and len(several) != len(self.sources):
+            found.append(f"{len(several)} source_examples for {len(self.sources)} sources")
+        counts: list[tuple[str, Any]] = [("target_examples", self.target_examples)]
+        counts += [("source_examples", n) for n in several or (self.source_examples,)]
+        for name, value in counts:
+            if value is not None and (not has_type(value, "int") or value < 1):
                 found.append(f"{name} = {value!r} (expected a whole number of at least 1, or none)")
-        if not _has_type(self.seed, "int") or self.seed < 0:
+        if not has_type(self.seed, "int") or self.seed < 0:
             found.append(f"seed = {self.seed!r} (expected a whole number of at least 0)")
         if self.head not in HEADS:
             found.append(str(unknown("head", str(self.head), HEADS)))
         elif self.head != MEAN_HEAD and is_bilstm(self.encoder):
             found.append(f"head = '{self.head}' needs a transformer (got encoder '{self.encoder}')")
+        long_inputs, order = self.training.long_inputs, self.curriculum
+        if long_inputs == MEMORY and self.head != MEAN_HEAD:
+            found.append(f"long_inputs = '{MEMORY}' needs head = '{MEAN_HEAD}' (got '{self.head}')")
+        if long_inputs == MEMORY and is_bilstm(self.encoder):
+            found.append(f"long_inputs = '{MEMORY}' needs a transformer (got encoder '{self.encoder}')")
+        if long_inputs in SPLIT and order is not None and order.difficulty == BY_LOSS:
+            found.append(
+                f"difficulty = '{BY_LOSS}' does not go with long_inputs = '{long_inputs}' (expected length)"
+            )
         if self.start and self.start.encoder != self.encoder:
             found.append(
                 f"a run of encoder '{self.encoder}' cannot start from one of '{self.start.encoder}'"
             )
         return found
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the stage as plain JSON values, with `start` nested; without `head` where it is the default.
+    def problems_of_kind(self, kind: str) -> list[str]:
+        """Return one line for each setting, of this stage and those before it, that needs another kind of model.
 
-        Keys of runs are digests of these values, and stored runs are older than `head`.
+        Parameters
+        ----------
+        kind : str
+            Kind of the model that `encoder` names, one of `transfer_meta.encoding.model_kinds.MODEL_KINDS`.
+        """
+        if kind == ENCODER:
+            return []
+        wrong = [
+            name
+            for stage in self.chain
+            for name, is_set in (
+                (f"head = '{stage.head}'", stage.head != MEAN_HEAD),
+                (f"tie = '{KL_TIE}'", stage.soft is not None and stage.soft.tie == KL_TIE),
+                (
+                    f"difficulty = '{BY_LOSS}'",
+                    stage.curriculum is not None and stage.curriculum.difficulty == BY_LOSS,
+                ),
+                (f"compile = {stage.training.compile!r}", stage.training.compile is not False),
+                (
+                    f"long_inputs = '{stage.training.long_inputs}'",
+                    stage.training.long_inputs != KEEP_HEAD,
+                ),
+            )
+            if is_set
+        ]
+        return [
+            f"{name} needs an encoder (got the {kind} '{self.encoder}')"
+            for name in dict.fromkeys(wrong)
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the stage as plain JSON values, with `start` nested; without newer fields that have their default.
+
+        Keys of runs are digests of these values, and stored runs are older than the fields of `_NEWER` and of
+        `NEWER_SETTINGS`.
         """
         values = json.loads(json.dumps(asdict(self)))
         inner: dict[str, Any] | None = values
         while inner is not None:
-            if inner["head"] == MEAN_HEAD:
-                del inner["head"]
+            for name, default in _NEWER.items():
+                if inner[name] == default:
+                    del inner[name]
+            for name, default in NEWER_SETTINGS.items():
+                if inner["training"][name] == default:
+                    del inner["training"][name]
+            if inner["mixing"] and inner["mixing"]["weighting"] == FIXED:
+                del inner["mixing"]["weighting"]
             inner = inner["start"]
         return values
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Stage:
         """Return the stage that `to_dict` serialised."""
-        _check_keys("stage field", data, cls)
+        check_keys("stage field", data, cls)
         values = dict(data)
         if "training" in values:
             values["training"] = TrainingSettings.from_dict(values["training"])
         if values.get("mixing") is not None:
             values["mixing"] = Mixing.from_dict(values["mixing"])
+        if values.get("soft") is not None:
+            values["soft"] = SoftSharing.from_dict(values["soft"])
+        if values.get("curriculum") is not None:
+            values["curriculum"] = Curriculum.from_dict(values["curriculum"])
         if values.get("start") is not None:
             values["start"] = cls.from_dict(values["start"])
         return cls(**values)
+
+    @property
+    def run_name(self) -> str:
+        """Digest of the stage: a file of weights says by it which run it is from."""
+        return digest(json.dumps(self.to_dict(), sort_keys=True))
 
     def key(self, task_digests: Mapping[str, str], encoder_revision: str) -> str:
         """Return the digest of everything that determines the result.
@@ -356,18 +258,5 @@ class Stage:
         return digest(json.dumps(content, sort_keys=True))
 
 
-def _check_keys(kind: str, data: Mapping[str, Any], cls: type) -> None:
-    """Raise an InputError that names every key of `data` that is not a field of `cls`."""
-    valid = [field.name for field in fields(cls)]
-    found = [f"unknown {kind} '{key}'{nearest(key, valid)}" for key in data if key not in valid]
-    if found:
-        raise InputError(f"{'; '.join(found)} (expected some of: {', '.join(valid)})")
-
-
-def _has_type(value: object, expected: str) -> bool:
-    """Whether a value is of a field's annotated type; booleans are not numbers."""
-    allowed = set(expected.split(" | "))
-    if isinstance(value, bool):
-        return "bool" in allowed
-    types = {"int": int, "float": int | float, "str": str, "bool": bool, "None": type(None)}
-    return any(isinstance(value, types[name]) for name in allowed)
+_NEWER: Mapping[str, Any] = {"head": MEAN_HEAD, "soft": None, "curriculum": None}
+"""Fields of `Stage` that came after the first stored runs, and their defaults."""
