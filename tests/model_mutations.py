@@ -21,8 +21,8 @@ from typing import Any
 
 import pandas as pd
 
-Files = dict[str, str]
-"""Texts of a folder by name."""
+Files = dict[str, Any]
+"""Texts of a folder by name, bytes of files that are none."""
 HUGE = 10**400
 ODD_VALUES: tuple[Any, ...] = (
     None, True, False, "x", "", "1.0", "nan", [], {}, [[1.0]], {"__array__": [1.0], "dtype": "float64"},
@@ -37,23 +37,35 @@ STATE, CARD, TASKS = "state.json", "card.json", "tasks.csv"
 
 
 def read_folder(folder: Path) -> Files:
-    return {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        if path.suffix == ".npz"
+        else path.read_text(encoding="utf-8")
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def fitting_digests(files: Files) -> Files:
-    """The files with digests in the card that fit them."""
-    card = json.loads(files[CARD])
-    for name in card["digests"]:
-        if name in files:
-            data = files[name].encode()
-            total = hashlib.sha256(len(data).to_bytes(8, "big") + data)
-            card["digests"][name] = total.hexdigest()
-    return files | {CARD: json.dumps(card)}
+    """The files with digests in the cards that fit them."""
+    for place in sorted((name for name in files if name.endswith(CARD)), key=len, reverse=True):
+        card = json.loads(files[place])
+        for name in card["digests"]:
+            if (full := place.removesuffix(CARD) + name) in files:
+                data = files[full] if isinstance(files[full], bytes) else files[full].encode()
+                total = hashlib.sha256(len(data).to_bytes(8, "big") + data)
+                card["digests"][name] = total.hexdigest()
+        files = files | {place: json.dumps(card)}
+    return files
 
 
 def edit_value(draw: random.Random, files: Files) -> tuple[Files, bool]:
     """One value of the card or the state replaced, removed or added, and whether no answer may change."""
-    name = draw.choice((STATE, STATE, STATE, CARD))
+    return edit_json(draw, files, draw.choice((STATE, STATE, STATE, CARD)))
+
+
+def edit_json(draw: random.Random, files: Files, name: str) -> tuple[Files, bool]:
+    """One value of a JSON file replaced, removed or added, and whether no answer may change."""
     whole = json.loads(files[name])
     parents: list[tuple[Any, Any]] = []
     value: Any = whole
@@ -95,7 +107,7 @@ def edit_value(draw: random.Random, files: Files) -> tuple[Files, bool]:
 
 def edit_text(draw: random.Random, files: Files) -> tuple[Files, bool]:
     """A file truncated, without a line, or with another character; never a LightGBM model."""
-    name = draw.choice([n for n in files if not n.startswith("booster")])
+    name = draw.choice([n for n in files if not n.startswith("booster") and isinstance(files[n], str)])
     text = files[name]
     place = draw.randrange(len(text)) if text else 0
     action = draw.randrange(6)
@@ -157,21 +169,28 @@ def outcome(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for name, text in files.items():
-        (folder / name).write_text(text, encoding="utf-8", newline="")
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     try:
         return load_and_predict(folder)
     except InputError as error:
         return str(error)
 
 
-def check(before: pd.DataFrame, after: pd.DataFrame | str, *, strict: bool) -> str:
+def check(
+    before: pd.DataFrame, after: pd.DataFrame | str, *, strict: bool, same_rows: bool = True
+) -> str:
     """Why an outcome breaks the contract; empty if it keeps it."""
     if isinstance(after, str):
         return "" if "\n" not in after and len(after) < 600 else f"not one line: {after[:200]!r}"
     if strict and not after.equals(before):
         return "another answer"
     numbers = after.select_dtypes("number").to_numpy()
-    return "" if len(after) == len(before) and (abs(numbers) < 1e300).all() else "not finite"
+    return (
+        ""
+        if (len(after) == len(before) or not same_rows) and (abs(numbers) < 1e300).all()
+        else "not finite"
+    )
 
 
 def run_edits(
@@ -181,8 +200,10 @@ def run_edits(
     edits: tuple[Callable[[random.Random, Files], tuple[Files, bool]], ...],
     n: int,
     seed: int,
+    *,
+    same_rows: bool = True,
 ) -> tuple[int, list[str]]:
-    """The number of accepted folders, and what broke the contract."""
+    """The number of accepted folders, and what broke the contract; `same_rows`: always with as many predictions."""
     original = read_folder(source)
     before = load_and_predict(source)
     accepted, broken = 0, []
@@ -201,7 +222,7 @@ def run_edits(
             broken.append(f"{edit.__name__} {case}: {type(error).__name__}: {error}")
             continue
         accepted += not isinstance(found, str)
-        if reason := check(before, found, strict=strict):
+        if reason := check(before, found, strict=strict, same_rows=same_rows):
             broken.append(f"{edit.__name__} {case}: {reason}")
     return accepted, broken
 

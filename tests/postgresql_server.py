@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,8 +81,15 @@ def new_database(url: str) -> str:
     return f"{url.rpartition('/')[0]}/{name}"
 
 
-def restart(url: str) -> None:
-    """Stop the server of `url` in the midst of everything, as a crash would, and start it again."""
+def restart(url: str, *, kill: bool = False) -> None:
+    """Stop the server of `url` in the midst of everything, as a crash would, and start it again.
+
+    Parameters
+    ----------
+    url : str
+    kill : bool
+        End all its processes by SIGKILL, which leaves them no time for anything, instead of an immediate stop.
+    """
     import psycopg
 
     with psycopg.connect(url) as connection:
@@ -87,6 +97,8 @@ def restart(url: str) -> None:
     assert row is not None
     programs = _find_programs()
     assert programs is not None
+    if kill:
+        _kill_server(Path(row[0]))
     user = None if os.getuid() else "postgres"
     command = [programs / "pg_ctl", "-D", row[0], "-w", "-t", "60", "-m", "immediate", "restart"]
     subprocess.run(
@@ -97,8 +109,39 @@ def restart(url: str) -> None:
         cwd=row[0],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL if kill else None,  # it says that there was no server
         check=True,
     )
+
+
+def _kill_server(data: Path) -> None:
+    """Kill a server and its children, and remove the files by which another one takes it to be alive.
+
+    Of a server that nobody waits for its number stays in use.
+    """
+    number = int((data / "postmaster.pid").read_text().split()[0])
+    victims = [number, *(child for child, parent, _ in _processes() if parent == number)]
+    for victim in victims:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while any(child in victims and state != "Z" for child, _, state in _processes()):
+        assert time.monotonic() < deadline, "the server's processes do not end"
+        time.sleep(0.02)
+    for file in (data / "postmaster.pid", *data.parent.glob(".s.PGSQL.*.lock")):
+        file.unlink()
+
+
+def _processes() -> list[tuple[int, int, str]]:
+    """All processes: number, parent, state."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        found.append((int(status.parent.name), int(fields[1]), fields[0]))
+    return found
 
 
 def _find_programs() -> Path | None:

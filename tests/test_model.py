@@ -15,7 +15,7 @@ from transfer_meta.files import digest
 from transfer_meta.model import FitSettings, Model, fit, load_model
 from transfer_meta.outcomes.table_settings import TableSettings
 from transfer_meta.outcomes.tables import OutcomeTable, build_table, load_outcomes
-from transfer_meta.predictors import PREDICTORS
+from transfer_meta.predictors import OF_SETS, PREDICTORS
 from transfer_meta.predictors.registry import SIMILARITIES
 
 TABLE = load_outcomes("bingel-soegaard-2017")
@@ -30,8 +30,8 @@ def fit_quickly(table: OutcomeTable, predictor: str = "logistic") -> Model:
 @pytest.mark.parametrize("name", PREDICTORS)
 def test_a_model_predicts_the_same_after_loading(name: str, tmp_path: Path) -> None:
     table, pairs = TABLE, PAIRS
-    if name in SIMILARITIES:
-        score = SIMILARITIES[name][0]
+    if name in SIMILARITIES or name in OF_SETS:
+        score = SIMILARITIES.get(name, ("set_sum",))[0]
         frame = TABLE.pairs[["source", "target", "gain"]].assign(**{score: np.linspace(-1, 1, 90)})
         table, pairs = build_table(frame), PAIRS.assign(**{score: [0.1, 0.9, np.nan]})
     model = fit_quickly(table, name)
@@ -80,6 +80,22 @@ def test_pair_features_are_asked_for() -> None:
     with pytest.raises(InputError, match="missing column 'jsd'"):
         model.predict(PAIRS)
     assert len(model.predict(PAIRS.assign(jsd=0.5)).rows) == 3
+
+
+@pytest.mark.parametrize("column", ["setting", "source", "target"])
+@pytest.mark.parametrize("empty", [None, np.nan, pd.NA])
+def test_pairs_without_a_name_are_one_line(column: str, empty: object) -> None:
+    pairs = PAIRS.assign(setting="a").astype(object)
+    pairs.iloc[1, list(pairs).index(column)] = empty
+    with pytest.raises(InputError, match=f"column '{column}' of the pairs is empty in row 2"):
+        fit_quickly(TABLE, "ridge").predict(pairs)
+
+
+def test_numbers_as_settings_are_names() -> None:
+    model = fit_quickly(TABLE, "ridge")
+    found = [model.predict(PAIRS.assign(setting=setting)).rows for setting in (1, "1", [1, "b", 2.5])]
+    pd.testing.assert_frame_equal(found[0], found[1])
+    assert np.isfinite(found[2]["probability"]).all()
 
 
 def edit(path: Path, **changes: object) -> None:

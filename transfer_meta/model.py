@@ -277,6 +277,11 @@ class Model:
                 raise InputError(
                     f"missing column '{column}' (the pairs have: {', '.join(map(str, pairs))})"
                 )
+        for column in set(ID_COLUMNS) & set(pairs):
+            if len(empty := np.flatnonzero(pairs[column].isna())):
+                raise InputError(f"column '{column}' of the pairs is empty in row {empty[0] + 1}")
+        # Names, also where a data frame holds them as numbers.
+        pairs = pairs.assign(**{name: pairs[name].map(str) for name in ID_COLUMNS if name in pairs})
         known = self.tasks
         if tasks is not None:
             lacking = [c for c in known if c not in tasks]

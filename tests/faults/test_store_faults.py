@@ -210,6 +210,18 @@ def test_a_truncated_model_is_made_again(bench: Bench) -> None:
     assert bench.store.run(key).attempts == 4
 
 
+def test_a_model_exchanged_for_that_of_another_run_is_made_again(bench: Bench) -> None:
+    keys = [run.key for run in bench.plan.runs if run.method == "multitask"][:2]
+    assert bench.work(models=keys).left == 0
+    files = [bench.checkpoints.path / bench.checkpoints.model(key) for key in keys]
+    before = [file.read_bytes() for file in files]
+    assert len(before[0]) == len(before[1])
+    files[0].write_bytes(before[1])
+    assert bench.work(models=keys).left == 0
+    assert [file.read_bytes() for file in files] == before
+    assert [bench.store.run(key).attempts for key in keys] == [2, 1]
+
+
 # --- stores ----------------------------------------------------------------------------------------------
 
 
@@ -273,6 +285,26 @@ def test_a_server_that_crashes_and_starts_again_loses_nothing(tmp_path: Path, po
     restart = functools.partial(postgresql_server.restart, postgresql)
     assert bench.work(tell=bench.after_first_run(restart)).left == 0
     assert {run.attempts for run in bench.store.runs()} == {1}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the server's processes are found in /proc")
+def test_a_server_killed_during_a_run_and_started_again_loses_nothing(
+    tmp_path: Path, postgresql: str
+) -> None:
+    import postgresql_server
+
+    bench = Bench(tmp_path, postgresql_server.new_database(postgresql))
+    # Beside the driver, which meets a server that is not there.
+    killer = threading.Thread(
+        target=postgresql_server.restart, args=(postgresql,), kwargs={"kill": True}
+    )
+    tell = bench.after_first_run(killer.start)
+    assert bench.work(tell=tell, step_seconds=0.05).left == 0
+    killer.join()
+    runs = bench.store.runs()
+    assert {(run.status, run.attempts) for run in runs} == {("done", 1)}
+    assert all(bench.store.curves(run.id) for run in runs)
+    assert bench.work().left == 0
 
 
 @pytest.fixture

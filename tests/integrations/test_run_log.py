@@ -141,6 +141,8 @@ def test_a_failure_in_the_loop(here: Path, error: BaseException, reason: str) ->
         raise error
     status = tm.run_status()
     assert list(status.failed["reason"]) == [reason]
+    assert "runs retry" not in str(status)
+    assert "only the program that logged them can try them again" in str(status)
     # Nobody can do it again but the loop itself, which then replaces it.
     assert main(["runs", "retry", "--failed"]) == 0
     assert tm.run_status().counts == {"failed": 1}

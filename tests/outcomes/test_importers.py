@@ -70,7 +70,13 @@ def test_a_folder_not_named_as_a_run(tree: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "is no JSON file"), ("{}", "has none of"), ('{"eval_accuracy": 75}', "expected a fraction")],
+    [
+        ("{", "is no JSON: Expecting"),
+        ("[" * 10**5, "nested deeper"),
+        (" " * 2**21, "larger than"),
+        ("{}", "has none of"),
+        ('{"eval_accuracy": 75}', "expected a fraction"),
+    ],
 )
 def test_broken_results(tree: Path, text: str, message: str) -> None:
     file = next(tree.glob("**/roberta*/eval_results.json"))

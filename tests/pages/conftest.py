@@ -11,7 +11,7 @@ import pytest
 from transfer_meta.outcomes.tables import OutcomeTable, build_table
 from transfer_meta.pages import Report, ReportSettings, report
 
-NASTY = ["<script>alert(1)</script>", "a&b", "$x_1$", 'task "4"', "ta'sk"]
+NASTY = ["<script>alert(1)</script>", "a&b", "$x_1$", 'javascript:"4"\x1b[31m\u202e\x9b2J', "ta'sk\x07"]
 
 
 @pytest.fixture(scope="session")

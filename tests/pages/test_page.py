@@ -15,6 +15,7 @@ from transfer_meta.evaluation.splits import PROTOCOLS
 from transfer_meta.outcomes.tables import build_table, load_outcomes
 from transfer_meta.pages import Report, ReportSettings, build, report
 from transfer_meta.pages.page import render
+from transfer_meta.results import HIDDEN
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
@@ -113,6 +114,8 @@ def test_names_are_escaped(nasty_page: str) -> None:
     assert "<i>table</i>" in words
     assert "<script>alert(1)</script>" in words
     assert "<b>size</b>" in words
+    assert r'javascript:"4"\x1b[31m' in words
+    assert set(HIDDEN.findall(nasty_page)) <= {"\n"}
 
 
 def test_without_a_paper_there_is_no_comparison(nasty_page: str) -> None:
@@ -149,7 +152,7 @@ def test_the_paper_stands_beside_ours(published_page: str) -> None:
 
 def test_strict_protocols_come_with_what_they_mean(published_page: str) -> None:
     words = " ".join(Page(published_page).words)
-    strict = [name for name, protocol in PROTOCOLS.items() if not protocol.is_shuffled]
+    strict = [p.name for p in PROTOCOLS.values() if not (p.is_shuffled or p.is_of_sets)]
     for name in strict:
         assert f"All results under {name}" in words
     found = re.findall(r"Difference [+−]\d\.\d+ \[[+−]\d\.\d+, [+−]\d\.\d+\] over targets", words)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +10,16 @@ from result_checks import check_escaped, check_result
 from transfer_meta.errors import InputError
 from transfer_meta.pages.recommendation_page import render_recommendation, write_recommendation
 from transfer_meta.recommender.library import Evidence
-from transfer_meta.recommender.recommendation import RankedSource, Reason, Recommendation, verdict_of
+from transfer_meta.recommender.recommendation import (
+    RankedSet,
+    RankedSource,
+    Reason,
+    Recommendation,
+    verdict_of,
+)
 from transfer_meta.recommender.starting_points import StartingPoint, StartingPoints
 from transfer_meta.records import TaskType
+from transfer_meta.results import HIDDEN
 from transfer_meta.tasks.catalogue import CatalogueSource
 
 FIGURES = {
@@ -86,6 +94,7 @@ def recommendation() -> Recommendation:
         widened=2.0,
         model=model,
         checkpoints=CHECKPOINTS,
+        sets=(RankedSet(f"{NASTY}>trec", (NASTY, "trec"), 0.015, -0.085, 0.115, -0.035),),
     )
 
 
@@ -109,9 +118,26 @@ def test_page_says_it_all_and_escapes_names(recommendation: Recommendation) -> N
         "toy/checkpoint&lt;b&gt;",
         "+7.0 %",
         "a &lt;note&gt; on checkpoints",
+        "2 sources at once, one after the other, then the target",
+        "&gt;trec",
+        "+1.5 %",
+        "−8.5 % to +11.5 %",
+        "−3.5 %",
     ):
         assert said in text
     assert text.count("classification, as the target") == 3
+
+
+def test_names_are_no_links_and_hide_nothing(recommendation: Recommendation) -> None:
+    name = "javascript:alert(1)\"'>\x1b[31m\x9b2J\u202e"
+    facts = replace(FACTS, hub=name)
+    sources = tuple(replace(s, label=name, facts=facts) for s in recommendation.sources)
+    changed = {"target": name, "verdict": name, "notes": (name,), "sources": sources}
+    text = render_recommendation(replace(recommendation, **changed))
+    assert r"javascript:alert(1)&#34;&#39;&gt;\x1b[31m" in text
+    assert set(HIDDEN.findall(text)) <= {"\n"}
+    # Figures refer to their own parts.
+    assert not re.search(r"""(href|src|action)\s*=\s*["']?(?!["']?#)""", text)
 
 
 def test_without_checkpoints_the_page_has_no_section_on_them(recommendation: Recommendation) -> None:

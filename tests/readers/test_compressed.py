@@ -5,7 +5,9 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import struct
 import tracemalloc
+import zlib
 from pathlib import Path
 
 import pyarrow as pa
@@ -116,3 +118,47 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     archive.write_bytes(b"PK\x03\x04rest")
     with pytest.raises(InputError, match="a zip archive; unpack it first"):
         open_bytes(archive)
+
+
+def xz_with_dictionary(number: int) -> bytes:
+    """A small xz file whose header asks for a dictionary of 2^(number / 2 + 12) bytes (even numbers)."""
+    data = bytearray(xz(b"a line\n" * 1000))
+    start, size = 12, 4 * (data[12] + 1)
+    data[data.index(b"\x21\x01") + 2] = number
+    check = zlib.crc32(bytes(data[start : start + size - 4]))
+    data[start + size - 4 : start + size] = struct.pack("<I", check)
+    return bytes(data)
+
+
+def zstd_with_window(log: int) -> bytes:
+    """A zstd frame of one stored block that asks for a window of 2^log bytes."""
+    text = b"a line\n" * 1000
+    block = struct.pack("<I", len(text) << 3 | 1)[:3] + text
+    return b"\x28\xb5\x2f\xfd\x00" + bytes([(log - 10) << 3]) + block
+
+
+@pytest.mark.parametrize(
+    "data", [xz_with_dictionary(32), xz_with_dictionary(40), zstd_with_window(28), zstd_with_window(41)]
+)
+def test_a_header_that_asks_for_much_memory_is_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(data)
+    with pytest.raises(
+        InputError, match=r"a\.txt: needs more than 128 MiB of memory to unpack; unpack it first"
+    ):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        lzma.compress(b"a line\n" * 1000, preset=9),
+        xz_with_dictionary(30),
+        zstd_with_window(27),
+        xz(b"a line\n" * 400) + bytes(8) + xz(b"a line\n" * 600),
+    ],
+)
+def test_usual_windows_and_several_xz_streams_are_read(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(data)
+    assert read(path) == [b"a line\n"] * 1000

@@ -18,6 +18,7 @@ from transfer_meta.errors import InputError
 from transfer_meta.outcomes.tables import load_outcomes
 from transfer_meta.recommender.inputs import DESCRIPTION, OUTCOMES
 from transfer_meta.recommender.library import Library, open_library
+from transfer_meta.recommender.own_folder import FOLDER_FORMAT
 from transfer_meta.recommender.own_outcomes import add_outcomes
 from transfer_meta.recommender.own_recommender import (
     MIN_OWN_TARGETS,
@@ -301,7 +302,8 @@ def fitted(data: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) -
     [
         (lambda folder: (folder / "card.json").unlink(), "expected a folder written by"),
         (lambda folder: (folder / "outcomes.csv").write_text("x"), "outcomes.csv has changed"),
-        (lambda folder: (folder / "vectors.npz").write_text("x"), "cannot read"),
+        (lambda folder: (folder / "vectors.npz").write_text("x"), "vectors.npz has changed"),
+        (lambda folder: _edit(folder / "card.json", format=f"{FOLDER_FORMAT[:-1]}1"), "older version"),
         (
             lambda folder: (folder / "card.json").write_text("{}"),
             "not of a recommender with own outcomes",

@@ -14,13 +14,14 @@ from toys import toy_task
 
 from transfer_meta.encoding.encoding_settings import HEADS
 from transfer_meta.errors import InputError
-from transfer_meta.records import Example, TaskType
+from transfer_meta.records import TYPES_WITH_HEADS, Example, TaskType
 from transfer_meta.tasks import Task
 from transfer_meta.training import loop
 from transfer_meta.training.finetune import finetune
 from transfer_meta.training.predictions import predict_split
-from transfer_meta.training.stage import Stage, TrainingSettings
+from transfer_meta.training.stage import Stage
 from transfer_meta.training.trained_file import TrainedFacts, load_trained_file, read_trained_facts
+from transfer_meta.training.training_settings import TrainingSettings
 
 SETTINGS = TrainingSettings(epochs=1, batch_size=16, max_length=32, stride=8, dev_examples=10)
 
@@ -32,7 +33,7 @@ def train(folder: Path, type: TaskType = TaskType.CLASSIFICATION, **changes: Any
 
 
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("type", list(TaskType))
+@pytest.mark.parametrize("type", TYPES_WITH_HEADS)
 def test_the_model_read_predicts_what_the_trained_one_predicted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, type: TaskType, head: str
 ) -> None:
@@ -116,6 +117,17 @@ def test_a_file_that_does_not_fit_is_refused_in_one_line(
     with pytest.raises(InputError, match=message) as raised:
         load_trained_file(path)
     assert "\n" not in str(raised.value)
+
+
+def test_exchanged_weights_are_noticed(tmp_path: Path) -> None:
+    path = train(tmp_path)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    weights = load_file(path)
+    name = next(iter(weights))
+    save_file(weights | {name: weights[name] + 1}, path, metadata=metadata)
+    with pytest.raises(InputError, match="is damaged: its weights are not what was saved"):
+        load_trained_file(path)
 
 
 def test_a_file_that_is_no_trained_model_is_refused(tmp_path: Path) -> None:

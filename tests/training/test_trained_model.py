@@ -17,9 +17,10 @@ from transfer_meta.errors import InputError
 from transfer_meta.records import Example, TaskType
 from transfer_meta.training.finetune import finetune
 from transfer_meta.training.model_folder import write_model_folder
-from transfer_meta.training.stage import Stage, TrainingSettings
+from transfer_meta.training.stage import Stage
 from transfer_meta.training.trained_file import load_trained_file
 from transfer_meta.training.trained_model import TrainedModel
+from transfer_meta.training.training_settings import TrainingSettings
 
 COLUMNS = {
     TaskType.CLASSIFICATION: ["row", "label", "probability"],

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer_meta.errors import InputError
+from transfer_meta.features.text.text_hashes import TextHashes
 from transfer_meta.files import atomic_file
 from transfer_meta.readers.checked_files import parse_json, read_bounded
 from transfer_meta.records import TaskProfile
@@ -62,8 +63,10 @@ def load_profile(path: Path | str) -> TaskProfile:
             if kind not in ARRAY_TYPES:
                 raise ValueError(f"unknown type {kind}")
             arrays[name] = np.frombuffer(base64.b64decode(data, validate=True), dtype=kind)
+        if arrays:
+            TextHashes.check_arrays(arrays)
         return replace(TaskProfile.from_json(text), sketches=arrays)
     except OSError as error:
         raise InputError(f"cannot read '{path}': {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(f"cannot read '{path}': not a task profile, or a broken one") from error

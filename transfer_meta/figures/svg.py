@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from transfer_meta.results import visible
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -82,7 +84,7 @@ def to_svg(figure: Figure, *, name: str, title: str) -> str:
     # Make ids unique on the page; references to them are "#id" and url(#id).
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(href="#|url\(#)', rf"\1{name}-", text)
-    label = html.escape(title, quote=True)
+    label = html.escape(visible(title), quote=True)
     least = round(96 * MIN_WIDTH_SHARE * figure.get_figwidth())
     return text.replace(
         "<svg ",
@@ -110,5 +112,5 @@ def label_rows(axes: Axes, labels: Iterable[object]) -> None:
 
 
 def plain(text: object) -> str:
-    """Escape text for matplotlib: a dollar sign would start a formula."""
-    return str(text).replace("$", r"\$")
+    """Escape text for matplotlib: a dollar sign would start a formula, and what is hidden has no shape."""
+    return visible(text, lines=True).replace("$", r"\$")

@@ -28,7 +28,6 @@ named by the column ``task`` or else the first one.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,7 +36,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from transfer_meta.errors import InputError, unknown
+from transfer_meta.errors import InputError, first_line, unknown
+from transfer_meta.readers.checked_files import parse_json, read_bounded
 from transfer_meta.readers.whole_table import read_table
 
 IMPORTED_COLUMNS = ("model", "adaptation", "source", "target", "seed", "score", "baseline")
@@ -51,6 +51,8 @@ TASKWEB_RUN_NAME = re.compile(
 TASKWEB_FRACTION_MODELS = ("roberta",)
 """Models whose scores are fractions; all other scores are percentages."""
 
+MAX_RESULTS = 2**20
+"""Largest number of bytes of one run's results."""
 TASKWEB_SCORES = (("eval_accuracy",), ("eval_pearson", "eval_spearmanr"), ("eval_f1",))
 """Groups of metrics in order of preference; the score is the mean of the first complete group."""
 
@@ -153,15 +155,19 @@ def _taskweb_tree(folder: Path) -> pd.DataFrame:
 
 def _taskweb_score(file: Path, *, percent: bool) -> float:
     try:
-        results = json.loads(file.read_text(encoding="utf-8"))
+        content = read_bounded(file, most_bytes=MAX_RESULTS)
+        results = parse_json(content.decode("utf-8"), f"'{file}'")
         for names in TASKWEB_SCORES:
             if all(name in results for name in names):
                 score = float(np.mean([float(results[name]) for name in names]))
                 break
         else:
             raise InputError(f"'{file}' has none of: {', '.join(n[0] for n in TASKWEB_SCORES)}")
+    except InputError:
+        raise
     except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"'{file}' is no JSON file of results: {error}") from error
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise InputError(f"'{file}' is no JSON file of results: {reason}") from error
     score /= 100 if percent else 1
     if not -1 <= score <= 1:
         raise InputError(f"'{file}' has the score {score:g}, expected a fraction")

@@ -17,7 +17,7 @@ from transfer_meta.evaluation.benchmark import BenchmarkResult, benchmark
 from transfer_meta.evaluation.benchmark_settings import N_SHUFFLES, BenchmarkSettings
 from transfer_meta.evaluation.benchmark_text import METRICS_SHOWN, benchmark_text
 from transfer_meta.evaluation.metrics import METRICS
-from transfer_meta.evaluation.splits import PROTOCOLS, Protocol
+from transfer_meta.evaluation.splits import Protocol, protocols_of
 from transfer_meta.feature_importance import feature_importance
 from transfer_meta.features.vectors.similarities import Vectors
 from transfer_meta.features.vectors.vector_files import load_task_space
@@ -30,10 +30,11 @@ from transfer_meta.pages.page import render
 from transfer_meta.pages.protocol_section import REPORT_METRICS
 from transfer_meta.pages.published_figures import PUBLISHED
 from transfer_meta.pages.templates import write_page
-from transfer_meta.predictors import BY_TARGET, UNTUNED, make_predictor
+from transfer_meta.predictors import BY_TARGET, OF_SETS, UNTUNED, make_predictor
 from transfer_meta.readers.whole_table import read_table
 from transfer_meta.records import OnProgress
 from transfer_meta.results import Result, frame_as_text
+from transfer_meta.tasks.source_sets import has_sets
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -287,15 +288,16 @@ def _analyse(table: OutcomeTable, settings: ReportSettings, on_progress: OnProgr
     benchmarks: list[BenchmarkResult] = []
     importances: dict[tuple[str, str], pd.DataFrame] = {}
     skipped: dict[str, str] = {}
-    stages = len(PROTOCOLS) + len(EXPLANATIONS)
 
     def stage(number: int) -> OnProgress:
         return lambda done, total: on_progress(100 * number + 100 * done // max(total, 1), 100 * stages)
 
     published = table.name in PUBLISHED
     data = build_metadataset(table)
+    protocols = protocols_of(data.source, data.target)
+    stages = len(protocols) + len(EXPLANATIONS)
     usable, left_out = _choose(data, () if published else SLOW_PREDICTORS, seed)
-    for number, protocol in enumerate(PROTOCOLS.values()):
+    for number, protocol in enumerate(protocols):
         try:
             _check_folds(data, protocol)
             chosen = BenchmarkSettings(
@@ -313,7 +315,7 @@ def _analyse(table: OutcomeTable, settings: ReportSettings, on_progress: OnProgr
             skipped[protocol.name] = str(error)
     if not benchmarks:
         raise InputError(f"no protocol applies to '{table.name}': {next(iter(skipped.values()))}")
-    for number, ((method, level), predictor) in enumerate(EXPLANATIONS.items(), start=len(PROTOCOLS)):
+    for number, ((method, level), predictor) in enumerate(EXPLANATIONS.items(), start=len(protocols)):
         try:
             importances[method, level] = feature_importance(
                 data,
@@ -335,7 +337,8 @@ def _analyse(table: OutcomeTable, settings: ReportSettings, on_progress: OnProgr
 def _choose(data: MetaDataset, slow: tuple[str, ...], seed: int) -> tuple[list[str], dict[str, str]]:
     """Return the names of the predictors to run, and those left out with the reason."""
     usable, left_out = [], {}
-    for name in UNTUNED:
+    with_sets = has_sets(data.source, known=set(data.target))
+    for name in (*UNTUNED, *(OF_SETS if with_sets else ())):
         if name in slow:
             left_out[name] = f"slow (run `benchmark --predictors {name}`)"
             continue

@@ -7,16 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from transfer_meta.files import atomic_file
+from transfer_meta.results import visible
 
 
 def render_template(name: str, context: dict[str, Any]) -> str:
-    """Render a template of this package; values are escaped unless marked as safe."""
+    """Render a template of this package; values are escaped unless marked as safe, and what is hidden is shown."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    def finalize(value: Any) -> Any:
+        # A mark that turns the direction of text would change how what follows a name reads.
+        is_text = isinstance(value, str) and not isinstance(value, Markup)
+        return visible(value, lines=True) if is_text else value
 
     environment = Environment(
         loader=PackageLoader(__package__, ""),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=finalize,
         trim_blocks=True,
         lstrip_blocks=True,
     )

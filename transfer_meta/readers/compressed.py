@@ -17,6 +17,8 @@ MAX_RATIO = 200
 """Largest ratio of decompressed to compressed bytes, at any place of a file; that of text is 3 to 20."""
 FREE_BYTES = 4 * 2**20
 """Decompressed bytes that are allowed whatever the ratio."""
+MAX_WINDOW = 128 * 2**20
+"""Largest number of bytes kept in memory since a packed file may refer back to them; ``xz -9`` needs half of it."""
 
 
 def open_bytes(path: Path) -> BinaryIO:
@@ -75,16 +77,57 @@ def _open_zstd(packed: BinaryIO) -> Any:
     return pa.CompressedInputStream(pa.PythonFile(packed, mode="r"), "zstd")
 
 
+class _XzStream:
+    """Decompressed bytes of an xz file; one whose header asks for more than `MAX_WINDOW` is refused."""
+
+    def __init__(self, packed: BinaryIO) -> None:
+        self._packed = packed
+        self._decompressor: lzma.LZMADecompressor | None = None
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        """Return at most `size` bytes, none at the end."""
+        while True:
+            if self._decompressor is None:
+                # Another stream may follow, after zeros that fill four bytes.
+                if not self._rest:
+                    self._rest = self._packed.read(_CHUNK)
+                self._rest = self._rest.lstrip(b"\0")
+                if not self._rest:
+                    if self._packed.peek(1):  # type: ignore[attr-defined]
+                        continue
+                    return b""
+                self._decompressor = lzma.LZMADecompressor(memlimit=MAX_WINDOW + _XZ_OVERHEAD)
+            packed, self._rest = self._rest, b""
+            if not packed and self._decompressor.needs_input:
+                packed = self._packed.read(_CHUNK)
+                if not packed:
+                    raise EOFError
+            data = self._decompressor.decompress(packed, size)
+            if self._decompressor.eof:
+                self._rest = self._decompressor.unused_data
+                self._decompressor = None
+            if data:
+                return data
+
+    def close(self) -> None:
+        """Let go of the decompressor."""
+        self._decompressor = None
+
+
 def _open_gzip(packed: BinaryIO) -> Any:
     return gzip.GzipFile(fileobj=packed)
 
 
 COMPRESSED_SUFFIXES = (".gz", ".zst", ".bz2", ".xz")
+_CHUNK = 2**16
+_XZ_OVERHEAD = 2**20
+"""Memory beside the window."""
 _OPENERS: dict[bytes, Callable[[BinaryIO], Any]] = {
     b"\x1f\x8b": _open_gzip,
     b"\x28\xb5\x2f\xfd": _open_zstd,
     b"BZh": bz2.open,
-    b"\xfd7zX": lzma.open,
+    b"\xfd7zX": _XzStream,
 }
 
 
@@ -110,6 +153,11 @@ class _LimitedStream(io.RawIOBase):
         except MemoryError:
             raise InputError(f"{self._path}: needs more memory to unpack than there is") from None
         except (OSError, zlib.error, lzma.LZMAError, ValueError) as error:
+            # The decoders of xz and zstd, in that order; zstd's own limit is the same.
+            if any(sign in str(error) for sign in ("Memory usage limit", "too much memory")):
+                raise InputError(
+                    f"{self._path}: needs more than {MAX_WINDOW // 2**20} MiB of memory to unpack; unpack it first"
+                ) from error
             early = "Truncated" in str(error)  # Arrow's message for zstd
             what = "ends early (a download cut short?)" if early else f"is damaged: {first_line(error)}"
             raise InputError(f"{self._path}: the packed file {what}") from error

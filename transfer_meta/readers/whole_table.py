@@ -19,7 +19,7 @@ from transfer_meta.files import unguard_cell
 from transfer_meta.readers.compressed import COMPRESSED_SUFFIXES, content_suffix, open_bytes
 from transfer_meta.readers.number_text import parse_number_columns
 from transfer_meta.readers.opening import find_encoding
-from transfer_meta.readers.parquet import check_expansion
+from transfer_meta.readers.parquet import read_whole
 
 TABLE_FORMATS = f".csv, .tsv, .txt, .parquet, also {', '.join(COMPRESSED_SUFFIXES)} of the text formats"
 NAME_COLUMNS = ("source", "target", "task")
@@ -176,18 +176,9 @@ def read_table_file(
 
 
 def _read_parquet(path: Path, stream: BinaryIO) -> pd.DataFrame:
-    import pyarrow.parquet as pq
-
     # Packed once more, it cannot be read from its end.
-    file = (
-        io.BytesIO(stream.read())
-        if isinstance(stream, io.BufferedReader) and not stream.seekable()
-        else stream
-    )
-    with pq.ParquetFile(file) as opened:
-        check_expansion(path, opened)
-    file.seek(0)
-    return pd.read_parquet(file)
+    packed = isinstance(stream, io.BufferedReader) and not stream.seekable()
+    return read_whole(path, stream.read() if packed else None)
 
 
 def _read_delimited(

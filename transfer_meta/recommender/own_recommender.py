@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
-import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from transfer_meta._version import __version__
 from transfer_meta.errors import InputError, first_line, unknown
 from transfer_meta.features.profile_cache import cache_folder
-from transfer_meta.features.profile_files import MAX_PROFILE_BYTES, load_profile, save_profile
-from transfer_meta.features.vectors.vector_files import load_vectors, save_vectors
+from transfer_meta.features.profile_files import save_profile
+from transfer_meta.features.vectors.vector_files import save_vectors
 from transfer_meta.files import atomic_folder, digest
 from transfer_meta.outcomes.tables import OutcomeTable
-from transfer_meta.predictors.state_kinds import ByName, Items, Kind, Scope, Text, at, check_keys
-from transfer_meta.readers.checked_files import parse_json, read_file_in
-from transfer_meta.readers.opening import shown
+from transfer_meta.predictors.state_kinds import StateError
 from transfer_meta.recommender.describe_target import best_mode
 from transfer_meta.recommender.domain import Domain
 from transfer_meta.recommender.fitting import (
@@ -32,18 +27,22 @@ from transfer_meta.recommender.fitting import (
     evaluate_setting,
     fit_interval,
 )
-from transfer_meta.recommender.inputs import MODES, OUTCOMES, task_features
+from transfer_meta.recommender.inputs import OUTCOMES, task_features
 from transfer_meta.recommender.library import (
     DEFAULT_LIBRARY,
     LIBRARY_METHODS,
     Library,
     OwnOutcomes,
-    Setting,
     open_library,
 )
-from transfer_meta.recommender.own_outcomes import add_outcomes, extend_library
+from transfer_meta.recommender.own_folder import (
+    FOLDER_FORMAT,
+    OUTCOMES_FILE,
+    OWN_VECTORS_FILE,
+    read_own_folder,
+)
+from transfer_meta.recommender.own_outcomes import add_outcomes
 from transfer_meta.recommender.persistence import (
-    STORED_SETTING,
     load_recommender,
     model_name,
     save_recommender,
@@ -57,19 +56,6 @@ from transfer_meta.results import Result
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FOLDER_FORMAT = "transfer_meta.own_recommender/1"
-_PROFILE_FILE = re.compile(r"\d{1,6}\.json", re.ASCII)
-_CARD: dict[str, Kind] = {
-    **dict.fromkeys(
-        ("format", "version", "dataset", "method", "shipped_digest", "outcomes_digest"), Text()
-    ),
-    "tables": Items(Text()),
-    "tasks": Items(Text()),
-    "settings": Items(STORED_SETTING),
-    "profiles": ByName(Text()),
-    "models": Items(Text(MODES)),
-}
-"""Kinds of the entries of a folder's card."""
 MIN_OWN_TARGETS = 4
 """Targets with own outcomes from which a setting has figures and intervals of its own."""
 FIGURES_SHOWN = ("spearman", "regret@1", "regret@3", "coverage", "interval_width", "calibration_error")
@@ -187,18 +173,25 @@ class OwnRecommender(Result):
                 files[name] = f"{i}.json"
                 save_profile(temporary / "profiles" / files[name], self.library.profiles[name])
             save_vectors(
-                temporary / "vectors.npz",
+                temporary / OWN_VECTORS_FILE,
                 {file: self.library.vectors[name] for name, file in files.items()},
             )
             pairs = own.pairs.to_csv(index=False, lineterminator="\n")
-            (temporary / "outcomes.csv").write_text(pairs, encoding="utf-8", newline="")
+            (temporary / OUTCOMES_FILE).write_text(pairs, encoding="utf-8", newline="")
             card = {
                 "format": FOLDER_FORMAT,
                 "version": __version__,
                 "dataset": self.library.name,
                 "method": self.library.method,
                 "shipped_digest": self.shipped_digest,
-                "outcomes_digest": digest(pairs),
+                "digests": {
+                    name: digest((temporary / name).read_bytes())
+                    for name in (
+                        OUTCOMES_FILE,
+                        OWN_VECTORS_FILE,
+                        *(f"profiles/{f}" for f in files.values()),
+                    )
+                },
                 "tables": list(own.tables),
                 "tasks": list(own.tasks),
                 "settings": [asdict(setting) for setting in own.settings],
@@ -359,81 +352,29 @@ def load_own_recommender(folder: str | Path) -> OwnRecommender:
     """
     folder = Path(folder)
     try:
-        try:
-            card = parse_json(_text(folder, "card.json"), "card.json")
-        except InputError as error:
-            if str(error).startswith("cannot read"):
-                raise
-            raise ValueError(str(error)) from error
-        if not isinstance(card, dict) or card.get("format") != FOLDER_FORMAT:
-            raise InputError(
-                f"the model in '{folder}' is not of a recommender with own outcomes (`transfer-meta fit FILE"
-                " --recommender` makes one)"
-            )
-        check_keys(card, _CARD)
-        for name, kind in _CARD.items():
-            at(name, kind, card[name], Scope())
-        text = _text(folder, "outcomes.csv")
-        if digest(text) != card["outcomes_digest"]:
-            raise InputError(f"the model in '{folder}' is corrupt: outcomes.csv has changed")
-        shipped = open_library(card["dataset"], method=card["method"])
-        if shipped.digest != card["shipped_digest"]:
-            raise InputError(
-                f"the model in '{folder}' was fitted with the tables of version {card['version']}: fit it again"
-            )
-        # As text first: a task may be named "NA", and digits must be kept.
-        pairs = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
-        for name in ("gain", "weight", "baseline"):
-            pairs[name] = [float(cell) if cell else np.nan for cell in pairs[name]]
-        pairs = pairs.astype({"runs": int, **dict.fromkeys(("setting", "source", "target"), object)})
-        own = OwnOutcomes(
-            tuple(card["tables"]),
-            tuple(card["tasks"]),
-            pairs,
-            tuple(Setting(**values) for values in card["settings"]),
-        )
-        _content(folder, "vectors.npz")
-        vectors = load_vectors(folder / "vectors.npz")[0]
-        for file in card["profiles"].values():
-            if not _PROFILE_FILE.fullmatch(file):
-                raise InputError(f"the model in '{folder}' is corrupt: '{shown(file)}' is no profile")
-            _content(folder, f"profiles/{file}")
-        profiles = {
-            name: load_profile(folder / "profiles" / file) for name, file in card["profiles"].items()
-        }
-        library = extend_library(
-            shipped,
-            own,
-            {name: replace(found, name=name) for name, found in profiles.items()},
-            {name: vectors.get(file, {}) for name, file in card["profiles"].items()},
-        )
-        models = {mode: load_recommender(folder / mode) for mode in card["models"]}
-    except OSError as error:
-        raise InputError(
-            f"cannot read the model in '{folder}': {error.strerror or error} (expected a folder written by"
-            " `transfer-meta fit FILE --recommender`)"
-        ) from error
+        card, shipped, library = read_own_folder(folder)
+        models = {mode: _read_model(folder, mode, card) for mode in card["models"]}
     except InputError:
         raise
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"the model in '{folder}' is corrupt: {type(error).__name__}: {first_line(error)}"
-        ) from error
+    except OSError as error:
+        raise InputError(f"cannot read the model in '{folder}': {error.strerror or error}") from error
+    except (AttributeError, KeyError, TypeError, ValueError, MemoryError) as error:
+        what = (
+            first_line(error)
+            if isinstance(error, StateError)
+            else f"{type(error).__name__}: {first_line(error)}"
+        )
+        raise InputError(f"the model in '{folder}' is corrupt: {what}") from error
     return OwnRecommender(library, models, shipped.digest)
 
 
-def _text(folder: Path, name: str) -> str:
-    return _content(folder, name).decode("utf-8")
-
-
-def _content(folder: Path, name: str) -> bytes:
-    try:
-        return read_file_in(folder, name, most_bytes=MAX_PROFILE_BYTES)
-    except InputError as error:
-        raise InputError(
-            f"cannot read the model in '{folder}': {error} (expected a folder written by `transfer-meta fit FILE"
-            " --recommender`)"
-        ) from error
+def _read_model(folder: Path, mode: str, card: dict[str, Any]) -> Recommender:
+    if not (folder / mode).resolve().is_relative_to(folder.resolve()):
+        raise StateError(f"{mode} is a link to a folder outside of the folder")
+    found = load_recommender(folder / mode)
+    if (found.card["mode"], found.card["method"]) != (mode, card["method"]):
+        raise StateError(f"{mode} holds a model of another mode or method")
+    return found
 
 
 def outcome_notes(

@@ -38,7 +38,7 @@ class RunStatus(Result):
     runs : DataFrame
         A row for each run: ``id``, ``key``, ``method``, ``source``, ``target``, ``regime``, ``encoder``, ``seed``,
         ``status``, ``reason`` (of a failure), ``score`` (on 0-1), ``seconds``, ``worker``, ``started`` (seconds
-        since 1970).
+        since 1970), ``is_logged`` (whether another program did it, see `log_run`).
     """
 
     store: str
@@ -86,9 +86,16 @@ class RunStatus(Result):
         if len(running):
             shown = running[[*_NAMED, "worker"]].assign(since=running["started"].map(format_time))
             parts.append(frame_as_text(shown, title="running"))
-        if len(self.failed):
-            title = "failed (`transfer-meta runs retry --failed` tries them again)"
-            parts.append(frame_as_text(self.failed, title=title))
+        logged = self.runs.loc[self.failed.index, "is_logged"].astype(bool)
+        for failed, title in (
+            (self.failed[~logged], "failed (`transfer-meta runs retry --failed` tries them again)"),
+            (
+                self.failed[logged],
+                "failed, logged (only the program that logged them can try them again)",
+            ),
+        ):
+            if len(failed):
+                parts.append(frame_as_text(failed, title=title))
         return "\n".join(parts)
 
     @property
@@ -120,7 +127,7 @@ def run_status(store: str | Path | None = None) -> RunStatus:
 
 def run_table(store: Store, keys: Collection[str] | None = None) -> pd.DataFrame:
     """Return a row for each run, see `RunStatus`."""
-    columns = [*STATUS_COLUMNS, "worker", "started"]
+    columns = [*STATUS_COLUMNS, "worker", "started", "is_logged"]
     rows = [[getattr(run, column) for column in columns] for run in store.runs(keys=keys)]
     return pd.DataFrame(rows, columns=columns)
 

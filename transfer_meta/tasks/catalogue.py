@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 from transfer_meta.errors import InputError, nearest, unknown
 from transfer_meta.files import data_folder
+from transfer_meta.readers.opening import shown
 from transfer_meta.records import TaskType
 from transfer_meta.tasks.detect import ROLES
 
@@ -22,6 +24,15 @@ CATALOGUE_COLUMNS = (
     "name", "aliases", "hub", "config", "revision", "train_split", "test_split", "columns", "type", "classes",
     "train_size", "mean_length", "language", "licence", "description", "remark", "paper", "url", "seen_in",
 )  # fmt: skip
+
+_FORMS = {
+    "name": re.compile(r"\w[\w.+-]*"),
+    "hub": re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII),
+    "config": re.compile(r"(\w[\w.+-]*)?", re.ASCII),
+    "revision": re.compile(r"(\w[\w./-]*)?", re.ASCII),
+    "url": re.compile(r"(https?://[\w.:/?&=%#~+@,()-]+)?", re.ASCII),
+}
+"""Forms of what links and commands are made from: no other scheme, quotes, markup, options, control characters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,6 +288,9 @@ def _source(row: Mapping[str, str]) -> CatalogueSource:
     ]
     if missing:
         raise ValueError(f"no {missing[0]}")
+    for column, form in _FORMS.items():
+        if not form.fullmatch(row[column]):
+            raise ValueError(f"{column} '{shown(row[column])}' is not of the form {form.pattern}")
     values["aliases"] = tuple(filter(None, row["aliases"].split(";")))
     values["type"] = type = TaskType(row["type"])
     values["columns"] = columns = json.loads(row["columns"])

@@ -12,8 +12,15 @@ import numpy as np
 import torch
 
 from transfer_meta.encoding.encoder import Encoder
-from transfer_meta.encoding.encoders import encoder_revision, load_encoder
-from transfer_meta.encoding.encoding_settings import HEADS, TRANSFORMERS_HEAD
+from transfer_meta.encoding.encoders import checksum, encoder_revision, load_encoder
+from transfer_meta.encoding.encoding_settings import (
+    HEADS,
+    KEEP_HEAD,
+    LONG_INPUTS,
+    MEMORY,
+    TRANSFORMERS_HEAD,
+    EncodingSettings,
+)
 from transfer_meta.encoding.heads import Head, build_head
 from transfer_meta.encoding.transformers_head import TransformersScorer
 from transfer_meta.errors import InputError, first_line
@@ -46,6 +53,9 @@ class TrainedFacts:
         Tokens that neighbouring windows of a context share (question answering).
     may_be_empty : bool
         Whether questions of the training split have no answer (question answering).
+    long_inputs : str
+        How texts of more than `max_length` tokens are read, one of
+        `transfer_meta.encoding.encoding_settings.LONG_INPUTS`.
     """
 
     task: str
@@ -57,10 +67,17 @@ class TrainedFacts:
     max_length: int
     stride: int
     may_be_empty: bool = False
+    long_inputs: str = KEEP_HEAD
+
+    def encoding(self) -> EncodingSettings:
+        """Return how texts are tokenised."""
+        return EncodingSettings(self.max_length, stride=self.stride, long_inputs=self.long_inputs)
 
 
-def save_trained_file(path: Path, encoder: Encoder, head: Head, facts: TrainedFacts) -> None:
-    """Write a trained model, atomically."""
+def save_trained_file(
+    path: Path, encoder: Encoder, head: Head, facts: TrainedFacts, *, run: str = ""
+) -> None:
+    """Write a trained model, atomically; `run` identifies the run that trained it (`Stage.run_name`)."""
     from safetensors.torch import save_file
 
     content = {
@@ -69,9 +86,13 @@ def save_trained_file(path: Path, encoder: Encoder, head: Head, facts: TrainedFa
         for name, weights in module.state_dict().items()
     }
     with atomic_file(path) as temporary:
-        save_file(
-            content, temporary, metadata={"format": TRAINED_FORMAT, "facts": json.dumps(asdict(facts))}
-        )
+        metadata = {
+            "format": TRAINED_FORMAT,
+            "facts": json.dumps(asdict(facts)),
+            "run": run,
+            "checksum": checksum(content),
+        }
+        save_file(content, temporary, metadata=metadata)
 
 
 def load_trained_file(path: Path, *, encoder: str | None = None) -> tuple[Encoder, Head, TrainedFacts]:
@@ -102,6 +123,8 @@ def load_trained_file(path: Path, *, encoder: str | None = None) -> tuple[Encode
     head = build_head(
         facts.type, loaded.width, labels=len(facts.labels), targets=np.zeros(1), scorer=scorer
     )
+    if facts.long_inputs == MEMORY:
+        head.add_memory(loaded)
     for prefix, module in ((_ENCODER, loaded.model), (_HEAD, head)):
         weights = {k.removeprefix(prefix): v for k, v in content.items() if k.startswith(prefix)}
         try:
@@ -152,9 +175,14 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], TrainedFacts]:
     facts = read_trained_facts(path)
     try:
         with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, facts  # noqa: SIM118
+            expected = (file.metadata() or {}).get("checksum")
+            content = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise InputError(f"trained model '{path}' cannot be read: {first_line(error)}") from error
+    # Files of earlier versions have no checksum.
+    if expected not in (None, checksum(content)):
+        raise InputError(f"trained model '{path}' is damaged: its weights are not what was saved")
+    return content, facts
 
 
 def _is_valid(value: object, name: str) -> bool:
@@ -165,4 +193,6 @@ def _is_valid(value: object, name: str) -> bool:
         return type(value) is int and value >= 0
     if name == "may_be_empty":
         return isinstance(value, bool)
+    if name == "long_inputs":
+        return value in LONG_INPUTS
     return value in HEADS if name == "head" else isinstance(value, str)

@@ -29,6 +29,13 @@ Overlaps are exact up to this number; beyond, a share s has a standard error of 
 0.8 %.
 """
 
+_KINDS = {
+    **dict.fromkeys(("types", "labels", "examples", "totals"), "u8"),
+    **dict.fromkeys(("type_counts", "type_documents"), "i8"),
+    "moments": "f8",
+}
+"""Types of the stored arrays, without the order of their bytes."""
+_MAX_TOTAL = 2**53
 _WITH_CLASSES = (TaskType.CLASSIFICATION, TaskType.TOKEN_CLASSIFICATION)
 
 
@@ -79,6 +86,42 @@ class TextHashes:
             "totals": np.array(totals, dtype=np.uint64),
             "moments": np.array(self.bag.moments),
         }
+
+    @classmethod
+    def check_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Raise ValueError for arrays that `to_arrays` cannot have made, and with which comparisons would fail."""
+        if set(arrays) != _KINDS.keys():
+            raise ValueError("lacks arrays, or has others")
+        for name, kind in _KINDS.items():
+            if arrays[name].dtype.str[1:] != kind or arrays[name].ndim != 1:
+                raise ValueError(f"{name} is of another type")
+        types, counts, documents = (arrays[n] for n in ("types", "type_counts", "type_documents"))
+        if not len(types) == len(counts) == len(documents) or len(types) > 2 * MAX_TYPES:
+            raise ValueError("has arrays of other lengths")
+        if (
+            len(arrays["totals"]) != 4
+            or len(arrays["moments"]) != 3
+            or len(arrays["examples"]) > MAX_EXAMPLES
+        ):
+            raise ValueError("has arrays of other lengths")
+        for name, strictly in (("types", True), ("labels", True), ("examples", False)):
+            before, after = arrays[name][:-1], arrays[name][1:]
+            if not (before < after if strictly else before <= after).all():
+                raise ValueError(f"{name} is not sorted")
+        n_tokens, n_documents = map(int, arrays["totals"][:2])
+        if not len(types) or max(n_tokens, n_documents) > _MAX_TOTAL:
+            raise ValueError("has no types, or impossible totals")
+        if (
+            counts.min() < 1
+            or documents.min() < 1
+            or documents.max() > n_documents
+            or counts.max() > n_tokens
+        ):
+            raise ValueError("has impossible counts")
+        weights, logs = counts.astype(float) ** 2, np.log(1.0 + documents)
+        moments = [weights.sum(), weights @ logs, weights @ logs**2]
+        if not np.allclose(arrays["moments"], moments, rtol=1e-6):
+            raise ValueError("has moments that do not fit the counts")
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> TextHashes:

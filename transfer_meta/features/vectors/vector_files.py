@@ -7,6 +7,7 @@ import json
 import math
 import os
 import stat
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -27,7 +28,9 @@ VECTOR_SUFFIXES = (".npz", ".safetensors")
 MAX_COMPRESSION = 100
 """Largest ratio of the arrays of an archive to its size, beyond `MIN_UNPACKED` bytes."""
 MIN_UNPACKED = 2**26
-BROKEN_ARCHIVE = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, SyntaxError)
+BROKEN_ARCHIVE = (
+    zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, SyntaxError, tokenize.TokenError
+)  # fmt: skip
 """Further errors of a broken archive: of its compression, its kind, a password, an array's head."""
 
 
@@ -136,6 +139,9 @@ def _check_sizes(archive: zipfile.ZipFile, size: int) -> None:
     if sum(entry.file_size for entry in entries) > max(MIN_UNPACKED, MAX_COMPRESSION * size):
         raise ValueError("it unpacks to far more than it is")
     for entry in entries:
+        # NumPy writes no others, and the decoder of LZMA takes as much memory as an entry asks for.
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"{entry.filename} is packed in another way than NumPy does")
         with archive.open(entry) as stream:
             version = np.lib.format.read_magic(stream)
             read = (
