@@ -6,10 +6,10 @@ Prints the rank correlation and Regret@3 of some predictors without transferabil
 encoders that were fine-tuned in the grid, and with those of the source encoders that ship, when source and target
 are left out, the source, the target, or the target in both roles.
 
-With --checkpoints, a folder of fully fine-tuned encoders NAME.safetensors (of ``transfer-meta run
---keep-checkpoints``), also the agreement of scores with those of these encoders, as the mean over targets of the
-rank correlation between sources: of the shipped source encoders, and of linear maps of the pretrained vectors (ESM,
-Schulte et al. 2024).  DATA_FOLDER holds ``tasks/``.
+With --checkpoints, a folder of fine-tuned encoders NAME.safetensors (of ``transfer-meta run
+--keep-checkpoints``), also the agreement of scores with those of these encoders, as the mean and the minimum over
+targets of the rank correlation between sources: of the shipped source encoders, and of linear maps of the
+pretrained vectors (ESM, Schulte et al. 2024).  DATA_FOLDER holds ``tasks/``.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def agreement(names: list[str], folder: Path, corpus: Path) -> Iterator[dict[str
                 for rows in (frames["checkpoint"].index.get_level_values(1) == t for t in names)
                 if frames["checkpoint"].loc[rows, score].notna().all()
             ]
-            found[kind] = f"{np.nanmean(each):.3f}"
+            found[kind] = f"{np.nanmean(each):.3f} (min {np.nanmin(each):.3f})"
         yield found
 
 

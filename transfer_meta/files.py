@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from importlib.resources import files
@@ -45,6 +46,24 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
             raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def platform_folder(*, mac: str, windows: tuple[str, str], other: tuple[str, str]) -> Path:
+    """Return this package's folder among those of the user's files.
+
+    Parameters
+    ----------
+    mac : str
+        Where these are on macOS.
+    windows, other : tuple of str
+        The environment variable that names it elsewhere, and where it is without.
+    """
+    if sys.platform == "darwin":
+        base = mac
+    else:
+        variable, default = windows if sys.platform == "win32" else other
+        base = os.environ.get(variable) or default
+    return Path(base).expanduser() / "transfer_meta"
 
 
 _FORMULA = re.compile("'*[=+\\-@\\t\\r\\n\uff1d\uff0b\uff0d\uff20]")

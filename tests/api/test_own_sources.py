@@ -4,7 +4,7 @@ import importlib.util
 import json
 import os
 import signal
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from source_samples import ENCODER, save_sample
 from tiny_tasks import tiny as tiny_task
 from toys import toy_task
 
-from transfer_meta.api import source_builder as module
 from transfer_meta.api.own_sources import (
     AddSettings,
     BuildSettings,
@@ -25,11 +24,19 @@ from transfer_meta.api.own_sources import (
 )
 from transfer_meta.api.source_builder import BUILT_COLUMNS
 from transfer_meta.api.source_list import ListSettings, list_sources
-from transfer_meta.encoding.source_files import encoder_folder, find_own_files, read_source_facts
+from transfer_meta.encoding.source_files import (
+    SHIPPED_ENCODERS,
+    encoder_folder,
+    find_own_files,
+    read_source_facts,
+)
 from transfer_meta.errors import InputError
 from transfer_meta.features.profile_files import load_profile
 from transfer_meta.features.vectors.vector_files import load_vectors
+from transfer_meta.files import data_folder
 from transfer_meta.records import TaskType
+from transfer_meta.runs.plan_file import read_plan_file
+from transfer_meta.training import train_source as module
 
 TRAINING = {"epochs": 2, "batch_size": 4, "learning_rate": 1e-3, "dev_examples": 2, "lora_rank": 2}
 PLACE = encoder_folder(ENCODER)
@@ -64,7 +71,7 @@ def test_a_plan_of_tasks_alone_is_built_and_then_kept(plan: dict[str, Any], sour
     assert (facts.examples, facts.rank, facts.labels) == (10, 2, ("n", "y"))
     assert facts.score == found.rows["score"][0]
     # Without the offline encoder nothing describes the source.
-    assert {file.suffix for file in (sources / PLACE).iterdir()} == {".safetensors"}
+    assert {file.suffix for file in (sources / PLACE).iterdir()} == {".address", ".safetensors"}
 
     again = build_sources(plan)
     assert again.rows["status"].tolist() == ["kept"] * 3
@@ -197,11 +204,25 @@ def test_without_peft_the_command_that_installs_it_is_named(
         build_sources(plan)
 
 
-def test_a_loss_in_storing_is_told(plan: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_in_storing_raises_the_rank_and_is_told(
+    plan: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "MIN_FIDELITY", 1.1)
+    monkeypatch.setattr(module, "MAX_RANK", 9)
     lines: list[str] = []
-    build_sources({**plan, "tasks": {"films": plan["tasks"]["films"]}}, tell=lines.append)
-    assert any("films: the stored encoder's vectors have a mean cosine of" in line for line in lines)
+    plan["tasks"] = {"films": plan["tasks"]["films"]}
+    found = build_sources(plan, tell=lines.append)
+    assert found.rows["rank"].tolist() == [8]
+    assert lines[1].startswith("films: stored with rank 8: with rank 4 the mean cosine of its vectors")
+    assert lines[2].startswith("films: the stored encoder's vectors have a mean cosine of")
+    # Neither is trained again, nor told again.
+    lines.clear()
+    again = build_sources(plan, tell=lines.append)
+    assert again.rows[["status", "rank"]].to_numpy().tolist() == [["kept", 8]]
+    assert lines == [
+        "plan: its regime names no number of source examples: at most 1000 each",
+        "[1/1] films: kept",
+    ]
 
 
 def test_a_source_is_added_and_removed(folder: Path, sources: Path) -> None:
@@ -213,7 +234,7 @@ def test_a_source_is_added_and_removed(folder: Path, sources: Path) -> None:
     listed = list_sources(ListSettings(trained=True, encoder="random:1x16")).to_frame()
     assert listed[
         ["name", "type", "classes", "train_size", "address", "encoder"]
-    ].to_numpy().tolist() == [["own", "classification", 2, 5, "", "own"]]
+    ].to_numpy().tolist() == [["own", "classification", 2, 5, str(folder / "films.train.jsonl"), "own"]]
     (sources / encoder_folder("random:1x16") / "own.json").touch()
     removed = remove_source("own")
     check_result(removed, ["name", "encoder", "status", "reason"])
@@ -257,6 +278,7 @@ def test_the_offline_encoder_leaves_a_profile_and_vectors(folder: Path, sources:
     add_source(folder / "films.train.jsonl", AddSettings(examples=4), tell=lines.append)
     place = sources / "all-MiniLM-L6-v2"
     assert sorted(file.name for file in place.iterdir()) == [
+        "films.address",
         "films.json",
         "films.npz",
         "films.safetensors",
@@ -320,3 +342,21 @@ def test_own_sources_are_listed_beside_the_catalogue(
     assert set(list_sources().to_frame()["encoder"]) == {""}
     with pytest.raises(InputError, match="needs safetensors"):
         list_sources(ListSettings(trained=True))
+
+
+def test_the_plans_of_the_source_encoders_that_ship_name_their_settings() -> None:
+    pytest.importorskip("safetensors")
+    folder = data_folder() / SHIPPED_ENCODERS
+    named = {}
+    for plan in folder.glob("plan*.toml"):
+        problems: list[str] = []
+        file = read_plan_file(plan, problems, tasks_alone=True)
+        assert problems == []
+        named |= dict.fromkeys(file.tasks, file)
+    shipped = {file.stem: file for file in (folder / encoder_folder("offline")).glob("*.safetensors")}
+    assert named.keys() == shipped.keys()
+    for name, path in shipped.items():
+        facts, most = read_source_facts(path), named[name].regimes[0].source
+        assert facts.training == asdict(named[name].training)
+        assert most is not None
+        assert facts.examples == most or facts.examples < most == 1000

@@ -15,6 +15,7 @@ from tiny_tasks import tiny
 
 from transfer_meta.encoding.encoders import load_encoder
 from transfer_meta.encoding.source_encoders import (
+    LinearHead,
     LowRank,
     SourceEncoder,
     SwitchableEncoder,
@@ -55,6 +56,18 @@ def test_what_is_stored_is_read_again(tmp_path: Path) -> None:
     assert source.head is not None
     assert torch.equal(found.head.bias, source.head.bias)
     assert (found.head.weight - source.head.weight).norm() < 0.02 * source.head.weight.norm()
+
+
+def test_a_head_of_more_classes_than_the_rank_is_kept_whole(tmp_path: Path) -> None:
+    source = source_of(changed_encoder(), TASK)
+    labels = tuple(f"class {i}" for i in range(4 * RANK))
+    head = LinearHead(torch.randn(len(labels), 32), torch.randn(len(labels)))
+    facts = dataclasses.replace(source.facts, labels=labels)
+    source = SourceEncoder(facts, source.layers, head)
+    save_source_encoder(source, tmp_path / "films.safetensors")
+    found = load_source_encoder(tmp_path / "films.safetensors").head
+    assert found is not None
+    assert (found.weight - head.weight).norm() < 0.02 * head.weight.norm()
 
 
 def test_a_source_without_classes_has_no_head(tmp_path: Path) -> None:

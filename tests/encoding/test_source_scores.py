@@ -25,7 +25,7 @@ from transfer_meta.encoding.source_scores import (
 )
 from transfer_meta.encoding.transferability import transferability_table
 from transfer_meta.errors import InputError
-from transfer_meta.records import Example, TaskType
+from transfer_meta.records import TYPES_WITH_HEADS, Example, TaskType
 from transfer_meta.tasks import Task
 
 SETTINGS = SourceScoreSettings(precision="fp32", workers=1)
@@ -50,7 +50,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
 
 
-@pytest.mark.parametrize("type", list(TaskType))
+@pytest.mark.parametrize("type", TYPES_WITH_HEADS)
 def test_scores_are_those_of_the_full_checkpoint(type: TaskType, tmp_path: Path) -> None:
     target = toy_task(type, name="target", train=60)
     source = replace(tiny(TaskType.CLASSIFICATION), name="films")

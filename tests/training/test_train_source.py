@@ -14,13 +14,20 @@ from transfer_meta.encoding.encoding_settings import EncodingSettings
 from transfer_meta.encoding.frozen_features import text_vectors
 from transfer_meta.encoding.source_encoders import SourceEncoder, SwitchableEncoder, linear_layers
 from transfer_meta.errors import InputError, RunFailed, Stopped
-from transfer_meta.records import Example, TaskType
+from transfer_meta.records import TYPES_WITH_HEADS, Example, TaskType
 from transfer_meta.tasks import Task
 from transfer_meta.training import train_source as module
 from transfer_meta.training.finetune import finetune
 from transfer_meta.training.run_result import RunResult
-from transfer_meta.training.stage import SOURCE_TRAINING, TrainingSettings
-from transfer_meta.training.train_source import DEFAULT_RANK, centred_cosine, source_stage, train_source
+from transfer_meta.training.train_source import (
+    DEFAULT_RANK,
+    MIN_FIDELITY,
+    centred_cosine,
+    source_stage,
+    storage_notes,
+    train_source,
+)
+from transfer_meta.training.training_settings import SOURCE_TRAINING, TrainingSettings
 
 QUICK = TrainingSettings(
     epochs=2, learning_rate=3e-3, batch_size=16, max_length=32, stride=8, dev_examples=20, lora_rank=4
@@ -41,7 +48,7 @@ def result(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return seen
 
 
-@pytest.mark.parametrize("type", list(TaskType))
+@pytest.mark.parametrize("type", TYPES_WITH_HEADS)
 def test_every_task_type(type: TaskType, tiny: str, result: dict[str, Any], tmp_path: Path) -> None:
     pytest.importorskip("peft")
     task = replace(toy_task(type, train=100), licence="CC0")
@@ -78,6 +85,41 @@ def test_a_full_training_is_kept_at_the_default_rank(tiny: str) -> None:
     assert found.facts.fidelity is not None
     assert found.facts.fidelity < 1
     assert found.facts.examples == 100  # 120 less the dev split
+
+
+@pytest.mark.parametrize(("most", "rank"), [(128, 2), (1, 1)])
+def test_the_rank_goes_up_until_the_stored_encoder_agrees(
+    most: int, rank: int, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "DEFAULT_RANK", 1)
+    monkeypatch.setattr(module, "MAX_RANK", most)
+    training = replace(QUICK, lora_rank=None)
+    found = train_source(toy_task(TaskType.CLASSIFICATION), encoder=tiny, training=training)
+    facts = found.facts
+    assert facts.rank == rank
+    assert {part.up.shape[1] for part in found.layers.values()} == {rank}
+    assert facts.fidelity is not None
+    assert (facts.fidelity >= MIN_FIDELITY) == (rank == 2)
+    raised = "stored with rank 2: with rank 1 the mean cosine"
+    too_low = "the stored encoder's vectors have a mean cosine of 0."
+    (note,) = storage_notes(facts)
+    assert note.startswith(raised if rank == 2 else too_low)
+
+
+def test_more_rank_takes_back_the_rounding_of_a_lora_training(
+    tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("peft")
+    monkeypatch.setattr(
+        "transfer_meta.encoding.source_encoders.MAX_BYTE", 3
+    )  # three bits in place of eight
+    task = toy_task(TaskType.CLASSIFICATION)
+    once = train_source(task, encoder=tiny, training=QUICK).facts
+    assert once.fidelity is not None
+    monkeypatch.setattr(module, "MIN_FIDELITY", once.fidelity + 1e-6)
+    again = train_source(task, encoder=tiny, training=QUICK).facts
+    assert again.fidelity is not None
+    assert (again.rank, again.fidelity > once.fidelity) == (8, True)
 
 
 def test_a_task_without_test_split_is_scored_on_what_is_held_out(tiny: str) -> None:

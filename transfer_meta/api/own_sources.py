@@ -23,9 +23,10 @@ from transfer_meta.records import OnProgress, Tell
 from transfer_meta.runs.plan_file import PlanFile, PlanSource, read_plan_file
 from transfer_meta.tasks.load import load_task
 from transfer_meta.tasks.read import read_task
+from transfer_meta.tasks.resolve import absolute_address, find_tasks
 from transfer_meta.tasks.settings import ReadSettings
 from transfer_meta.tasks.task import Task
-from transfer_meta.training.stage import SOURCE_EXAMPLES, SOURCE_TRAINING, TrainingSettings
+from transfer_meta.training.training_settings import SOURCE_EXAMPLES, SOURCE_TRAINING, TrainingSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +111,8 @@ def build_sources(
     ----------
     plan : path or mapping
         A plan as `run` takes it, or one of ``[tasks]`` and ``encoder`` alone.  Its ``[training]`` counts if it has
-        a ``lora_rank``, else `transfer_meta.training.stage.SOURCE_TRAINING`; its first regime says the examples.
+        a ``lora_rank``, else `transfer_meta.training.training_settings.SOURCE_TRAINING`; its first regime says the
+        examples.
     settings : BuildSettings, optional
     tell : callable
         Called with one line for each note and for each source that is done.
@@ -150,7 +152,7 @@ def build_sources(
         tell(note)
     # Read when its turn comes: one that cannot be read is reported, and the others go on.
     return builder.build(
-        [(name, partial(read_task, address, name=name)) for name, address in file.tasks.items()]
+        [(name, a, partial(read_task, a, name=name)) for name, a in file.tasks.items()]
     )
 
 
@@ -163,6 +165,8 @@ def add_source(
     should_stop: Callable[[], bool] = lambda: False,
 ) -> BuiltSources:
     """Train an encoder on a task and keep it among the user's own sources; see `build_sources`.
+
+    The address of a file or of a data set of the Hub is kept too: `train` and `search` read it by the name.
 
     Parameters
     ----------
@@ -193,7 +197,10 @@ def add_source(
         out=own_folder(),
     )
     builder = SourceBuilder(recipe, tell=tell, on_progress=on_progress, should_stop=should_stop)
-    found = builder.build([(loaded.name, lambda: loaded)])
+    address = ""
+    if isinstance(task, str | Path):
+        address = absolute_address(find_tasks([str(task)])[0])
+    found = builder.build([(loaded.name, address, lambda: loaded)])
     if reason := found.rows["reason"].iloc[0]:
         raise InputError(f"{loaded.name}: {reason}")
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,9 @@ from transfer_meta.encoding.source_files import (
     VECTORS_SUFFIX,
     SourceEncoderFacts,
     encoder_folder,
+    own_folder,
     read_source_facts,
+    save_address,
 )
 from transfer_meta.errors import InputError, RunFailed, Stopped, require
 from transfer_meta.features.profile_cache import cache_folder
@@ -29,16 +31,16 @@ from transfer_meta.results import Result, frame_as_text, plain_values, visible
 from transfer_meta.runs.stop_signals import handle_signals
 from transfer_meta.tasks.load import tell_reading
 from transfer_meta.tasks.task import Task
-from transfer_meta.training.stage import TrainingSettings
+from transfer_meta.training.training_settings import TrainingSettings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from transfer_meta.encoding.source_encoders import SourceEncoder
 
-MIN_FIDELITY = 0.99
-"""Fidelity below which a line says that the stored encoder differs from the trained one."""
-BUILT_COLUMNS = ("name", "type", "status", "examples", "metric", "score", "fidelity", "file", "reason")
+BUILT_COLUMNS = (
+    *("name", "type", "status", "examples", "metric", "score", "rank", "fidelity", "file", "reason"),
+)
 _PERCENT = 100
 
 
@@ -54,9 +56,9 @@ class BuiltSources(Result):
         Folder of the files.
     rows : DataFrame
         A row for each task: ``name``, ``type``, ``status`` (``trained``; ``kept``, was there before; ``failed``;
-        ``stopped``; ``left``), ``examples``, ``metric``, ``score`` of the trained encoder, ``fidelity`` (mean
-        cosine similarity of the stored encoder's vectors with those of the trained one), ``file``, and ``reason``
-        of a failure.
+        ``stopped``; ``left``), ``examples``, ``metric``, ``score`` of the trained encoder, ``rank`` of what is
+        stored, ``fidelity`` (mean cosine similarity of the stored encoder's vectors with those of the trained one),
+        ``file``, and ``reason`` of a failure.
     signal : int or None
         Number of the signal that stopped the training.
     """
@@ -147,12 +149,18 @@ class SourceBuilder:
         self._signal: int | None = None
         self._library: Any = None
 
-    def build(self, tasks: Sequence[tuple[str, Callable[[], Task]]]) -> BuiltSources:
-        """Train on each task; one that fails is reported, and the others go on."""
+    def build(self, tasks: Sequence[tuple[str, str, Callable[[], Task]]]) -> BuiltSources:
+        """Train on each task; one that fails is reported, and the others go on.
+
+        Parameters
+        ----------
+        tasks : sequence of tuple
+            Name; address, empty for data in memory; and the function that reads it.
+        """
         rows = []
         stopped = False
         with self._signals():
-            for number, (name, load) in enumerate(tasks):
+            for number, (name, address, load) in enumerate(tasks):
                 row: dict[str, Any] = dict.fromkeys(BUILT_COLUMNS)
                 row |= {"name": name, "status": "left", "reason": ""}
                 rows.append(row)
@@ -160,7 +168,7 @@ class SourceBuilder:
                     continue
                 progress = self._progress_of(number, len(tasks))
                 try:
-                    row |= self._one(load(), progress)
+                    row |= self._one(load(), address, progress)
                     self.tell(f"[{number + 1}/{len(tasks)}] {name}: {row['status']}")
                 except Stopped:
                     stopped, row["status"] = True, "stopped"
@@ -173,10 +181,10 @@ class SourceBuilder:
         frame = frame.astype({"score": float, "fidelity": float})
         return BuiltSources(self.encoder, self.folder, frame, self._signal)
 
-    def _one(self, task: Task, on_progress: OnProgress) -> dict[str, Any]:
+    def _one(self, task: Task, address: str, on_progress: OnProgress) -> dict[str, Any]:
         """Train on a task, unless its file is there, and write its files; return the values of its row."""
         from transfer_meta.encoding.source_encoders import save_source_encoder
-        from transfer_meta.training.train_source import source_stage, train_source
+        from transfer_meta.training.train_source import source_stage, storage_notes, train_source
 
         recipe = self.recipe
         stage = source_stage(
@@ -187,7 +195,7 @@ class SourceBuilder:
         wanted = {
             "digest": task.digest,
             "revision": self.revision,
-            "training": asdict(stage.training),
+            "training": stage.training.to_dict(),
             "examples": stage.target_examples,
         }
         source: SourceEncoder | None = None
@@ -205,20 +213,20 @@ class SourceBuilder:
                 on_progress=on_progress,
             )
             facts = source.facts
-            if facts.fidelity is not None and facts.fidelity < MIN_FIDELITY:
-                self.tell(
-                    f"{task.name}: the stored encoder's vectors have a mean cosine of {facts.fidelity:.3f} with"
-                    f" those of the trained one (expected at least {MIN_FIDELITY}); a lora_rank loses less"
-                )
+            for note in storage_notes(facts):
+                self.tell(f"{task.name}: {note}")
         self._describe(task)
         if source is not None:
             save_source_encoder(source, file)
+        if address and recipe.out == own_folder():
+            save_address(file, address)
         return {
             "type": str(facts.type),
             "status": "kept" if source is None else "trained",
             "examples": facts.examples,
             "metric": facts.metric,
             "score": facts.score,
+            "rank": facts.rank,
             "fidelity": facts.fidelity,
             "file": file.as_posix(),
         }

@@ -80,7 +80,7 @@ def push_sources(
     rows = []
     for done, (key, files) in enumerate(own.items()):
         on_progress(done, len(own))
-        contents = {suffix: file.read_bytes() for suffix, file in files.items()}
+        contents = {s: file.read_bytes() for s, file in files.items() if s in SOURCE_FILES}
         present = {suffix: remote.read(key, suffix) for suffix in there.get(key, ())}
         status, reason = _status(key, contents, present, replace=settings.replace)
         for suffix in SOURCE_FILES if status == "copied" else ():

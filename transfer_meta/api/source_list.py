@@ -12,7 +12,9 @@ import pandas as pd
 
 from transfer_meta.encoding.encoding_settings import OFFLINE_NAMES
 from transfer_meta.encoding.source_files import (
+    find_own_files,
     find_source_encoders,
+    load_address,
     own_folder,
     read_source_facts,
 )
@@ -86,9 +88,9 @@ class SourceList(Result):
     ----------
     rows : DataFrame
         A row for each source: ``name``, ``type``, ``classes``, ``train_size``, ``licence``, ``address`` (for
-        `load_task`; empty for own ones that are not in the catalogue) and ``description``.  In a list also
-        ``encoder``: ``yes`` if a source encoder ships, ``own`` if there is one of the user's own, else empty.  If
-        they were looked for by a description, ``similarity`` to it.
+        `load_task`; of own ones that are not in the catalogue that of the data, if it is known) and
+        ``description``.  In a list also ``encoder``: ``yes`` if a source encoder ships, ``own`` if there is one of
+        the user's own, else empty.  If they were looked for by a description, ``similarity`` to it.
     caption : str
         How many there are, or what they were compared with.
     """
@@ -157,6 +159,8 @@ def list_sources(settings: SourceFilter | None = None) -> SourceList:
         caption += f"; {left_out} of unknown size left out" if left_out else ""
     caption += f"; {unread} source encoders cannot be read" if unread else ""
     rows = _frame(kept)
+    own = {n: load_address(f) for (_, n), f in find_own_files(settings.encoder).items()}
+    rows["address"] = [a or own.get(n, "") for n, a in zip(rows["name"], rows["address"], strict=True)]
     rows.insert(len(PRINTED_FACTS), "encoder", [states[source.name] for source in kept])
     return SourceList(rows, caption)
 

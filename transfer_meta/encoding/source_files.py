@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +11,9 @@ from typing import Any
 
 from transfer_meta.encoding.encoding_settings import OFFLINE_NAMES
 from transfer_meta.errors import InputError, first_line
-from transfer_meta.files import data_folder
+from transfer_meta.files import atomic_file, data_folder, platform_folder
+from transfer_meta.readers.checked_files import parse_json, read_bounded
+from transfer_meta.readers.opening import shown
 from transfer_meta.records import TaskType
 
 FORMAT = "transfer-meta source encoder 1"
@@ -23,6 +23,9 @@ SOURCE_SUFFIX = ".safetensors"
 PROFILE_SUFFIX, VECTORS_SUFFIX = ".json", ".npz"
 SOURCE_FILES = (PROFILE_SUFFIX, VECTORS_SUFFIX, SOURCE_SUFFIX)
 """Suffixes of a source's files in the order in which they are written: where there is an encoder, all are there."""
+ADDRESS_SUFFIX = ".address"
+"""Of the file beside an own source's encoder that holds the address of its data; it stays on this machine."""
+MAX_ADDRESS_BYTES = 2**16
 PLAIN_NAME = re.compile(r"\w[\w.-]*")
 """Names of sources, which become names of files."""
 
@@ -47,7 +50,7 @@ class SourceEncoderFacts:
     examples : int
         Training examples.
     training : mapping
-        Fields of `transfer_meta.training.stage.TrainingSettings`.
+        Fields of `transfer_meta.training.training_settings.TrainingSettings`.
     metric : str
         Name of the score.
     score : float or None
@@ -82,13 +85,12 @@ def own_folder() -> Path:
     """
     if named := os.environ.get("TRANSFER_META_SOURCES"):
         return Path(named).expanduser()
-    if sys.platform == "darwin":
-        base = Path("~/Library/Application Support")
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("APPDATA", "~/AppData/Roaming"))
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share")
-    return base.expanduser() / "transfer_meta" / "sources"
+    user_data = platform_folder(
+        mac="~/Library/Application Support",
+        windows=("APPDATA", "~/AppData/Roaming"),
+        other=("XDG_DATA_HOME", "~/.local/share"),
+    )
+    return user_data / "sources"
 
 
 def encoder_folder(encoder: str) -> str:
@@ -120,6 +122,8 @@ def find_source_encoders(encoder: str = "offline") -> dict[str, Path]:
 def find_own_files(encoder: str | None = None) -> dict[tuple[str, str], dict[str, Path]]:
     """Return the user's own files of sources: by the encoder's folder and the source's name, then by suffix.
 
+    Beside the files that describe a source one has the address of its data (`ADDRESS_SUFFIX`).
+
     Parameters
     ----------
     encoder : str, optional
@@ -128,9 +132,26 @@ def find_own_files(encoder: str | None = None) -> dict[tuple[str, str], dict[str
     found: dict[tuple[str, str], dict[str, Path]] = {}
     folder = "*" if encoder is None else encoder_folder(encoder)
     for file in sorted(own_folder().glob(f"{folder}/*")):
-        if file.suffix in SOURCE_FILES and PLAIN_NAME.fullmatch(file.stem):
+        if file.suffix in (*SOURCE_FILES, ADDRESS_SUFFIX) and PLAIN_NAME.fullmatch(file.stem):
             found.setdefault((file.parent.name, file.stem), {})[file.suffix] = file
     return found
+
+
+def save_address(encoder_file: Path, address: str) -> None:
+    """Write the address of a source's data, as commands take it, beside its encoder."""
+    with atomic_file(encoder_file.with_suffix(ADDRESS_SUFFIX)) as temporary:
+        temporary.write_text(address + "\n", encoding="utf-8")
+
+
+def load_address(files: Mapping[str, Path]) -> str:
+    """Return the address of the data of a source, of its files by suffix; empty if it is not known."""
+    if ADDRESS_SUFFIX not in files:
+        return ""
+    try:
+        content = read_bounded(files[ADDRESS_SUFFIX], most_bytes=MAX_ADDRESS_BYTES)
+        return content.decode("utf-8").strip()
+    except (OSError, ValueError):
+        return ""
 
 
 def is_source_encoder(path: Path) -> bool:
@@ -149,21 +170,33 @@ def read_source_facts(path: Path) -> SourceEncoderFacts:
             f"'{path}' is not a source encoder (expected a file of `transfer-meta sources add`)"
         )
     try:
-        values = json.loads(metadata["facts"])
+        values = parse_json(metadata["facts"], "the JSON")
         labels = tuple(map(str, values.pop("labels")))
         facts = SourceEncoderFacts(**values | {"type": TaskType(values["type"]), "labels": labels})
         for kind, names in _KINDS.items():
             for name in names:
-                if not isinstance(getattr(facts, name), kind):
-                    raise ValueError(f"{name} = {getattr(facts, name)!r}")
+                value = getattr(facts, name)
+                if not isinstance(value, kind) or not _is_moderate(value):
+                    raise ValueError(f"{name} = {shown(repr(value))}")
         return facts
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"source encoder '{path}': its facts cannot be read: {error}") from error
+        reason = shown(str(error), 200)
+        raise InputError(f"source encoder '{path}': its facts cannot be read: {reason}") from error
+
+
+def _is_moderate(value: Any) -> bool:
+    """Return whether a number of the facts is finite, not negative and no giant, and a text short."""
+    if isinstance(value, str):
+        return len(value) <= _MAX_TEXT
+    return not isinstance(value, int | float) or -1 <= value <= _MAX_COUNT
 
 
 def _metadata(path: Path) -> dict[str, str]:
     from safetensors import SafetensorError, safe_open
 
+    # A pipe waits for a writer.
+    if not path.is_file():
+        raise InputError(f"source encoder '{path}' cannot be read: no such file, or no regular one")
     try:
         with safe_open(path, framework="np") as file:
             return file.metadata() or {}
@@ -171,6 +204,8 @@ def _metadata(path: Path) -> dict[str, str]:
         raise InputError(f"source encoder '{path}' cannot be read: {first_line(error)}") from error
 
 
+_MAX_TEXT = 1_000
+_MAX_COUNT = 10**15
 _KINDS: dict[Any, tuple[str, ...]] = {
     str: ("name", "encoder", "revision", "digest", "metric", "licence"),
     int: ("rank", "examples"),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import sys
 import warnings
 import zlib
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 from transfer_meta.errors import InputError, first_line
 from transfer_meta.features.profile_files import ARRAY_TYPES, little_endian
-from transfer_meta.files import atomic_file
+from transfer_meta.files import atomic_file, platform_folder
 from transfer_meta.records import TaskProfile
 
 
@@ -33,13 +32,11 @@ def cache_folder() -> Path:
     """
     if named := os.environ.get("TRANSFER_META_CACHE"):
         return Path(named).expanduser()
-    if sys.platform == "darwin":
-        base = Path("~/Library/Caches")
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local"))
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    return base.expanduser() / "transfer_meta"
+    return platform_folder(
+        mac="~/Library/Caches",
+        windows=("LOCALAPPDATA", "~/AppData/Local"),
+        other=("XDG_CACHE_HOME", "~/.cache"),
+    )
 
 
 def _warn(message: str) -> None:

@@ -76,6 +76,11 @@ def find_tasks(names: Iterable[str]) -> list[str]:
     return list(found.values())
 
 
+def absolute_address(address: str) -> str:
+    """Return the address of a task as it is valid in any folder."""
+    return address if is_hub_address(address) else str(Path(expand_demo(address)).absolute())
+
+
 def is_same_task(first: str, second: str) -> bool:
     """Return whether two addresses, as `find_tasks` returns them, lead to the same files."""
     if first == second:

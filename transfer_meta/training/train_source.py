@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from transfer_meta.encoding.source_encoders import (
     LinearHead,
     SourceEncoder,
     SwitchableEncoder,
-    linear_layers,
+    linear_weights,
     load_source_encoder,
     low_rank_difference,
     save_source_encoder,
@@ -31,17 +31,17 @@ from transfer_meta.records import OnProgress, TaskType
 from transfer_meta.tasks.subsets import dev_size, draw_examples
 from transfer_meta.tasks.task import Task
 from transfer_meta.training.finetune import finetune
-from transfer_meta.training.stage import (
-    SOURCE_EXAMPLES,
-    SOURCE_TRAINING,
-    Stage,
-    TrainingSettings,
-)
+from transfer_meta.training.stage import Stage
+from transfer_meta.training.training_settings import SOURCE_EXAMPLES, SOURCE_TRAINING, TrainingSettings
 
 HEAD_EXAMPLES, HEAD_STEPS = 500, 50
 """Drawn training examples, on which the fidelity is told too, and L-BFGS iterations of the head that is kept."""
 DEFAULT_RANK = 16
-"""Rank of the differences that are kept of a training of all weights."""
+"""Rank of the differences that are kept first of a training of all weights."""
+MIN_FIDELITY = 0.95
+"""Mean cosine of the stored encoder's vectors with those of the trained one, below which the rank is doubled."""
+MAX_RANK = 128
+"""Rank above which none is raised: 5 MB for all-MiniLM-L6-v2."""
 
 
 def train_source(
@@ -64,6 +64,8 @@ def train_source(
         See `transfer_meta.encoding.encoders.load_encoder`.
     training : TrainingSettings
         Without a `lora_rank` all weights are trained, and the nearest difference of rank `DEFAULT_RANK` is kept.
+        While the stored encoder's vectors have a mean cosine below `MIN_FIDELITY` with those of the trained one,
+        the rank is doubled, to at most `MAX_RANK`.
     examples : int
         Maximum number of training examples beside the dev split.
     device : str
@@ -84,12 +86,10 @@ def train_source(
     """
     stage = source_stage(task, encoder=encoder, training=training, examples=examples)
     pretrained = load_encoder(stage.encoder)
-    layers = linear_layers(pretrained.model)
-    if not layers:
+    before = linear_weights(pretrained.model)
+    if not before:
         raise _no_layers(encoder)
-    before = {name: layer.weight.detach().clone() for name, layer in layers.items()}
     sample = replace(task, splits={"train": draw_examples(task, "train", HEAD_EXAMPLES)[0]})
-    rank = training.lora_rank or DEFAULT_RANK
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "encoder.safetensors"
         result = finetune(
@@ -102,29 +102,62 @@ def train_source(
             on_progress=on_progress,
         )
         trained = load_encoder(stage.encoder, start=weights)
-        head, labels = _head(trained, sample)
-        facts = SourceEncoderFacts(
-            name=task.name,
-            type=task.type,
-            labels=labels,
-            encoder=stage.encoder,
-            revision=encoder_revision(stage.encoder),
-            digest=task.digest,
-            rank=rank,
-            examples=result.notes["examples"][task.name],
-            training=asdict(training),
-            metric=result.main_metric,
-            score=None if math.isnan(result.score) else result.score,
-            licence=task.licence or "unknown",
-        )
-        source = SourceEncoder(facts, low_rank_difference(before, trained.model, rank=rank), head)
-        stored = Path(folder) / "stored.safetensors"
-        save_source_encoder(source, stored)
-        restored = SwitchableEncoder(pretrained).use(load_source_encoder(stored))
-    fidelity = centred_cosine(
-        *(text_vectors(e, sample, EncodingSettings()) for e in (trained, restored))
+    head, labels = _head(trained, sample)
+    rank = training.lora_rank or DEFAULT_RANK
+    facts = SourceEncoderFacts(
+        name=task.name,
+        type=task.type,
+        labels=labels,
+        encoder=stage.encoder,
+        revision=encoder_revision(stage.encoder),
+        digest=task.digest,
+        rank=rank,
+        examples=result.notes["examples"][task.name],
+        training=training.to_dict(),
+        metric=result.main_metric,
+        score=None if math.isnan(result.score) else result.score,
+        licence=task.licence or "unknown",
     )
-    return replace(source, facts=replace(facts, fidelity=fidelity))
+    source = SourceEncoder(facts, low_rank_difference(before, trained.model, rank=rank), head)
+    return _faithful(source, trained, pretrained, sample)
+
+
+def _faithful(
+    source: SourceEncoder, trained: Encoder, pretrained: Encoder, sample: Task
+) -> SourceEncoder:
+    """Return a source encoder with its fidelity, the rank raised until that is reached; `pretrained` is changed."""
+    switchable = SwitchableEncoder(pretrained)
+    wanted = text_vectors(trained, sample, EncodingSettings())
+    while True:
+        with tempfile.TemporaryDirectory() as folder:
+            save_source_encoder(source, Path(folder) / "stored.safetensors")
+            stored = switchable.use(load_source_encoder(Path(folder) / "stored.safetensors"))
+        fidelity = centred_cosine(wanted, text_vectors(stored, sample, EncodingSettings()))
+        rank = source.facts.rank
+        source = replace(source, facts=replace(source.facts, fidelity=fidelity))
+        if fidelity >= MIN_FIDELITY or 2 * rank > MAX_RANK:
+            return source
+        # Of what is lacking, the rounding to 8 bits included, so that it helps where LoRA has this very rank too.
+        lacking = low_rank_difference(linear_weights(stored.model), trained.model, rank=rank)
+        layers = {name: part.joined(lacking[name]) for name, part in source.layers.items()}
+        source = replace(source, facts=replace(source.facts, rank=2 * rank), layers=layers)
+
+
+def storage_notes(facts: SourceEncoderFacts) -> list[str]:
+    """Return a line if the rank of a source encoder was raised, and one if its fidelity is still too low."""
+    first = facts.training.get("lora_rank") or DEFAULT_RANK
+    notes = []
+    if facts.rank > first:
+        notes.append(
+            f"stored with rank {facts.rank}: with rank {facts.rank // 2} the mean cosine of its vectors with those"
+            f" of the trained encoder is below {MIN_FIDELITY}"
+        )
+    if facts.fidelity is not None and facts.fidelity < MIN_FIDELITY:
+        notes.append(
+            f"the stored encoder's vectors have a mean cosine of {facts.fidelity:.3f} with those of the trained one"
+            f" (expected at least {MIN_FIDELITY}; the rank is raised to at most {MAX_RANK})"
+        )
+    return notes
 
 
 def source_stage(task: Task, *, encoder: str, training: TrainingSettings, examples: int) -> Stage:

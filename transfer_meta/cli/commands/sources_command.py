@@ -13,7 +13,7 @@ from transfer_meta.cli.shared.options import AsJson, EncoderName, split_list, wi
 from transfer_meta.cli.shared.run_options import PlanPath
 from transfer_meta.cli.shared.task_options import ReadOptions
 from transfer_meta.errors import InputError
-from transfer_meta.training.stage import SOURCE_EXAMPLES
+from transfer_meta.training.training_settings import SOURCE_EXAMPLES
 
 if TYPE_CHECKING:
     from transfer_meta.api.own_sources import AddSettings
