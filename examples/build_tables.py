@@ -5,6 +5,11 @@
 DATA_FOLDER holds ``taskweb/``, ``model_recycling/`` and ``taskonomy/``; OUT_FOLDER gets a folder for each
 (``data/`` of the project, where README.md and dataset.toml of each lie already).  Profiles and vectors that are
 there are not computed again (delete one to have it made anew).
+
+The parts ``taskweb-sets`` and ``minilm-31-sets`` are tables of sets of sources; both need the shipped table of
+single sources.  The runs of ``minilm-31-sets`` are those of ``minilm_31/others.csv``, those that are in its table
+already, and those of every ``minilm_31_sets/*.csv`` in DATA_FOLDER, if any: exports of a run store by
+``transfer-meta runs export --store STORE --out FILE.csv``.
 """
 
 from __future__ import annotations
@@ -13,7 +18,7 @@ import argparse
 import gzip
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -35,13 +40,18 @@ from taskweb import DESCRIPTIONS
 
 from transfer_meta.encoding.embedder import Embedder
 from transfer_meta.evaluation.ceiling import noise_ceiling
+from transfer_meta.evaluation.single_gains import expected_single_gains
 from transfer_meta.features.profile_files import load_profile, save_profile
+from transfer_meta.features.source_set_features import set_features
+from transfer_meta.features.vectors.similarities import Vectors
 from transfer_meta.features.vectors.vector_files import load_vectors
 from transfer_meta.files import atomic_file
 from transfer_meta.outcomes.importers import import_taskweb
-from transfer_meta.outcomes.tables import build_table
-from transfer_meta.records import Answer, Example, TaskType
+from transfer_meta.outcomes.shipped import find_shipped
+from transfer_meta.outcomes.tables import build_table, load_outcomes
+from transfer_meta.records import Answer, Example, TaskProfile, TaskType
 from transfer_meta.tasks import Task
+from transfer_meta.tasks.source_sets import parse_sources
 
 # ------------------------------------------------------------------------------------------------- TaskWeb
 
@@ -247,6 +257,93 @@ def build_taskweb(corpus: Path, out: Path) -> None:
     marked = table[[*KEY, "shared_text"]]
     table = useful(table.drop(columns=["shared_text"]).set_index(KEY)).reset_index()
     write(marked.merge(table, on=KEY), out / "pairs.csv")
+
+
+# -------------------------------------------------------------------------------------------- sets of sources
+
+SAME_COLLECTION = {"anli_r1": ("anli_r3",), "anli_r2": ("anli_r3",)}
+"""Parts of one collection are no outcomes of other targets."""
+MIXTURES = {(): "uniform", (0.5, 0.25, 0.25): "half-target"}
+"""Name of the setting by the weights of a mixture's tasks, the target first."""
+COMPLETE = 0.9
+"""Share of a target's sets, of those that most seeds have, from which a seed counts."""
+SET_KEY = ["method", "settings", "target", "source", "seed"]
+
+
+def task_material(name: str) -> tuple[dict[str, TaskProfile], dict[str, Vectors]]:
+    """The profiles and vectors of the tasks of a shipped table."""
+    shipped = find_shipped(name)
+    profiles = {task: load_profile(path) for task, path in shipped.profiles.items()}
+    return profiles, {task: load_vectors(path)[0][task] for task, path in shipped.vectors.items()}
+
+
+def write_set_features(
+    cells: pd.DataFrame, out: Path, *, singles: str, settings: Sequence[str] = ()
+) -> None:
+    """The features of sets, with expected gains of which no target has a part in its own."""
+    cells = cells[KEY].drop_duplicates().sort_values(["target", "source"])
+    expected = expected_single_gains(
+        load_outcomes(singles), cells["target"].unique(), settings=settings, relatives=SAME_COLLECTION
+    )
+    profiles, vectors = task_material(singles)
+    write(set_features(cells, expected, profiles=profiles, vectors=vectors), out / "pairs.csv")
+
+
+def build_taskweb_sets(corpus: Path, out: Path) -> None:
+    """Means of the cells over prompts and seeds, noise ceiling, features of the sets."""
+    runs = pd.read_csv(corpus / "sets.csv.gz")
+    # The prompts move all sets of a target alike: noise is what differs between seeds.
+    by_seed = runs.groupby(["source", "target", "seed"])["score"].mean().reset_index()
+    cells = by_seed.groupby(["target", "source"])["score"]
+    table = cells.mean().reset_index()
+    table["n_seeds"], table["score_std"] = cells.size().to_numpy(), cells.std().to_numpy()
+    columns = ["source", "target", "n_seeds", "score", "score_std"]
+    write(table[columns].round(6), out / "outcomes.csv")
+    ceiling = noise_ceiling(build_table(by_seed)).assign(setting="")
+    write(ceiling[["setting", *ceiling.columns[:-1]]].round(4), out / "ceiling.csv")
+    settings = [s for s in load_outcomes("taskweb").pairs["setting"].unique() if s.startswith("t5-")]
+    write_set_features(table, out, singles="taskweb", settings=settings)
+
+
+def mixture_name(method: str, settings: str) -> str:
+    """The name of a run's setting, from the settings that an export holds as JSON.
+
+    >>> mixture_name("chain", "{}"), mixture_name("multitask", '{"mixing": {"weights": [0.5, 0.25, 0.25]}}')
+    ('sequence', 'half-target')
+    """
+    if method == "chain":
+        return "sequence"
+    weights = json.loads(settings).get("mixing", {}).get("weights") or ()
+    return MIXTURES.get(tuple(weights), " ".join(f"{w:g}" for w in weights))
+
+
+def build_minilm_sets(corpus: Path, out: Path) -> None:
+    """The outcomes of sets of sources of minilm-31 and of later runs; features of the sets."""
+    singles = load_outcomes("minilm-31")
+    shipped = find_shipped("minilm-31")
+    parts = [pd.read_csv(path) for path in (out / "outcomes.csv",) if path.exists()]
+    first = pd.read_csv(shipped.folder / "others.csv")
+    first = first.assign(settings=first["method"].map({"chain": "sequence", "multitask": "uniform"}))
+    parts.append(first)
+    for file in sorted(corpus.glob("*.csv")):
+        later = pd.read_csv(file)
+        named = zip(later["method"], later["settings"], strict=True)
+        parts.append(later.assign(settings=[mixture_name(*names) for names in named]))
+    table = pd.concat(parts, ignore_index=True)
+    members = [parse_sources(name) for name in table["source"]]
+    known = set(singles.tasks.index)
+    kept = [
+        len(sources.members) > 1 and sources.tasks <= known and target in known
+        for sources, target in zip(members, table["target"], strict=True)
+    ]
+    table = table[kept].drop_duplicates(SET_KEY).sort_values(SET_KEY)
+    # The gains of a seed share its baseline: it counts where nearly all sets of the target have it.
+    found = table.groupby([*SET_KEY[:3], "seed"])["source"].transform("size")
+    table = table[found >= COMPLETE * found.groupby([table[c] for c in SET_KEY[:3]]).transform("max")]
+    table = table.assign(absolute_gain=table["score"] - table["baseline"])
+    columns = ["source", "target", "method", "settings", "seed", "baseline", "score", "gain"]
+    write(table[[*columns, "absolute_gain"]], out / "outcomes.csv")
+    write_set_features(table, out, singles="minilm-31")
 
 
 # ----------------------------------------------------------------------------------------- model-recycling
@@ -481,11 +578,14 @@ def build_taskonomy(corpus: Path, out: Path) -> None:
     write(table[["method", "regime", "source", "target", "baseline", "score"]], out / "outcomes.csv")
 
 
-PARTS: dict[str, tuple[str, Callable[[Path, Path], None]]] = {
-    "taskweb": ("taskweb", build_taskweb),
-    "model-recycling": ("model_recycling", build_recycled),
-    "taskonomy": ("taskonomy", build_taskonomy),
+PARTS: dict[str, tuple[str, str, Callable[[Path, Path], None]]] = {
+    "taskweb": ("taskweb", "taskweb", build_taskweb),
+    "taskweb-sets": ("taskweb", "taskweb_sets", build_taskweb_sets),
+    "minilm-31-sets": ("minilm_31_sets", "minilm_31_sets", build_minilm_sets),
+    "model-recycling": ("model_recycling", "model_recycling", build_recycled),
+    "taskonomy": ("taskonomy", "taskonomy", build_taskonomy),
 }
+"""By part: folder of the corpus, folder of the table, and what makes the one of the other."""
 
 
 def main() -> None:
@@ -496,9 +596,9 @@ def main() -> None:
     parser.add_argument("--parts", default=",".join(PARTS), help="separated by commas")
     options = parser.parse_args()
     for part in options.parts.split(","):
-        folder, build = PARTS[part]
+        corpus, folder, build = PARTS[part]
         (options.out / folder).mkdir(parents=True, exist_ok=True)
-        build(options.data / folder, options.out / folder)
+        build(options.data / corpus, options.out / folder)
 
 
 if __name__ == "__main__":

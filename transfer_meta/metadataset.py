@@ -23,6 +23,7 @@ from transfer_meta.outcomes.table_settings import TableSettings
 from transfer_meta.outcomes.tables import OutcomeTable, load_outcomes
 from transfer_meta.predictors.feature_groups import GROUPS, column_group
 from transfer_meta.records import ID_COLUMNS, FloatArray
+from transfer_meta.tasks.source_sets import parse_sources
 
 ALL_BUT = "all-but-"
 """Prefix of a feature set that selects all other features."""
@@ -158,11 +159,18 @@ def pair_inputs(
 
 
 def _rows_of(tasks: pd.DataFrame, names: pd.Series) -> FloatArray:
+    """Return the features of each task; of a set of sources the means over its tasks."""
+    values = tasks.to_numpy(dtype=float)
     positions = tasks.index.get_indexer(pd.Index(names))
-    if (positions < 0).any():
-        task = str(names.iloc[int(np.argmax(positions < 0))])
-        raise InputError(f"task '{task}' has no features{nearest(task, tasks.index)}")
-    return tasks.to_numpy(dtype=float)[positions]
+    found = values[positions]
+    for row in np.flatnonzero(positions < 0):
+        members = parse_sources(str(names.iloc[row])).members
+        places = tasks.index.get_indexer(pd.Index(members))
+        if (places < 0).any():
+            task = members[int(np.argmax(places < 0))]
+            raise InputError(f"task '{task}' has no features{nearest(task, tasks.index)}")
+        found[row] = values[places].mean(axis=0)
+    return found
 
 
 def similarity_table(pairs: pd.DataFrame, vectors: Mapping[str, Vectors]) -> pd.DataFrame:

@@ -30,7 +30,8 @@ from transfer_meta.features.pair_features import CONTENT_FEATURES, compare_profi
 from transfer_meta.features.ratios import log_ratio, safe_ratio
 from transfer_meta.features.scores.label_transfer import leep, nce
 from transfer_meta.features.scores.transferability_scores import FEATURE_SCORES
-from transfer_meta.features.text import statistics
+from transfer_meta.features.source_set_features import SET_FEATURES, set_features
+from transfer_meta.features.text import answer_statistics, statistics
 from transfer_meta.features.text.bags import Comparison
 from transfer_meta.features.vectors.hashed_tfidf import hashed_text_vector
 from transfer_meta.features.vectors.similarities import similarity_features
@@ -55,11 +56,20 @@ def ratios() -> str:
 
 def text_statistics() -> str:
     """Return the table of the statistics of texts and labels."""
+    return _statistics(statistics.STATISTICS, statistics.STATISTIC_UNITS)
+
+
+def generation_statistics() -> str:
+    """Return the table of the statistics of the answers of generation tasks."""
+    return _statistics(answer_statistics.ANSWER_STATISTICS, answer_statistics.ANSWER_STATISTIC_UNITS)
+
+
+def _statistics(functions: Mapping[str, Callable[..., Any]], units: Mapping[str, str]) -> str:
     rows = []
-    for name, function in statistics.STATISTICS.items():
+    for name, function in functions.items():
         source = literature(function)
         described = definition(function).replace(f" ({source})", "")
-        rows.append([f"`{name}`", described, statistics.STATISTIC_UNITS[name], source or OWN])
+        rows.append([f"`{name}`", described, units[name], source or OWN])
     return markdown_table(FEATURE_COLUMNS, rows)
 
 
@@ -100,6 +110,25 @@ def pair_content() -> str:
     missing = [name for name in CONTENT_FEATURES if f"pair.{name}" not in named]
     if missing:
         raise ValueError(f"the docstring of compare_profiles does not describe {missing}")
+    return markdown_table(["feature", "definition"], rows)
+
+
+def source_sets() -> str:
+    """Return the table of the features of sets of sources.
+
+    Raises ValueError if the docstring of the function that computes them leaves one out.
+    """
+    rows = []
+    for bullet in re.findall(
+        r"- (``.*?)(?=\n\s*- |\n\n|$)", sections(set_features)["Returns"], re.DOTALL
+    ):
+        names, _, text = bullet.partition(": ")
+        definition_of = as_definition(text.rstrip(";.") + ".")
+        rows.append([as_definition(re.sub("``(?=set|chain)", "``pair.", names)), definition_of])
+    named = " ".join(row[0] for row in rows)
+    missing = [name for name in SET_FEATURES if f"pair.{name}" not in named]
+    if missing:
+        raise ValueError(f"the docstring of set_features does not describe {missing}")
     return markdown_table(["feature", "definition"], rows)
 
 
@@ -247,9 +276,9 @@ def sources() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     function.__name__: function
     for function in (
-        ratios, text_statistics, learning_curves, pair_content, vector_kinds, similarities, transferability_scores,
-        predictors, feature_rankings, estimators, metrics, metric_definitions, protocols, gain_definitions, shipped,
-        sources,
+        ratios, text_statistics, generation_statistics, learning_curves, pair_content, source_sets,
+        vector_kinds, similarities, transferability_scores, predictors, feature_rankings, estimators, metrics,
+        metric_definitions, protocols, gain_definitions, shipped, sources,
     )
 }  # fmt: skip
 

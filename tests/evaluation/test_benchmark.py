@@ -22,7 +22,7 @@ from transfer_meta.evaluation.metrics import METRICS
 from transfer_meta.metadataset import build_metadataset
 from transfer_meta.outcomes.gain_definition import GAIN_DEFINITIONS, apply_gain_definition
 from transfer_meta.outcomes.tables import OutcomeTable, build_table, load_outcomes
-from transfer_meta.predictors import UNTUNED
+from transfer_meta.predictors import OF_SETS, UNTUNED
 from transfer_meta.results import plain_values
 
 TABLE = load_outcomes("bingel-soegaard-2017")
@@ -388,3 +388,34 @@ def test_a_data_frame_is_a_table() -> None:
     assert benchmark(given, settings).rows.equals(benchmark(TABLE, settings).rows)
     with pytest.raises(InputError, match="missing column 'target'"):
         benchmark(given.drop(columns="target"))
+
+
+def test_predictors_of_sets_are_run_on_tables_with_sets_alone() -> None:
+    sets = load_outcomes("taskweb-sets")
+    settings = BenchmarkSettings(metrics=("spearman",), repeats=1)
+    few = replace(
+        sets, pairs=sets.pairs[sets.pairs["target"].isin(["rte", "copa", "wsc"])].reset_index(drop=True)
+    )
+    asked = settings.chosen_predictors(with_sets=True)
+    assert set(asked) - set(settings.chosen_predictors(with_sets=False)) == set(OF_SETS)
+    result = benchmark(few, replace(settings, predictors=OF_SETS, protocol="leave-set-out"))
+    assert set(result.rows["predictor"]) == set(OF_SETS)
+    unasked = benchmark(few, replace(settings, protocol="leave-one-target-out"))
+    assert set(OF_SETS) <= set(unasked.rows["predictor"])
+    assert not set(OF_SETS) & set(strict("leave-one-target-out").rows["predictor"])
+
+
+@pytest.mark.parametrize("name", ["set-sum", "set-ridge"])
+def test_a_predictor_of_sets_named_for_single_sources_is_refused_in_a_line(name: str) -> None:
+    with pytest.raises(InputError, match=f"predictor '{name}' cannot be used: this .* needs .*set_sum"):
+        benchmark(TABLE, BenchmarkSettings(predictors=name))
+
+
+def test_sets_without_features_are_skipped_with_the_reason() -> None:
+    rows = [
+        (s, t, g) for t in "tuv" for s, g in (("a+b", 0.1), ("b>c", -0.2), ("a", 0.05), ("c", -0.1))
+    ]
+    table = build_table(pd.DataFrame(rows, columns=["source", "target", "gain"]))
+    result = benchmark(table, BenchmarkSettings(metrics=("spearman",), repeats=1))
+    assert set(OF_SETS) <= set(result.skipped)
+    assert "set_sum" in result.skipped["set-sum"]

@@ -12,11 +12,15 @@ from transfer_meta.errors import InputError
 from transfer_meta.evaluation.ceiling import noise_ceiling
 from transfer_meta.evaluation.pair_values import seed_weights
 from transfer_meta.features.profile_files import load_profile
+from transfer_meta.features.source_set_features import RULE_FEATURES, SET_FEATURES
 from transfer_meta.features.vectors.vector_files import load_vectors
+from transfer_meta.metadataset import build_metadataset
 from transfer_meta.outcomes.gain_definition import GAIN_DEFINITIONS, apply_gain_definition
 from transfer_meta.outcomes.importers import import_taskweb
 from transfer_meta.outcomes.shipped import find_shipped
+from transfer_meta.outcomes.table_settings import TableSettings
 from transfer_meta.outcomes.tables import OutcomeTable, build_table, load_outcomes
+from transfer_meta.tasks.source_sets import parse_sources
 
 TASKSHOP = GAIN_DEFINITIONS["taskshop"]
 MEANS = {
@@ -167,3 +171,56 @@ def test_licence_and_readme(name: str) -> None:
     assert (shipped.folder / "README.md").is_file()
     assert (shipped.folder / "NOTICE").is_file() == (shipped.licence != "none named")
     assert not [path for path in shipped.folder.rglob("*") if path.suffix in (".jsonl", ".gz")]
+
+
+SET_TABLES = {"taskweb-sets": "taskweb", "minilm-31-sets": "minilm-31"}
+
+
+@pytest.mark.parametrize(("name", "singles"), SET_TABLES.items())
+def test_sets_are_of_known_sources_and_have_their_features(name: str, singles: str) -> None:
+    table, known = load_outcomes(name), set(load_outcomes(singles).tasks.index)
+    assert table.notes == ()
+    sets = [parse_sources(source) for source in table.pairs["source"]]
+    assert all(of.tasks <= known and len(of.tasks) == len(of.members) for of in sets)
+    assert set(SET_FEATURES) == set(table.pair_features)
+    assert table.pairs["set_size"].tolist() == [len(of.members) for of in sets]
+    assert table.pairs[list(RULE_FEATURES)].notna().all(axis=None)
+
+
+def test_sets_of_taskweb_are_means_over_seeds() -> None:
+    table = load_outcomes("taskweb-sets")
+    assert (len(table.pairs), table.pairs["target"].nunique(), table.has_gain) == (107, 11, False)
+    assert (table.pairs["n_seeds"] == 3).all()
+    assert sorted(table.pairs["set_size"].unique()) == [1, 3, 5, 10, 21, 22]
+    ceiling = noise_ceiling(table, ["spearman"])
+    assert ceiling["value"].iloc[0] == pytest.approx(0.41, abs=0.03)
+
+
+def test_sets_of_taskweb_are_what_the_runs_say(shared: Path) -> None:
+    runs = pd.read_csv(shared / "taskweb" / "sets.csv.gz")
+    means = runs.groupby(["source", "target"])["score"].mean()
+    pairs = load_outcomes("taskweb-sets").pairs.set_index(["source", "target"])
+    np.testing.assert_allclose(pairs["score"], means.loc[pairs.index], atol=1e-6)
+
+
+def test_sets_of_the_larger_grid_hold_out_what_it_holds_out() -> None:
+    pairs = load_outcomes("minilm-31-sets").pairs
+    tasks = {t for s in pairs["source"] for t in parse_sources(s).members} | set(pairs["target"])
+    assert not tasks & {"mpqa", "wnut17", "stsb"}
+    chains = pairs[pairs["method"] == "chain"] if "method" in pairs else pairs
+    names = set(chains["source"])
+    assert all(">".join(parse_sources(s).members[::-1]) in names for s in names if ">" in s)
+
+
+def test_of_a_set_every_source_is_described() -> None:
+    tasks = pd.DataFrame({"task": ["a", "b", "t", "u"], "size": [1.0, 3.0, 5.0, 7.0]})
+    rows = pd.DataFrame(
+        {"source": ["a+b", "b>a", "a+x"], "target": ["t", "u", "t"], "gain": [0.1, -0.1, 0.2]}
+    )
+    table = build_table(rows, tasks=tasks)
+    assert table.pairs["source"].tolist() == ["a+b", "b>a"]
+    assert "source without a row in the table of tasks: a+x" in "; ".join(table.notes)
+    features = build_metadataset(table).X
+    assert features["source.size"].tolist() == [2.0, 2.0]
+    with pytest.raises(InputError, match="task 'x' .* has no row in the table of tasks"):
+        build_table(rows, tasks=tasks, settings=TableSettings(strict=True))

@@ -9,7 +9,7 @@ from transfer_meta.errors import InputError, unknown
 from transfer_meta.evaluation.metrics import METRICS
 from transfer_meta.evaluation.splits import DEFAULT_PROTOCOL, Protocol, find_protocol
 from transfer_meta.outcomes.gain_definition import MEAN_GAIN, GainDefinition, find_gain_definition
-from transfer_meta.predictors import BY_TARGET, PREDICTORS, UNTUNED
+from transfer_meta.predictors import BY_TARGET, OF_SETS, PREDICTORS, UNTUNED
 
 N_SHUFFLES = 100
 """Repeats of a shuffled protocol, as in Bingel & Søgaard 2017."""
@@ -28,8 +28,8 @@ class BenchmarkSettings:
     protocol : Protocol
         One of `evaluation.splits.PROTOCOLS`, or its name.
     predictors : tuple of str
-        Keys of `predictors.PREDICTORS`; empty: all untuned ones, under a shuffled protocol without those of
-        `predictors.BY_TARGET`.
+        Keys of `predictors.PREDICTORS`; empty: all untuned ones, those of sets of sources if the table has some,
+        under a shuffled protocol without those of `predictors.BY_TARGET`.
     features : tuple of str
         Feature sets for the predictors that use features; empty: ``all``, and for ``logistic`` every set in the
         table; `GROUP_SETS`: all, each group of features, and all but each group.
@@ -102,8 +102,8 @@ class BenchmarkSettings:
         within = [name for name in self.metrics or METRICS if METRICS[name].per_target]
         return "spearman" if "spearman" in within else next(iter(within), None)
 
-    @property
-    def chosen_predictors(self) -> tuple[str, ...]:
-        """The predictors to run."""
+    def chosen_predictors(self, *, with_sets: bool) -> tuple[str, ...]:
+        """Return the predictors to run on a table, of which some source may be a set of several."""
         left_out = BY_TARGET if self.protocol.is_shuffled else ()
-        return self.predictors or tuple(name for name in UNTUNED if name not in left_out)
+        names = (*UNTUNED, *OF_SETS) if with_sets else UNTUNED
+        return self.predictors or tuple(name for name in names if name not in left_out)

@@ -16,6 +16,7 @@ from transfer_meta.predictors import Prediction, TransferPredictor, make_predict
 from transfer_meta.predictors.base import Fold
 from transfer_meta.predictors.feature_groups import GROUPS
 from transfer_meta.records import FloatArray, OnProgress
+from transfer_meta.tasks.source_sets import has_sets
 
 PredictionKey = tuple[str, str]
 """Predictor and feature set; `NO_FEATURE_SET` for a predictor that uses no features."""
@@ -77,7 +78,8 @@ def make_fold_jobs(
     flat = [(repeat, fold) for repeat, group in enumerate(folds) for fold in group]
     size = min(FOLDS_PER_JOB, math.ceil(len(flat) / settings.workers))
     small = min(size, math.ceil(len(flat) / JOBS_OF_PREDICTOR))
-    for name in settings.chosen_predictors:
+    with_sets = has_sets(whole.source, known=set(whole.target))
+    for name in settings.chosen_predictors(with_sets=with_sets):
         predictor = make_predictor(name, random_state=settings.seed)
         for features in _feature_sets(table, whole, name, predictor, settings):
             try:

@@ -1,7 +1,8 @@
 """Evaluation protocols: how pairs are split into training and test folds.
 
 Every protocol tests every pair exactly once (in each repeat).  Protocols differ in what the training pairs reveal
-about the tasks of a test pair.
+about the tasks of a test pair.  A source such as ``one+two`` or ``one>two`` is a set of tasks: each of them is in
+the pair, as the target is.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from transfer_meta.errors import InputError, unknown
 from transfer_meta.predictors.base import Fold, IntArray
+from transfer_meta.tasks.source_sets import has_sets, parse_sources
 
 N_FOLDS = 5
 
@@ -75,39 +77,84 @@ def leave_one_task_out(source: ArrayLike, target: ArrayLike) -> Iterator[Fold]:
 
     Raises InputError if a fold has no training pairs.
     """
-    return _without_a_task("leave-one-task-out", source, target, tested=1)
+    pairs = _TaskPairs.of(source, target)
+    held_out: list[_HeldOut] = [
+        ((str(name),), np.flatnonzero(pairs.target == name)) for name in np.unique(pairs.target)
+    ]
+    return _without_tasks("leave-one-task-out", pairs, held_out)
 
 
 def leave_one_source_out(source: ArrayLike, target: ArrayLike) -> Iterator[Fold]:
     """Yield a fold per source: test on its pairs, train on pairs in which it is neither source nor target.
 
-    The targets are known, with the outcomes of their other sources.  Raises InputError if a fold has no training
-    pairs.
+    The targets are known, with the outcomes of their other sources.  Of a set of sources every task is left out.
+    Raises InputError if a fold has no training pairs.
     """
-    return _without_a_task("leave-one-source-out", source, target, tested=0)
+    pairs = _TaskPairs.of(source, target)
+    names, first = np.unique(pairs.source, return_index=True)
+    held_out: list[_HeldOut] = [
+        (pairs.members[row], np.flatnonzero(pairs.source == name))
+        for name, row in zip(names, first, strict=True)
+    ]
+    return _without_tasks("leave-one-source-out", pairs, held_out)
 
 
 def leave_two_tasks_out(source: ArrayLike, target: ArrayLike) -> Iterator[Fold]:
     """Yield a fold per pair of tasks: test on the pairs between them, train on pairs that contain neither.
 
-    Both directions of a pair are tested in the same fold.  Raises InputError if a fold has no training pairs.
+    Both directions of a pair are tested in the same fold.  Of a set of sources every task is left out.  Raises
+    InputError if a fold has no training pairs.
     """
-    source, target = _pairs(source, target)
-    tasks, codes = np.unique(np.concatenate([source, target]), return_inverse=True)
-    ends = np.sort(codes.reshape(2, -1), axis=0)
-    pairs, fold = np.unique(ends, axis=1, return_inverse=True)
-    fold = fold.ravel()
+    pairs = _TaskPairs.of(source, target)
+    rows: dict[tuple[str, ...], list[int]] = {}
+    for row, (members, name) in enumerate(zip(pairs.members, pairs.target, strict=True)):
+        rows.setdefault(tuple(sorted({*members, name})), []).append(row)
+    held_out: list[_HeldOut] = [(tasks, np.array(rows[tasks])) for tasks in sorted(rows)]
+    return _without_tasks("leave-two-tasks-out", pairs, held_out)
 
-    def train(a: int, b: int) -> IntArray:
-        return np.flatnonzero(~np.any((ends == a) | (ends == b), axis=0))
 
-    for a, b in pairs.T:
-        if not len(train(a, b)):
+def leave_set_out(source: ArrayLike, target: ArrayLike) -> Iterator[Fold]:
+    """Yield a fold per target and set of sources: test on the set, train on what does not contain it on the target.
+
+    The set is tested in all its forms and settings at once: as a mixture, and as a chain in any order.  No pair of
+    the target whose sources include all tasks of the set is in training; smaller sets of the target are, and so are
+    all pairs of other targets, those with the same set too.  Raises InputError if no source is a set, or if a fold
+    has no training pairs.
+
+    Examples
+    --------
+    >>> sources = ["a+b", "a>b", "a+b+c", "a", "b+c", "a+b"]
+    >>> for train, test in leave_set_out(sources, [*"tttttu"]):
+    ...     print(train, test)
+    [4 5] [3]
+    [3 4 5] [0 1]
+    [0 1 3 4 5] [2]
+    [0 1 3 5] [4]
+    [0 1 2 3 4] [5]
+    """
+    pairs = _TaskPairs.of(source, target)
+    if not any(len(members) > 1 for members in pairs.members):
+        raise InputError(
+            "protocol leave-set-out needs sets of sources, such as one+two or one>two (got single sources only)"
+        )
+    contents = [frozenset(members) for members in pairs.members]
+    cells: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+    for row, (name, content) in enumerate(zip(pairs.target, contents, strict=True)):
+        cells.setdefault((str(name), tuple(sorted(content))), []).append(row)
+    folds: list[Fold] = []
+    for (name, tasks), test in sorted(cells.items()):
+        held = set(tasks)
+        train = [
+            row
+            for row, (of, content) in enumerate(zip(pairs.target, contents, strict=True))
+            if of != name or not held <= content
+        ]
+        if not train:
             raise InputError(
-                f"protocol leave-two-tasks-out has no pair to train on without tasks '{tasks[a]}' and"
-                f" '{tasks[b]}': it needs pairs of at least two other tasks"
+                f"protocol leave-set-out has no pair to train on without the set '{'+'.join(tasks)}' on '{name}'"
             )
-    return ((train(a, b), np.flatnonzero(fold == number)) for number, (a, b) in enumerate(pairs.T))
+        folds.append((np.array(train), np.array(test)))
+    return iter(folds)
 
 
 @dataclass(frozen=True)
@@ -124,12 +171,15 @@ class Protocol:
         Whether folds are random, and the protocol therefore worth repeating.
     title : str
         What the protocol holds out, for tables and reports.
+    is_of_sets : bool
+        Whether the protocol is for tables in which a source may be a set of tasks, and refuses others.
     """
 
     name: str
     split: Callable[..., Iterator[Fold]]
     is_shuffled: bool
     title: str
+    is_of_sets: bool = False
 
     def folds(
         self, source: ArrayLike, target: ArrayLike, *, seed: int = 0, repeat: int = 0
@@ -174,6 +224,13 @@ PROTOCOLS: dict[str, Protocol] = {
             False,
             "neither task of a test pair is in any training pair",
         ),
+        Protocol(
+            "leave-set-out",
+            leave_set_out,
+            False,
+            "the target is known with other sets of sources, of which none contains all tasks of the test set",
+            is_of_sets=True,
+        ),
     )
 }
 
@@ -185,21 +242,58 @@ def find_protocol(name: str) -> Protocol:
     return PROTOCOLS[name]
 
 
-def _without_a_task(
-    protocol: str, source: ArrayLike, target: ArrayLike, *, tested: int
-) -> Iterator[Fold]:
-    """Yield a fold per source (`tested` 0) or target (1): test on its pairs, train on pairs without the task."""
-    ends = np.stack(_pairs(source, target))
-    folds = [
-        (name, (ends != name).all(axis=0), ends[tested] == name) for name in np.unique(ends[tested])
-    ]
-    for name, train, _ in folds:
-        if not train.any():
-            raise InputError(
-                f"protocol {protocol} has no pair to train on without task '{name}':"
-                f" it needs pairs of at least two other tasks"
+def protocols_of(source: ArrayLike, target: ArrayLike) -> list[Protocol]:
+    """Return the protocols for a table of pairs: those of sets only where a source is a set."""
+    with_sets = has_sets(np.unique(np.asarray(source)), known=set(np.asarray(target)))
+    return [protocol for protocol in PROTOCOLS.values() if with_sets or not protocol.is_of_sets]
+
+
+@dataclass(frozen=True)
+class _TaskPairs:
+    """Pairs with the tasks that their sources stand for."""
+
+    source: NDArray[Any]
+    target: NDArray[Any]
+    members: list[tuple[str, ...]]
+
+    @classmethod
+    def of(cls, source: ArrayLike, target: ArrayLike) -> _TaskPairs:
+        source, target = _pairs(source, target)
+        known = set(target)
+        by_name = {name: parse_sources(str(name), known).members for name in np.unique(source)}
+        return cls(source, target, [by_name[name] for name in source])
+
+    def with_task(self) -> dict[str, IntArray]:
+        """Return the rows of each task, as the target or among the sources."""
+        rows: dict[str, list[int]] = {}
+        for row, (members, name) in enumerate(zip(self.members, self.target, strict=True)):
+            for task in {*members, str(name)}:
+                rows.setdefault(task, []).append(row)
+        return {task: np.array(found) for task, found in rows.items()}
+
+
+_HeldOut = tuple[tuple[str, ...], IntArray]
+"""Tasks of a fold, and the rows of its test pairs."""
+
+
+def _without_tasks(protocol: str, pairs: _TaskPairs, held_out: list[_HeldOut]) -> Iterator[Fold]:
+    """Yield a fold per tasks and test rows: train on the pairs that contain none of the tasks."""
+    rows, n = pairs.with_task(), len(pairs.target)
+
+    def train(tasks: tuple[str, ...]) -> IntArray:
+        return _others(n, np.concatenate([rows[task] for task in tasks]))
+
+    for tasks, _ in held_out:
+        if sum(len(rows[task]) for task in tasks) >= n and not len(train(tasks)):
+            named = " and ".join(f"'{task}'" for task in tasks[:2]) + (
+                f" and {len(tasks) - 2} more" if len(tasks) > 2 else ""
             )
-    return ((np.flatnonzero(train), np.flatnonzero(test)) for _, train, test in folds)
+            kind = "task" if len(tasks) == 1 else "tasks"
+            raise InputError(
+                f"protocol {protocol} has no pair to train on without {kind} {named}:"
+                " it needs pairs of at least two other tasks"
+            )
+    return ((train(tasks), test) for tasks, test in held_out)
 
 
 def _pairs(source: ArrayLike, target: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -12,6 +12,7 @@ from transfer_meta.outcomes.table_log import TableLog, first_row, row_numbers
 from transfer_meta.readers.clean_names import clean_names
 from transfer_meta.readers.number_text import MISSING_NUMBERS
 from transfer_meta.records import relative_gain
+from transfer_meta.tasks.source_sets import parse_sources
 
 SETTING_COLUMNS = ("model", "encoder", "adaptation", "method", "regime", "settings")
 METRIC_COLUMN = "metric"
@@ -436,11 +437,13 @@ def check_baselines(frame: pd.DataFrame) -> None:
 
 
 def keep_described_tasks(runs: pd.DataFrame, tasks: pd.DataFrame, log: TableLog) -> pd.DataFrame:
-    """Leave out rows of tasks that have no features."""
+    """Leave out rows of tasks that have no features; of a set of sources every task needs some."""
     for column in ("target", "source"):
         lacking = ~runs[column].isin(tasks.index)
+        if column == "source" and lacking.any():
+            lacking &= ~runs[column].map(lambda name: _all_described(name, tasks)).astype(bool)
         if lacking.any():
-            task = runs.loc[lacking, column].iloc[0]
+            task = _first_lacking(runs.loc[lacking, column].iloc[0], tasks)
             near = nearest(task, tasks.index)
             names = list_names(runs.loc[lacking, column].unique(), limit=3)
             runs = log.leave_out(
@@ -450,6 +453,15 @@ def keep_described_tasks(runs: pd.DataFrame, tasks: pd.DataFrame, log: TableLog)
                 f"task '{task}' ({column} in row {first_row(lacking)}) has no row in the table of tasks{near}",
             )
     return runs
+
+
+def _all_described(source: str, tasks: pd.DataFrame) -> bool:
+    return all(task in tasks.index for task in parse_sources(source).members)
+
+
+def _first_lacking(name: str, tasks: pd.DataFrame) -> str:
+    members = parse_sources(name).members
+    return next((task for task in members if task not in tasks.index), name)
 
 
 def _first(mask: pd.Series) -> int:

@@ -24,6 +24,7 @@ from transfer_meta.predictors.lambdarank import LambdaRankPredictor, LangRankPre
 from transfer_meta.predictors.logistic import LogisticPredictor
 from transfer_meta.predictors.ridge import RidgePredictor
 from transfer_meta.predictors.rules import RulePredictor
+from transfer_meta.predictors.set_ridge import SetRidgePredictor
 from transfer_meta.predictors.single_feature import SimilarityPredictor
 from transfer_meta.predictors.source_popularity import SourcePopularityPredictor
 from transfer_meta.predictors.tuning import TunedPredictor
@@ -45,8 +46,12 @@ SIMILARITIES: dict[str, tuple[str, ...]] = {
     "transrate": ("transrate",),
     "gbc": ("gbc",),
     "few-shot": ("fewshot_neg_loss",),
+    "set-mean": ("set_mean",),
+    "set-max": ("set_max",),
+    "set-sum": ("set_sum",),
+    "set-size": ("set_size",),
 }
-"""Pair features (`similarity_features`, `transferability_scores`) that rank sources by themselves.
+"""Pair features (`similarity_features`, `transferability_scores`, `set_features`) that rank sources by themselves.
 
 Of several, the first one in the table is used.
 """
@@ -79,11 +84,15 @@ PREDICTORS: dict[str, Callable[[], TransferPredictor]] = {
     "lambdarank-tuned": lambda: TunedPredictor(LambdaRankPredictor()),
     "lambdarank-langrank": LangRankPredictor,
     "default": DefaultPredictor,
+    "set-ridge": SetRidgePredictor,
 }
 
 TUNED = tuple(name for name in PREDICTORS if name.endswith("-tuned"))
-UNTUNED = tuple(name for name in PREDICTORS if name not in TUNED)
-BY_TARGET = tuple(name for name in PREDICTORS if name in UNTUNED and PREDICTORS[name]().uses_names)
+OF_SETS = tuple(name for name in PREDICTORS if name.startswith("set-"))
+"""Predictors of sets of sources, which a benchmark runs unasked on tables that have some."""
+UNTUNED = tuple(name for name in PREDICTORS if name not in (*TUNED, *OF_SETS))
+"""Predictors that a benchmark runs unasked on every table."""
+BY_TARGET = tuple(name for name in PREDICTORS if name not in TUNED and PREDICTORS[name]().uses_names)
 """Predictors that learn from whole targets; a protocol of random pairs leaves them out."""
 
 
