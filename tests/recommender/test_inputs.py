@@ -14,6 +14,8 @@ from transfer_meta.recommender.inputs import (
     similarities,
     task_features,
 )
+from transfer_meta.records import Example
+from transfer_meta.tasks import Task
 
 RANDOM = np.random.default_rng(3)
 TARGET = {
@@ -57,6 +59,16 @@ def test_few_statistics_and_the_type() -> None:
     assert features.loc["t", "type_regression"] == 0
     assert set(COMPARED_STATISTICS) <= set(features)
     assert "loss_done_30" in task_features([profile], "measured")
+
+
+def test_a_target_of_generation_has_the_columns_of_the_others() -> None:
+    task = Task.from_iterable("g", "generation", {"train": [Example("grey sky", ("rain",))]})
+    features = task_features([profile_task(task), profile_task(make_task("t", FILM))], "text")
+    assert list(features) == list(task_features([profile_task(make_task("t", FILM))], "text"))
+    types = [name for name in features if name.startswith("type_")]
+    assert features.loc["g", types].sum() == 0
+    assert np.isnan(features.loc["g", "n_labels"])
+    assert features.loc["g", "length_mean"] == 2
 
 
 @pytest.mark.parametrize("mode", MODES)

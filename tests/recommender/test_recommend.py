@@ -55,7 +55,7 @@ def test_json_has_the_keys_that_are_promised(recommendation: Recommendation) -> 
     value = recommendation.to_dict()
     assert list(value) == [
         "target", "mode", "verdict", "sources", "n_candidates", "notes", "widened", "model", "checkpoints",
-        "absolute",
+        "absolute", "sets",
     ]  # fmt: skip
     assert list(value["sources"][0]) == [
         "source", "rank", "probability", "expected_gain", "low", "high", "reasons", "n_outcomes", "near_duplicate",
@@ -111,6 +111,45 @@ def test_top(data: Path, target: Task) -> None:
     recommendation = recommend(target, settings=RecommendSettings(mode="text", top=2))
     assert len(recommendation.sources) == 2
     assert recommendation.n_candidates == 8
+
+
+@pytest.mark.parametrize(("method", "sign"), [("intermediate", ">"), ("multitask", "+")])
+def test_sets_have_the_mean_of_their_sources(
+    library: Library, data: Path, target: Task, method: str, sign: str
+) -> None:
+    described = describe_target(target, library, "text")
+    recommender = shipped_recommender(library, "text")
+    settings = RecommendSettings(mode="text", top=8, sources_at_once=3)
+    found = recommend_described(described, replace(library, method=method), recommender, settings)
+    alone = {s.source: s for s in found.sources}
+    assert len(found.sets) == 8
+    assert {len(one.members) for one in found.sets} == {3}
+    first = found.sets[0]
+    assert first.source == sign.join(s.source for s in found.sources[:3])
+    for one in found.sets:
+        members = [alone[name] for name in one.members]
+        for name in ("expected_gain", "low", "high"):
+            assert getattr(one, name) == pytest.approx(np.mean([getattr(s, name) for s in members]))
+        assert one.over_best == pytest.approx(one.expected_gain - found.sources[0].expected_gain)
+    gains = [one.expected_gain for one in found.sets]
+    assert gains == sorted(gains, reverse=True)
+    assert any("90 % intervals held 84 % and 85 %" in note for note in found.notes)
+    assert any("sets of 3 were measured zero-shot alone" in note for note in found.notes)
+    assert first.source in str(found)
+    assert found.to_dict()["sets"][0] == vars(first) | {"members": list(first.members)}
+
+
+def test_sets_are_of_the_sources_asked_for_and_not_of_descriptions(data: Path, target: Task) -> None:
+    own = make_task("my_films", FILM, seed=60)
+    settings = RecommendSettings(mode="text", top=3, sources_at_once=2)
+    found = recommend(target, settings, sources=[own, HELPFUL, "rain_d"])
+    (one,) = found.sets
+    assert set(one.members) == {HELPFUL, "rain_d"}
+    assert not any("zero-shot" in note for note in found.notes)
+    fewer = recommend(target, settings, sources=[own, HELPFUL])
+    assert fewer.sets == ()
+    assert "no set of 2 sources: 1 are ranked by more than a description" in fewer.notes
+    assert "sources at once" not in str(fewer)
 
 
 def test_own_sources_are_ranked_by_content_and_marked(
@@ -249,6 +288,7 @@ def test_ten_thousand_sources_are_ranked_as_one_by_one(library: Library, target:
         ({"method": "multitask"}, "no outcomes of method 'multitask'"),
         ({"mode": "txt"}, "unknown mode 'txt'.*did you mean 'text'"),
         ({"top": 0}, "top = 0"),
+        ({"sources_at_once": 6}, "sources_at_once = 6 .expected 2 to 5"),
         ({"mode": "text", "measure": True}, "measure and mode 'text' exclude each other"),
         ({"cost_per_hour": 2.0}, "cost_per_hour is of training runs: it needs measure"),
         ({"mode": "measured", "cost_per_hour": -1.0}, "cost_per_hour = -1.0"),

@@ -12,6 +12,7 @@ from transfer_meta.outcomes.shipped import Shipped, shipped_tables
 from transfer_meta.outcomes.tables import load_outcomes
 from transfer_meta.results import Result, frame_as_text, plain_values
 from transfer_meta.tasks.catalogue import CatalogueSource, known_source
+from transfer_meta.tasks.source_sets import parse_sources
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,8 +33,8 @@ class SourceFacts(Result):
     source : CatalogueSource
     outcomes : DataFrame
         A row for each outcome table that ships and has the source: ``table``, ``sources`` (1, or the number of
-        checkpoints that were trained on it), ``targets`` on which they were tried, and ``sources_tried_on_it``, the
-        number of sources that were tried on it as a target.
+        checkpoints that were trained on it, or of sets of sources that it is in), ``targets`` on which they were
+        tried, and ``sources_tried_on_it``, the number of sources that were tried on it as a target.
     """
 
     source: CatalogueSource
@@ -111,9 +112,8 @@ def show_source(name: str) -> SourceFacts:
     rows = []
     for table, shipped in shipped_tables().items():
         pairs = load_outcomes(table).pairs[["source", "target"]]
-        trained = {s for s in pairs["source"].unique() if s.casefold() in names} | _checkpoints(
-            shipped, names
-        )
+        trained = {s for s in pairs["source"].unique() if names & _members(s)}
+        trained |= _checkpoints(shipped, names)
         as_source = pairs[pairs["source"].isin(trained)]
         as_target = pairs[pairs["target"].str.casefold().isin(names)]
         if len(as_source) or len(as_target):
@@ -121,6 +121,11 @@ def show_source(name: str) -> SourceFacts:
             rows.append((table, *(int(column.nunique()) for column in counts)))
     columns = ["table", "sources", "targets", "sources_tried_on_it"]
     return SourceFacts(source, pd.DataFrame(rows, columns=columns))
+
+
+def _members(source: str) -> set[str]:
+    """Return the names of the tasks in a source of a table, which may be a set, in lower case."""
+    return {task.casefold() for task in parse_sources(source).members}
 
 
 def _checkpoints(shipped: Shipped, names: set[str]) -> set[str]:

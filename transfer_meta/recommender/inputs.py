@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from transfer_meta.features.scores.transferability_scores import FEATURE_SCORES, LABEL_SCORES
 from transfer_meta.features.vectors.similarities import Vectors, mean_cosine, vector_kind, vector_kinds
-from transfer_meta.records import Example, FloatArray, TaskProfile, TaskType
+from transfer_meta.records import TYPES_WITH_HEADS, Example, FloatArray, TaskProfile
 
 MODES = ("text", "encoder", "sources", "measured")
 """What is known of a target: its text; also vectors of an encoder; also what source encoders make of it, or a
@@ -68,7 +68,8 @@ def task_features(profiles: Sequence[TaskProfile], mode: str) -> pd.DataFrame:
     names = (*COMPARED_STATISTICS, *(COMPARED_CURVE_FEATURES if mode == "measured" else ()))
     values = np.array([[p.features.get(name, np.nan) for name in names] for p in profiles])
     frame = pd.DataFrame(values.reshape(len(profiles), len(names)), columns=list(names))
-    for type in TaskType:
+    # Without a column for generation, which no table of outcomes has: shipped models know these columns.
+    for type in TYPES_WITH_HEADS:
         frame[f"{TYPE_PREFIX}{type}"] = [float(p.type == type) for p in profiles]
     return frame.set_index(pd.Index([p.name for p in profiles], name="task"))
 

@@ -23,6 +23,7 @@ from transfer_meta.readers.whole_table import read_table
 from transfer_meta.recommender.catalogue_facts import description_vector, facts_of
 from transfer_meta.recommender.pooled_runs import pooled_pairs
 from transfer_meta.records import TaskProfile
+from transfer_meta.tasks.source_sets import is_set
 
 ATLAS = "atlas"
 """Name of the library of all tables in `ATLAS_TABLES`."""
@@ -142,7 +143,7 @@ class Library:
     embedding : mapping
         Settings of the vectors, see `transfer_meta.features.vectors.vector_files`.
     training : mapping
-        Fields of `transfer_meta.training.stage.TrainingSettings` of the runs that can be repeated here.
+        Fields of `transfer_meta.training.training_settings.TrainingSettings` of the runs that can be repeated here.
     encoder : str
         The encoder of these runs.
     scores : DataFrame or None
@@ -425,7 +426,7 @@ def one_regime(frame: pd.DataFrame, *, method: str, name: str) -> pd.DataFrame:
         frame = frame[frame["method"] == method]
     if "regime" in frame:
         frame = frame[frame["regime"] == frame["regime"].mode().iloc[0]]
-    several_sources = frame["source"].astype(str).str.contains("[>+]")
+    several_sources = frame["source"].astype(str).map(is_set).astype(bool)
     frame = frame[~several_sources].reset_index(drop=True)
     n_targets = frame["target"].nunique()
     if n_targets < MIN_TARGETS:

@@ -90,7 +90,8 @@ def train_alone(task: Task, library: Library) -> RunResult:
         The run ends without a score.
     """
     from transfer_meta.training.finetune import finetune
-    from transfer_meta.training.stage import Stage, TrainingSettings
+    from transfer_meta.training.stage import Stage
+    from transfer_meta.training.training_settings import TrainingSettings
 
     training = TrainingSettings(**library.training)
     size = len(list(task.examples()))
@@ -130,7 +131,8 @@ def train_on_parts(
     """
     from transfer_meta.encoding.devices import find_devices
     from transfer_meta.training.finetune import finetune
-    from transfer_meta.training.stage import Stage, TrainingSettings
+    from transfer_meta.training.stage import Stage
+    from transfer_meta.training.training_settings import TrainingSettings
 
     there = len(list(task.examples()))
     if there < MIN_SIZE_EXAMPLES:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from transfer_meta.errors import InputError, nearest, unknown
 from transfer_meta.recommender.absolute_terms import AbsoluteTerms, absolute_terms
@@ -40,8 +41,15 @@ from transfer_meta.recommender.own_recommender import (
     own_recommender,
 )
 from transfer_meta.recommender.persistence import shipped_recommender
+from transfer_meta.recommender.ranked_sets import rank_sets
 from transfer_meta.recommender.reasons import Explainer
-from transfer_meta.recommender.recommendation import RankedSource, Recommendation, skill_of, verdict_of
+from transfer_meta.recommender.recommendation import (
+    RankedSet,
+    RankedSource,
+    Recommendation,
+    skill_of,
+    verdict_of,
+)
 from transfer_meta.recommender.source_readers import SourceReaders
 from transfer_meta.recommender.starting_points import StartingPoints, profile_facts, starting_points
 from transfer_meta.recommender.training_pairs import TrainingPairs
@@ -54,9 +62,12 @@ from transfer_meta.tasks.load import load_task
 from transfer_meta.tasks.read import read_task
 from transfer_meta.tasks.resolve import find_tasks
 from transfer_meta.tasks.settings import ReadSettings
+from transfer_meta.tasks.source_sets import MAX_SOURCES
 
 MIN_WIDENING_NOTED = 1.05
 """Smaller factors of the intervals' width are not mentioned in the notes."""
+CHAIN_ORDER_COLUMN = "pair.centred_textemb"
+"""Similarity of source and target by which the sources of a chain are ordered, where vectors are at hand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +77,10 @@ class RecommendSettings(SourceFilter):
     Parameters
     ----------
     top : int
-        Number of sources to return.
+        Number of sources to return, and of sets of sources at most.
+    sources_at_once : int
+        Sources in a set, 2 to 5: the sets with the largest expected gains are returned too, chains with method
+        ``intermediate``, mixtures with ``multitask``; 1 for no sets.
     method : str
         ``intermediate`` or ``multitask``.
     mode : str, optional
@@ -101,6 +115,7 @@ class RecommendSettings(SourceFilter):
     """
 
     top: int = 5
+    sources_at_once: int = 1
     method: str = "intermediate"
     mode: str | None = None
     measure: bool = False
@@ -118,6 +133,10 @@ class RecommendSettings(SourceFilter):
     def __post_init__(self) -> None:
         if self.top < 1:
             raise InputError(f"top = {self.top} (expected at least 1)")
+        if not 1 <= self.sources_at_once <= MAX_SOURCES:
+            raise InputError(
+                f"sources_at_once = {self.sources_at_once} (expected 2 to {MAX_SOURCES}, or 1 for no sets)"
+            )
         if self.method not in LIBRARY_METHODS:
             raise unknown("method", self.method, LIBRARY_METHODS)
         if self.mode is not None and self.mode not in MODES:
@@ -345,12 +364,18 @@ def recommend_described(
     chosen = [pairs.candidates[i] for i in ranked]
     lacking = [c.label for c in chosen if c.is_own and not c.is_tried and c.encoder is None]
     max_gain = 1 / target.baseline - 1 if target.baseline else np.inf
+
+    def with_interval(i: int) -> tuple[float, float, float]:
+        """Return the expected gain of a candidate and the ends of its interval; scores are within 0-1."""
+        conformal = recommender.interval(key, basis=str(pairs.basis[i]))
+        low, high = (float(v) for v in conformal.interval(expected[i], widen=widened))
+        return float(min(expected[i], max_gain)), max(low, -1.0), min(high, max_gain)
+
     sources = []
     for rank, (i, share) in enumerate(zip(ranked, shared, strict=True), start=1):
         candidate = pairs.candidates[i]
         basis = str(pairs.basis[i])
-        conformal = recommender.interval(key, basis=basis)
-        low, high = (float(v) for v in conformal.interval(expected[i], widen=widened))
+        gain, low, high = with_interval(i)
         behind = library.behind(candidate.name, without=left_out) if candidate.is_tried else Evidence()
         sources.append(
             RankedSource(
@@ -361,10 +386,9 @@ def recommend_described(
                 probability=float(
                     gain_model.probability(expected[i : i + 1], key, basis=basis, doubt=widened)[0]
                 ),
-                expected_gain=float(min(expected[i], max_gain)),
-                # Scores are within 0-1.
-                low=max(low, -1.0),
-                high=min(high, max_gain),
+                expected_gain=gain,
+                low=low,
+                high=high,
                 reasons=explainer.reasons(i),
                 evidence=behind,
                 shared=share,
@@ -372,6 +396,23 @@ def recommend_described(
                 basis=basis,
             )
         )
+    sets: tuple[RankedSet, ...] = ()
+    if settings.sources_at_once > 1:
+        # Of descriptions alone a source's gain is hardly known.
+        is_based = [i for i in rows if pairs.basis[i] != DESCRIPTION]
+        gains = {pairs.candidates[i].label: with_interval(i) for i in is_based}
+        frame = pd.DataFrame.from_dict(gains, orient="index", columns=["gain", "low", "high"])
+        if CHAIN_ORDER_COLUMN in pairs.X:
+            frame["similarity"] = pairs.X[CHAIN_ORDER_COLUMN].to_numpy()[is_based]
+        sets, of_sets = rank_sets(
+            frame,
+            {c.label: c.profile for c in pairs.candidates},
+            settings.sources_at_once,
+            ordered=library.method == "intermediate",
+            n=settings.top,
+            best_gain=sources[0].expected_gain,
+        )
+        notes += of_sets
     card, figures = recommender.card, recommender.figures(key)
     copied = ("dataset", "method", "n_targets", "n_outcomes", "protocol")
     where = key if key is not None and recommender.measures(key) else UNKNOWN_SETTING
@@ -392,6 +433,7 @@ def recommend_described(
             ),
         ),
         sources=tuple(sources),
+        sets=sets,
         n_candidates=len(rows),
         notes=(
             *notes,

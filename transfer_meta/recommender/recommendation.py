@@ -152,6 +152,34 @@ class RankedSource:
 
 
 @dataclass(frozen=True)
+class RankedSet:
+    """Prediction for a set of sources.
+
+    Parameters
+    ----------
+    source : str
+        Its name, as `train` and `search` take it: ``one>two`` or ``one+two``.
+    members : tuple of str
+        Labels of its sources, of a chain in the order of training.
+    expected_gain, low, high : float
+        Means over the members, fractions of the target's own score.
+    over_best : float
+        Expected gain less that of the first source alone.
+    """
+
+    source: str
+    members: tuple[str, ...]
+    expected_gain: float
+    low: float
+    high: float
+    over_best: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values for JSON."""
+        return vars(self) | {"members": list(self.members)}
+
+
+@dataclass(frozen=True)
 class Recommendation(Result):
     """Sources for a target; `str` gives them with reasons and notes, as the command prints them.
 
@@ -176,6 +204,8 @@ class Recommendation(Result):
         Published checkpoints to start from, in place of the encoder.
     absolute : AbsoluteTerms or None
         Scores, labels that bring the same and costs, in mode ``measured``.
+    sets : tuple of RankedSet
+        Sets of several sources, the best first, if they were asked for.
     """
 
     target: str
@@ -188,10 +218,13 @@ class Recommendation(Result):
     model: Mapping[str, Any] = field(default_factory=dict)
     checkpoints: StartingPoints | None = None
     absolute: AbsoluteTerms | None = None
+    sets: tuple[RankedSet, ...] = ()
 
     def __str__(self) -> str:
         figures, model = self.model["figures"], self.model
         lines = [visible(self.caption), "", self._table(), ""]
+        if self.sets:
+            lines += [f"{self.sets_caption}:", "", self._table_of_sets(), ""]
         if self.absolute is not None:
             lines += [str(self.absolute), ""]
         for source in self.sources:
@@ -260,6 +293,27 @@ class Recommendation(Result):
         return table_as_text(columns, rows)
 
     @property
+    def sets_caption(self) -> str:
+        """How the sources of the sets are used."""
+        is_joint = self.model["method"] == "multitask"
+        how = "together with the target" if is_joint else "one after the other, then the target"
+        return f"{len(self.sets[0].members)} sources at once, {how}"
+
+    def _table_of_sets(self) -> str:
+        rows = [
+            (
+                rank,
+                s.source,
+                percent(s.expected_gain),
+                f"{percent(s.low)} to {percent(s.high)}",
+                percent(s.over_best),
+            )
+            for rank, s in enumerate(self.sets, start=1)
+        ]
+        columns = ("", "sources", "expected gain", "interval", "over the best alone")
+        return table_as_text(columns, rows)
+
+    @property
     def caption(self) -> str:
         """The verdict."""
         return f"{self.target}: {self.verdict}"
@@ -318,6 +372,7 @@ class Recommendation(Result):
             "model": dict(self.model),
             "checkpoints": None if self.checkpoints is None else self.checkpoints.to_dict(),
             "absolute": None if self.absolute is None else self.absolute.to_dict(),
+            "sets": [one.to_dict() for one in self.sets],
         }
 
 

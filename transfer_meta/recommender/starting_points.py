@@ -429,7 +429,7 @@ def _notes(found: BaseModel, target: TargetFacts, type: TaskType | None) -> list
             f"on left-out targets the order of {found.name}'s checkpoints has a rank correlation of"
             f" {found.spearman:.2f} with the gains: it means little"
         )
-    if type in (TaskType.TOKEN_CLASSIFICATION, TaskType.QUESTION_ANSWERING):
+    if type in (TaskType.TOKEN_CLASSIFICATION, TaskType.QUESTION_ANSWERING, TaskType.GENERATION):
         notes.append(
             f"no {type} target was measured: the order of the checkpoints is that on classification, similarity"
             " and choice tasks"

@@ -31,6 +31,13 @@ class RecommendOptions:
         ),
     ] = None
     top: Annotated[int, Option(help="Number of sources to show.")] = 5
+    sources_at_once: Annotated[
+        int,
+        Option(
+            metavar="N",
+            help="Show sets of N sources too, 2 to 5: one after the other, or with multitask together.",
+        ),
+    ] = 1
     method: Annotated[str, Option(help="How the source is used: intermediate or multitask.")] = (
         "intermediate"
     )
