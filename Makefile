@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
-TEST_EXTRAS := harness,offline-encoder,lora,postgresql,ray,tensorboard,test,notebooks,docs,dev
-LOWEST_EXTRAS := harness,lora,postgresql,tensorboard,test
+TEST_EXTRAS := harness,offline-encoder,lora,generation,postgresql,ray,tensorboard,test,notebooks,docs,dev
+LOWEST_EXTRAS := harness,lora,generation,postgresql,tensorboard,test
 LOWEST_TESTS := outcomes predictors readers tasks features encoding training runs
 
 .PHONY: help quickstart test check lint docs notebooks types unit dist audit lowest benchmarks clean

@@ -34,6 +34,8 @@ def toy_examples(type: TaskType, count: int, seed: int) -> list[Example]:
             found.append(Example(text, tags, tokens=tuple(words)))
         elif type is TaskType.QUESTION_ANSWERING:
             found.append(Example("what ?", (Answer(key, text.index(key)),), text_pair=text))
+        elif type is TaskType.GENERATION:
+            found.append(Example(text, (key,), text_pair="what ?"))
         else:
             choices = [*random.choice(BAD, size=random.integers(1, 4)), str(random.choice(GOOD))]
             order = random.permutation(len(choices))

@@ -39,6 +39,11 @@ class TaskType(StrEnum):
     TOKEN_CLASSIFICATION = "token-classification"
     QUESTION_ANSWERING = "question-answering"
     MULTIPLE_CHOICE = "multiple-choice"
+    GENERATION = "generation"
+
+
+TYPES_WITH_HEADS = tuple(type for type in TaskType if type is not TaskType.GENERATION)
+"""Types that an encoder with a head on top can be trained on; the answers of the other one are texts."""
 
 
 class Answer(NamedTuple):
@@ -57,13 +62,15 @@ class Example(NamedTuple):
     Parameters
     ----------
     text : str
-        The text; the question in question answering; the context in multiple choice.
+        The text; the question in question answering; the context in multiple choice; the input in generation.
     label : str, float, int, tuple or None
         ``str`` class in classification, ``float`` in regression, one ``str`` per token in token classification,
         the gold `Answer` s in question answering (empty: no answer), the ``int`` index of the right choice in
-        multiple choice.
+        multiple choice.  In generation the reference texts, one ``str`` at least, each an answer that counts as
+        right: models are trained on the first and scored against the one that fits best.
     text_pair : str or None
-        The second text of a pair; the context in question answering; the question in multiple choice.
+        The second text of a pair; the context in question answering; the question in multiple choice; in
+        generation the instruction (what to do with the input), if it is a text of its own.
     choices : tuple of str
         The choices in multiple choice, else empty.
     tokens : tuple of str

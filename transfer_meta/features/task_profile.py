@@ -10,8 +10,9 @@ from transfer_meta.errors import InputError
 from transfer_meta.features.curves.curve_features import curve_features
 from transfer_meta.features.missing import collect_features
 from transfer_meta.features.profile_cache import ProfileCache
+from transfer_meta.features.text.answer_statistics import statistics_of
 from transfer_meta.features.text.counts import OnExamples, count_split
-from transfer_meta.features.text.statistics import STATISTICS, Corpus
+from transfer_meta.features.text.statistics import Corpus
 from transfer_meta.features.text.text_hashes import TextHashes
 from transfer_meta.features.text.tokenize import as_tokenize, name_tokenize, tokenize
 from transfer_meta.features.text.vocabulary import Vocabulary
@@ -59,7 +60,8 @@ def profile_task(
     Returns
     -------
     TaskProfile
-        The features `features.text.statistics.STATISTICS` and, with a curve, those of `curve_features`.
+        The features `features.text.statistics.STATISTICS`, for generation also those of
+        `features.text.answer_statistics`, and with a curve those of `curve_features`.
 
     Raises
     ------
@@ -111,7 +113,7 @@ def profile_counts(corpus: Corpus) -> TaskProfile:
     """Return the profile of counted splits, without a name: all statistics, and hashes for pairs."""
     features, missing = collect_features(
         ([name], functools.partial(lambda compute: [compute(corpus)], function))
-        for name, function in STATISTICS.items()
+        for name, function in statistics_of(corpus.type).items()
     )
     return TaskProfile(
         name="",

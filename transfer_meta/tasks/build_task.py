@@ -265,7 +265,11 @@ def build_task(
     labelled, split_notes = (
         labelled_splits(examples, type) if {"label", "answers"} & columns.keys() else ({}, [])
     )
-    if not labelled and type not in (TaskType.CLASSIFICATION, TaskType.REGRESSION):
+    if not labelled and type not in (
+        TaskType.CLASSIFICATION,
+        TaskType.REGRESSION,
+        TaskType.GENERATION,
+    ):
         column = columns.get("label", columns.get("answers"))
         raise InputError(f"{first.origin}: no row has a label (column {column})")
     if labelled:
@@ -400,4 +404,6 @@ def _unused_columns(rows: Rows, columns: Mapping[str, str]) -> list[str]:
         for name in ([cell] if role != "choices" else cell.split(","))
     }
     names = dict.fromkeys(name for _, row in sample_rows(rows) for name in row)
+    # Of an object's items, as in translation.en, the column is what stands before the point.
+    taken |= {name.partition(".")[0] for name in taken if name not in names}
     return [name for name in names if name not in taken]

@@ -1,4 +1,4 @@
-"""Task cards: TOML files that describe a task and how its files are read.
+r"""Task cards: TOML files that describe a task and how its files are read.
 
 .. code-block:: toml
 
@@ -14,6 +14,9 @@
     [columns]
     text = "body"
     label = "stars"
+
+    [template]               # how examples are written for models without a head
+    prompt = "review: {text}\nstars:"
 
     [read]                   # encoding, separator, quoted, escape, header, format, scheme, repair_tags, comment,
                              # choices_from
@@ -37,7 +40,7 @@ from transfer_meta.tasks.siblings import SPLIT_WORDS
 
 _MAX_CARD = 2**20
 _TEXTS = ("name", "type", "description", "licence", "hub", "revision")
-_TABLES = ("files", "splits", "columns", "read")
+_TABLES = ("files", "splits", "columns", "template", "read")
 _READ: dict[str, type] = {
     "format": str,
     "encoding": str,
@@ -56,7 +59,7 @@ _READ: dict[str, type] = {
 class Card:
     """Task card, with either `files` (split to path) or `hub`.
 
-    `splits` maps our split names to those of the Hub.
+    `splits` maps our split names to those of the Hub; `template` is the prompt of the task's examples as text.
     """
 
     path: Path
@@ -67,6 +70,7 @@ class Card:
     hub: str = ""
     splits: Mapping[str, str] = field(default_factory=dict)
     settings: ReadSettings = field(default_factory=ReadSettings)
+    template: str = ""
 
 
 def read_card(path: Path, settings: ReadSettings) -> Card:
@@ -107,6 +111,10 @@ def read_card(path: Path, settings: ReadSettings) -> Card:
         if not isinstance(value, _READ[key]):
             expected = "true or false" if _READ[key] is bool else "a string"
             raise refuse(key, f"'{key}' must be {expected}")
+    for key, value in values.get("template", {}).items():
+        check_known(key, ("prompt",), " in [template]")
+        if not isinstance(value, str):
+            raise refuse(key, f"'{key}' in [template] must be a string")
     if bool(values.get("files")) == bool(values.get("hub")):
         raise InputError(
             f"{path}:1: a card needs [files] (split = file) or hub = 'NAME', one of the two"
@@ -141,6 +149,7 @@ def read_card(path: Path, settings: ReadSettings) -> Card:
         hub=values.get("hub", ""),
         splits=values.get("splits", {}),
         settings=_override(own, settings),
+        template=values.get("template", {}).get("prompt", ""),
     )
 
 

@@ -32,7 +32,7 @@ class SplitReport:
     examples : int
         Number of examples.
     labels : mapping of str to int
-        Number of examples or tags by label; empty in regression and question answering.
+        Number of examples or tags by label; empty in regression, question answering and generation.
     origin : str
         The file.
     left_out, mended : mapping of str to int
@@ -202,10 +202,11 @@ def _look_alike(counts: Mapping[str, int], log: ReadingLog, origin: str) -> list
 
 
 def _classes_of(example: Example, type: TaskType) -> tuple[str, ...]:
-    """Return an example's class, tags or index of the choice, as strings; empty for a number or answers."""
+    """Return an example's class, tags or index of the choice, as strings; empty for a number, answers or texts."""
     if type is TaskType.TOKEN_CLASSIFICATION:
         return example.label if isinstance(example.label, tuple) else ()  # type: ignore[return-value]
-    if type in (TaskType.REGRESSION, TaskType.QUESTION_ANSWERING) or example.label is None:
+    free = (TaskType.REGRESSION, TaskType.QUESTION_ANSWERING, TaskType.GENERATION)
+    if type in free or example.label is None:
         return ()
     return (str(example.label),)
 

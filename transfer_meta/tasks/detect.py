@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,14 @@ from transfer_meta.tasks.choice_columns import (
 from transfer_meta.tasks.class_names import is_no_label
 from transfer_meta.tasks.column_hints import column_options
 from transfer_meta.tasks.examples import as_number
+from transfer_meta.tasks.generation_columns import (
+    find_generation,
+    find_generation_inputs,
+    may_be_classes,
+    names_generation,
+    translation_columns,
+)
+from transfer_meta.tasks.generation_rows import cell_of
 from transfer_meta.tasks.label_lists import check_label_lists, check_span_columns
 
 ROLES: dict[TaskType, tuple[str, ...]] = {
@@ -29,6 +38,7 @@ ROLES: dict[TaskType, tuple[str, ...]] = {
     TaskType.TOKEN_CLASSIFICATION: ("tokens", "label"),
     TaskType.QUESTION_ANSWERING: ("context", "question", "answers", "answer_start?"),
     TaskType.MULTIPLE_CHOICE: ("context?", "question?", "choices", "label"),
+    TaskType.GENERATION: ("text", "text_pair?", "label"),
 }
 """Roles of columns by task type; those with a question mark are optional."""
 LABEL_ROLES = ("label", "answers", "answer_start")
@@ -39,6 +49,8 @@ _TYPE_OF_ROLE = {
     "answers": TaskType.QUESTION_ANSWERING,
 }
 """Roles that only one type has."""
+_WITH_TEXTS = (TaskType.CLASSIFICATION, TaskType.REGRESSION, TaskType.GENERATION)
+"""Types of which a table of texts without labels can be described."""
 _ALL_ROLES = tuple(dict.fromkeys(role.rstrip("?") for roles in ROLES.values() for role in roles))
 
 # Common names of columns in lower case.  The first of each is this package's own and is preferred to the others.
@@ -75,6 +87,8 @@ _RIGHT = (
 )  # fmt: skip
 _NUMBERING = re.compile(r"(unnamed: ?\d+|column \d+|index|idx|id|guid|uid|nr|no|#|row|.+_id|id_.+|)")
 """Columns that number the examples."""
+_CLASSES = frozenset({"label", "labels", "class"})
+"""Columns that are never texts to be generated unless the user says so."""
 _SCALES = frozenset({"score", "similarity", "similarity_score", "relatedness_score", "rating", "stars"})
 """Columns whose whole numbers may be a scale or classes."""
 MAX_ODD_SHARE = 0.05
@@ -110,9 +124,7 @@ def detect(
     missing = [role for role in _required(type) if role not in found]
     if type is TaskType.MULTIPLE_CHOICE and not {"context", "question"} & found.keys():
         missing.append("context")
-    has_texts = type in (TaskType.CLASSIFICATION, TaskType.REGRESSION) and _are_texts_alone(
-        seen, found, missing
-    )
+    has_texts = type in _WITH_TEXTS and _are_texts_alone(seen, found, missing)
     if missing and not has_texts:
         raise _cannot_tell(seen, missing)
     return type, found
@@ -179,6 +191,7 @@ class _Seen:
 
 def _sample(table: Rows, given: Mapping[str, str]) -> _Seen:
     numbers, rows = zip(*sample_rows(table), strict=True)
+    rows = tuple(_with_items(row, given.values()) for row in rows)
     everywhere = dict.fromkeys(name for row in rows for name in row)
     for role, column in given.items():
         if role not in _ALL_ROLES:
@@ -191,11 +204,22 @@ def _sample(table: Rows, given: Mapping[str, str]) -> _Seen:
     return _Seen(table.origin, rows, places, names, given, getattr(table, "headless", False))
 
 
+def _with_items(row: Row, given: Collection[str]) -> Row:
+    """Return a row with a cell for each of its translations, and for items of objects that the user named."""
+    items: dict[str, Any] = {}
+    for name in (*translation_columns(row), *(name for name in given if "." in name)):
+        with contextlib.suppress(KeyError):
+            items[name] = cell_of(row, name)
+    return {**row, **items} if items.keys() - row.keys() else row
+
+
 def _find_type(seen: _Seen) -> TaskType:
     """Return the type whose required columns are all present."""
     for role, type in _TYPE_OF_ROLE.items():
         if role in seen.given:
             return type
+    if names_generation(seen.rows, seen.given):
+        return TaskType.GENERATION
     complete = [
         type
         for type in _TYPE_OF_ROLE.values()
@@ -207,7 +231,13 @@ def _find_type(seen: _Seen) -> TaskType:
     if not complete and _are_texts_alone(seen, columns, missing):
         return TaskType.CLASSIFICATION
     if not complete and missing:
-        raise _cannot_tell(seen, missing)
+        found = _find_generation(seen, columns)
+        if found and not may_be_classes(seen.rows, found["label"]):
+            return TaskType.GENERATION
+        or_else = (
+            f", or --type generation if {shown(found['label'])} holds texts to write" if found else ""
+        )
+        raise InputError(f"{_cannot_tell(seen, missing)}{or_else}")
     if not complete:
         return _find_label_type(seen, columns["label"])
     if TaskType.MULTIPLE_CHOICE in complete and not missing and _same_choices(seen):
@@ -229,6 +259,14 @@ def _find_type(seen: _Seen) -> TaskType:
     if len(complete) > 1:
         raise InputError(f"{seen.origin}: may be {' or '.join(complete)}; set --type")
     return complete[0]
+
+
+def _find_generation(seen: _Seen, columns: Mapping[str, str]) -> dict[str, str]:
+    """Return the columns of inputs and of texts as answers, where no other type fits; empty without them."""
+    if columns.get("label", "").lower() in _CLASSES:
+        return {}
+    found = find_generation(seen.rows, seen.free(), seen.given, origin=seen.origin)
+    return found if {"text", "label"} <= found.keys() else {}
 
 
 def _are_texts_alone(seen: _Seen, columns: Mapping[str, str], missing: Sequence[str]) -> bool:
@@ -310,6 +348,8 @@ def _find_columns(
         if "answers" in found or not labelled:
             find("context", _CONTEXT, seen.free_of(str))
             find("question", _QUESTION, seen.free_of(str))
+    elif type is TaskType.GENERATION:
+        found |= find_generation_inputs(seen.rows, free, seen.given, origin=seen.origin)
     else:
         if "choices" not in found:
             found |= _find_choices(seen)

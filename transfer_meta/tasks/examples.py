@@ -16,6 +16,7 @@ from transfer_meta.tasks.answer_places import answer_texts, find_answers, move_a
 from transfer_meta.tasks.choice_labels import FROM_0, FROM_1, as_index, find_choice, read_choices
 from transfer_meta.tasks.class_names import ClassNames, LabelRule, is_missing, is_no_label
 from transfer_meta.tasks.conll import ConllSentences
+from transfer_meta.tasks.generation_rows import convert_generation
 from transfer_meta.tasks.iob import PLAIN, find_illegal, is_span_tag, repair
 from transfer_meta.tasks.label_lists import only_label
 from transfer_meta.tasks.reading_log import HEADER_AGAIN, WITHOUT_LABEL, Mending, ReadingLog
@@ -74,6 +75,8 @@ def read_examples(
         convert = _classification(columns, ClassNames(columns["label"], mending, labels))
     elif type is TaskType.MULTIPLE_CHOICE:
         convert = _multiple_choice(columns, digits)
+    elif type is TaskType.GENERATION:
+        convert = convert_generation(columns)
     else:
         convert = _CONVERTERS[type](columns, mending)
     if keep_unlabelled:
@@ -137,6 +140,8 @@ def _classification(columns: Columns, names: ClassNames) -> Convert:
 
 def _inputs_alone(type: TaskType, columns: Columns, mending: Mending) -> Convert:
     """Return the converter to examples without labels."""
+    if type is TaskType.GENERATION:
+        return convert_generation(columns, labelled=False)
     strict = mending.strict
     choices = columns.get("choices", "").split(",")
 

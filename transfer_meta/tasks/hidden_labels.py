@@ -115,4 +115,5 @@ def _is_hidden(value: Any, split: _Split, train: _Split, type: TaskType) -> bool
 
 
 def _shown(value: Any) -> str:
+    value = value[0] if isinstance(value, tuple) and value else value
     return shown(f"{value:g}" if isinstance(value, float) else str(value))

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from transfer_meta.errors import RunFailed
-from transfer_meta.records import Answer, Example, TaskType
+from transfer_meta.errors import InputError, RunFailed
+from transfer_meta.records import TYPES_WITH_HEADS, Answer, Example, TaskType
 from transfer_meta.tasks.iob import PLAIN, detect_scheme
 
 
@@ -20,6 +20,15 @@ def are_entity_tags(labels: Iterable[str]) -> bool:
     (True, False)
     """
     return detect_scheme([list(labels)]) != PLAIN
+
+
+def check_has_head(type: TaskType) -> None:
+    """Raise an InputError for a type whose answers are texts, which an encoder with a head does not write."""
+    if type not in TYPES_WITH_HEADS:
+        raise InputError(
+            f"a {type} task has texts as answers, which an encoder with a head does not write (expected a task of"
+            f" {', '.join(TYPES_WITH_HEADS)})"
+        )
 
 
 def check_label(type: TaskType, example: Example) -> None:
@@ -49,6 +58,9 @@ def _problem(type: TaskType, example: Example) -> str:
     if type is TaskType.MULTIPLE_CHOICE:
         good = isinstance(label, int) and 0 <= label < len(example.choices)
         return "" if good else f"label {label!r} (expected 0 to {len(example.choices) - 1})"
+    if type is TaskType.GENERATION:
+        good = isinstance(label, tuple) and label != () and all(isinstance(text, str) for text in label)
+        return "" if good else f"label {label!r} (expected reference texts, one at least)"
     context = example.text_pair or ""
     for answer in answers(example):
         if context[answer.start : answer.start + len(answer.text)] != answer.text:

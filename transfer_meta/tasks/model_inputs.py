@@ -11,13 +11,14 @@ from transfer_meta.errors import InputError
 from transfer_meta.readers.compressed import content_suffix
 from transfer_meta.readers.opening import shown
 from transfer_meta.readers.plain_text import open_plain_text
-from transfer_meta.readers.rows import OneColumnError, Rows, sample_rows
+from transfer_meta.readers.rows import BadRow, OneColumnError, Row, Rows, sample_rows
 from transfer_meta.readers.shards import plain_rows
 from transfer_meta.records import Example, TaskType
 from transfer_meta.tasks.build_task import RowSplit, build_task
 from transfer_meta.tasks.class_names import is_no_label
 from transfer_meta.tasks.conll import ConllSentences
 from transfer_meta.tasks.detect import LABEL_ROLES, detect_inputs
+from transfer_meta.tasks.generation_rows import cell_of, convert_generation, is_chat
 from transfer_meta.tasks.load import load_task, rows_of
 from transfer_meta.tasks.resolve import find_tasks
 from transfer_meta.tasks.settings import ReadSettings
@@ -29,6 +30,7 @@ EXPECTED_INPUTS = {
     TaskType.TOKEN_CLASSIFICATION: "a list of words, or a string to be split at white space",
     TaskType.QUESTION_ANSWERING: "{'question': …, 'context': …}, or a pair of both",
     TaskType.MULTIPLE_CHOICE: "{'context': …, 'question': …, 'choices': […]}",
+    TaskType.GENERATION: "a string, a pair (input, instruction), {'text': …, 'text_pair': …}, or messages",
 }
 """What a model takes for one text, by its type, besides an `Example`."""
 
@@ -131,6 +133,13 @@ def examples_of(type: TaskType, texts: Iterable[Any]) -> list[Example]:
 
 
 def _example(type: TaskType, text: Any) -> Example | None:
+    if type is TaskType.GENERATION and isinstance(text, Mapping):
+        text = text.get("messages", text)
+    if type is TaskType.GENERATION and is_chat(text):
+        try:
+            return convert_generation({"text": "messages"}, labelled=False)({"messages": text})
+        except BadRow:
+            return None
     if isinstance(text, Mapping):
         return _of_mapping(type, text)
     words = [text] if isinstance(text, str) else text
@@ -202,6 +211,14 @@ def _open_file(path: Path, settings: ReadSettings) -> Rows:
         return error.rows
 
 
+def _cell(row: Row, column: str) -> Any:
+    """Return the cell of a column; None where the row has none."""
+    try:
+        return cell_of(row, column)
+    except KeyError:
+        return None
+
+
 def _split(rows: Rows, columns: Mapping[str, str], settings: ReadSettings) -> RowSplit:
     """Return the examples of a table: with labels where it has some."""
     assert settings.type is not None
@@ -209,7 +226,7 @@ def _split(rows: Rows, columns: Mapping[str, str], settings: ReadSettings) -> Ro
     plain = plain_rows(rows)
     if isinstance(plain, ConllSentences) and plain.token_column == plain.tag_column:
         labels = []
-    if labels and any(not is_no_label(row.get(labels[0])) for _, row in sample_rows(rows)):
+    if labels and any(not is_no_label(_cell(row, labels[0])) for _, row in sample_rows(rows)):
         task = build_task("data", {"test": rows}, replace(settings, columns=columns))
         split = task.splits["test"]
         assert isinstance(split, RowSplit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from transfer_meta.tasks.hub import is_hub_address, read_hub
 from transfer_meta.tasks.settings import ReadSettings
 from transfer_meta.tasks.siblings import SPLIT_WORDS, find_siblings, split_name
 from transfer_meta.tasks.task import Task
+from transfer_meta.tasks.text_templates import check_template
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +109,7 @@ def _read_carded(path: Path, settings: ReadSettings, name: str | None, descripti
     card = read_card(path, settings)
     name, description = name or card.name, description or card.description
     if card.hub:
-        return read_hub(
+        task = read_hub(
             card.hub,
             card.settings,
             name=name,
@@ -115,8 +117,15 @@ def _read_carded(path: Path, settings: ReadSettings, name: str | None, descripti
             description=description,
             licence=card.licence,
         )
-    notes: list[str] = []
-    rows = open_splits({split: [file] for split, file in card.files.items()}, card.settings, notes)
-    return build_task(
-        name, rows, card.settings, description=description, licence=card.licence, notes=notes
-    )
+    else:
+        notes: list[str] = []
+        rows = open_splits({split: [file] for split, file in card.files.items()}, card.settings, notes)
+        task = build_task(
+            name, rows, card.settings, description=description, licence=card.licence, notes=notes
+        )
+    if card.template:
+        try:
+            check_template(task.type, card.template)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+    return replace(task, template=card.template)

@@ -22,7 +22,8 @@ class ReadSettings:
     ----------
     type : TaskType or str, optional
     columns : mapping of role to column
-        Roles: text, text_pair, label, tokens, context, question, answers, answer_start, choices.
+        Roles: text, text_pair, label, tokens, context, question, answers, answer_start, choices.  In generation the
+        label is the column of answers, the text_pair that of instructions.
     format : str, optional
         One of `TASK_FORMATS`, for files with another suffix.
     encoding : str, optional

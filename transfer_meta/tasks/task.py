@@ -48,6 +48,9 @@ class Task:
         Whether its examples have labels; without, only its texts can be described.
     test_from : str
         Name of the split that ``test`` is: ``dev`` where there is no other with labels.
+    template : str
+        How examples are written as texts for models without a head, see `transfer_meta.tasks.text_templates`; empty
+        for the usual way of the type.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Task:
     unused: tuple[str, ...] = ()
     is_labelled: bool = True
     test_from: str = "test"
+    template: str = ""
 
     def split(self, name: str) -> Iterable[Example]:
         """Return the examples of a split; an unknown one is an InputError."""
@@ -142,12 +146,14 @@ class Task:
 
     @functools.cached_property
     def digest(self) -> str:
-        """SHA-256 of type, splits and how their files are read, not of names and paths."""
+        """SHA-256 of type, splits, how their files are read and the card's template, not of names and paths."""
         parts = [str(self.type)]
         for name in sorted(self.splits):
             split = self.splits[name]
             content = getattr(split, "fingerprint", lambda: None)()
             parts += [name, content if content is not None else _digest_of(split)]
+        if self.template:
+            parts += ["template", self.template]
         return digest(*parts)
 
     @classmethod
@@ -183,6 +189,9 @@ def example_as_text(example: Example) -> str:
         return texts + (" …" if len(example.tokens) > 8 else "")
     if example.choices:
         return f"{texts} | {' / '.join(shorten(choice, 30) for choice in example.choices)} → {example.label}"
+    if isinstance(example.label, tuple) and example.label and isinstance(example.label[0], str):
+        more = f" (or {len(example.label) - 1} more)" if len(example.label) > 1 else ""
+        return f"{texts} → {shorten(example.label[0], 60)}{more}"
     if isinstance(example.label, tuple):
         answers = "; ".join(f"{shorten(str(answer[0]), 40)} at {answer[1]}" for answer in example.label)
         return f"{texts} → {answers or 'no answer'}"

@@ -21,8 +21,13 @@ TASK_METRICS = {
     TaskType.TOKEN_CLASSIFICATION: ("entity_f1", "token_accuracy"),
     TaskType.QUESTION_ANSWERING: ("f1", "exact_match"),
     TaskType.MULTIPLE_CHOICE: ("accuracy",),
+    TaskType.GENERATION: ("f1", "exact_match", "rouge_l", "chrf", "bleu"),
 }
-"""Metrics that can be the score of a run, by task type; the first one available is the main metric."""
+"""Metrics that can be the score of a run, by task type; the first one available is the main metric.
+
+That of generation is the F1 over words: scores of runs must not depend on which packages a machine has, as ROUGE-L,
+chrF and BLEU would (see `text_metrics`).
+"""
 
 
 def on_unit_scale(metric: str, value: float) -> float:

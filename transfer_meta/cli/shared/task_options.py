@@ -54,7 +54,8 @@ class ReadOptions:
     type: Annotated[
         str | None,
         Option(
-            help="classification, regression, token-classification, question-answering or multiple-choice."
+            help="classification, regression, token-classification, question-answering, multiple-choice or"
+            " generation."
         ),
     ] = None
     columns: Annotated[

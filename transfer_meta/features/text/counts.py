@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from transfer_meta.features.text.answer_counts import AnswerCounts, ChunkAnswers, count_answers
 from transfer_meta.features.text.hashing import CountArray, HashArray, HashSample, hash_strings
 from transfer_meta.features.text.tokenize import Tokenize, normalize_tokens, tokenize
 from transfer_meta.records import Example, Label, TaskType
@@ -62,6 +63,8 @@ class ChunkCounts:
         See `label_units`.
     texts, words, targets : array of shape (n,)
         Hashes of the examples' texts, bags of words, and labels.
+    answers : ChunkAnswers or None
+        Counts of the answers of generation; None for other types.
     """
 
     types: list[str]
@@ -73,6 +76,7 @@ class ChunkCounts:
     texts: HashArray
     words: HashArray
     targets: HashArray
+    answers: ChunkAnswers | None = None
 
 
 class SplitCounts:
@@ -91,6 +95,8 @@ class SplitCounts:
         Number of units (examples, tokens) by label.
     texts, words : HashSample
         Repeated examples by exact text, and by bag of words.
+    answers : AnswerCounts
+        Counts of the answers of generation.
     """
 
     def __init__(self) -> None:
@@ -102,6 +108,7 @@ class SplitCounts:
         self.labels: Counter[str | float] = Counter()
         self.texts = HashSample()
         self.words = HashSample()
+        self.answers = AnswerCounts()
 
     def add(self, chunk: ChunkCounts) -> None:
         """Add the counts of a chunk."""
@@ -121,6 +128,8 @@ class SplitCounts:
             self.labels = _round(self.labels)
         self.texts.add(chunk.texts, chunk.targets)
         self.words.add(chunk.words, np.zeros_like(chunk.words))
+        if chunk.answers is not None:
+            self.answers.add(chunk.answers)
 
 
 def count_split(
@@ -219,6 +228,11 @@ def count_chunk(chunk: Chunk, type: TaskType, tokenize: Tokenize) -> ChunkCounts
     starts = np.flatnonzero(np.diff(pairs, prepend=-1))
     entries = np.diff(starts, append=len(pairs))
 
+    answers = None
+    if type is TaskType.GENERATION:
+        ends = np.cumsum(length)
+        inputs = (tokens_of[a:b].tolist() for a, b in zip(ends - length, ends, strict=True))
+        answers = count_answers(chunk.labels, inputs, types, tokenize)
     text_hashes = hash_strings(chunk.texts)
     return ChunkCounts(
         types=types,
@@ -230,6 +244,7 @@ def count_chunk(chunk: Chunk, type: TaskType, tokenize: Tokenize) -> ChunkCounts
         texts=text_hashes,
         words=_bag_hashes(types, tokens_of, length, text_hashes),
         targets=_hash_distinct(list(map(repr, chunk.labels))),
+        answers=answers,
     )
 
 
@@ -238,7 +253,8 @@ def label_units(chunk: Chunk, type: TaskType) -> Counter[str | float]:
 
     Classification: examples by class.  Token classification: tokens by tag.  Multiple choice: examples by index
     of the right choice.  Regression: examples by target.  Question answering: examples by the tenth of the
-    context in which the first answer begins, ``"0"`` to ``"9"``, or ``"none"`` without an answer.
+    context in which the first answer begins, ``"0"`` to ``"9"``, or ``"none"`` without an answer.  Generation:
+    none, its answers are texts.
     """
     labels = [label for label in chunk.labels if label is not None]
     match type:
@@ -246,6 +262,8 @@ def label_units(chunk: Chunk, type: TaskType) -> Counter[str | float]:
             return Counter(itertools.chain.from_iterable(labels))  # type: ignore[arg-type]
         case TaskType.REGRESSION:
             return Counter(t for t in map(float, labels) if math.isfinite(t))  # type: ignore[arg-type]
+        case TaskType.GENERATION:
+            return Counter()
         case TaskType.QUESTION_ANSWERING:
             places = map(_answer_place, chunk.labels, chunk.pair_lengths)
             return Counter(place for place in places if place is not None)

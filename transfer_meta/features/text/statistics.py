@@ -62,6 +62,8 @@ class Corpus:
     def label_counts(self) -> FloatArray:
         """Units per label; for regression targets, units per nonempty bin of `REGRESSION_BINS`."""
         counts = self.train.labels
+        if self.type is TaskType.GENERATION:
+            raise MissingError("the answers of generation are texts, no classes")
         if not counts:
             raise MissingError("no labels in the train split")
         numbers = np.fromiter(counts.values(), dtype=np.float64, count=len(counts))
