@@ -66,7 +66,7 @@ def fake_finetune(
     for path in filter(None, (save, save_model)):
         with atomic_file(path) as temporary:
             # A safetensors file without tensors.
-            header = json.dumps({"__metadata__": {"run": seed}}).encode()
+            header = json.dumps({"__metadata__": {"run": stage.run_name}}).encode()
             temporary.write_bytes(len(header).to_bytes(8, "little") + header)
             time.sleep(step_seconds)
     resume.unlink(missing_ok=True)

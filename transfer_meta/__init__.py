@@ -98,6 +98,7 @@ _PUBLIC = {
     "pull_sources": "transfer_meta.api.source_exchange",
     "push_sources": "transfer_meta.api.source_exchange",
     "recommend": "transfer_meta.recommender.recommend",
+    "recommend_sets": "transfer_meta.api.recommended_sets",
     "remove_source": "transfer_meta.api.own_sources",
     "report": "transfer_meta.pages.build",
     "run": "transfer_meta.runs.run_plan",
@@ -133,6 +134,7 @@ if TYPE_CHECKING:
     from transfer_meta.api.profiles import Profiles as Profiles
     from transfer_meta.api.profiles import ProfileSettings as ProfileSettings
     from transfer_meta.api.profiles import profile as profile
+    from transfer_meta.api.recommended_sets import recommend_sets as recommend_sets
     from transfer_meta.api.source_builder import BuiltSources as BuiltSources
     from transfer_meta.api.source_checks import SourceChecks as SourceChecks
     from transfer_meta.api.source_checks import check_sources as check_sources

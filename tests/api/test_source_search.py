@@ -8,9 +8,11 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 from fake_training import make_tasks
+from inline_engine import InlineEngine
 
 import transfer_meta as tm
 from transfer_meta.api.source_search import SearchedSource
+from transfer_meta.runs.store.run_store import Store
 
 SETTINGS = {"regime": "16-8", "epochs": 2, "encoder": "random:1x8", "device": "cpu", "budget": "2runs"}
 
@@ -31,6 +33,49 @@ def test_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plt.close("all")
     with pytest.raises(tm.InputError, match="prior: source 'd' is not searched"):
         tm.search("a", ["tasks"], tm.SearchSettings(**SETTINGS, prior={"d": 0.1}))
+
+
+@pytest.mark.parametrize("prior", [{"b": 0.1, "c": 0.3}, {"b": 0.1, "c": 0.3, "c+b": 0.5}], ids=len)
+def test_sets_among_the_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prior: dict[str, float]
+) -> None:
+    pytest.importorskip("torch")
+    make_tasks(tmp_path / "tasks", "a b c")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("transfer_meta.runs.local_engine.LocalEngine", InlineEngine)
+    files = {name: f"tasks/{name}.train.jsonl" for name in "abc"}
+    sources = [files["b"], f"{files['c']}+{files['b']}", f"{files['b']}>{files['c']}"]
+    settings = tm.SearchSettings(**SETTINGS | {"budget": "5runs"}, prior=prior)
+    lines: list[str] = []
+    found = tm.search(files["a"], sources, settings, tell=lines.append)
+    # c is none of the sources; a set has the mean of its sources' expected gains.
+    assert {s.source: s.prior for s in found.sources} == pytest.approx(
+        {"b": 0.1, "c+b": prior.get("c+b", 0.2), "b>c": 0.2}
+    )
+    assert all(s.gains for s in found.sources)
+    assert not any("no expected gain" in line for line in lines)
+    stored = Store("runs.sqlite")
+    methods = {run.source: run.method for run in stored.runs() if run.target == "a" and run.source}
+    stored.close()
+    assert methods == {"b": "intermediate", "c+b": "multitask", "b>c": "chain"}
+
+
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        (["b+a"], "source 'a' is the target itself"),
+        (["b>b"], "source 'b' is named twice"),
+        (["b+nope"], r"source 'b\+nope': unknown source 'nope'"),
+    ],
+)
+def test_sets_that_cannot_be_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sources: list[str], message: str
+) -> None:
+    pytest.importorskip("torch")
+    make_tasks(tmp_path / "tasks", "a b c")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(tm.InputError, match=message):
+        tm.search("a", ["tasks", *sources], tm.SearchSettings(**SETTINGS, prior="none"))
 
 
 def _result(*sources: SearchedSource) -> tm.SearchResult:

@@ -40,6 +40,7 @@ def inline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[InlineEngine
     monkeypatch.setattr("transfer_meta.runs.trial_runner.LocalEngine", make)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     make_tasks(tmp_path / "tasks", "a b c")
+    make_tasks(tmp_path / "tasks", "d")
     monkeypatch.chdir(tmp_path)
     return engines
 
@@ -106,6 +107,37 @@ def test_transformers_loads_the_folder_of_a_pretrained_encoder(tiny: str) -> Non
         ({"source": "b", "lora_rank": 2}, ["none", "b"], ["single", "intermediate"]),
         ({"source": ["b", "c"], "mix": True}, ["none", "b+c"], ["single", "multitask"]),
         (
+            {"source": ["b", "c"], "mix": True, "mix_by": "uncertainty"},
+            ["none", "b+c"],
+            ["single", "multitask"],
+        ),
+        ({"source": "b", "mix": True, "mix_by": "soft"}, ["none", "b"], ["single", "soft"]),
+        ({"source": ["b", "c", "d"]}, ["none", "b>c>d"], ["single", "chain"]),
+        ({"source": "b>tasks/c.train.jsonl"}, ["none", "b>c"], ["single", "chain"]),
+        ({"source": ["b>c", "d"]}, ["none", "b>c>d"], ["single", "chain"]),
+        ({"source": "c+b", "mix_by": "to-target"}, ["none", "c+b"], ["single", "multitask"]),
+        (
+            {"source": "checkpoint:random:1x16>b+c"},
+            ["none", "checkpoint:random:1x16>b+c"],
+            ["single", "multitask"],
+        ),
+        ({"source": ["b", "c", "d"], "mix": True}, ["none", "b+c+d"], ["single", "multitask"]),
+        (
+            {"source": "none", "curriculum": "naive"},
+            ["none", "naive-length"],
+            ["single", "curriculum"],
+        ),
+        (
+            {"source": ["b", "c"], "curriculum": "mixed"},
+            ["none", "mixed-length", "b>c"],
+            ["single", "curriculum", "chain"],
+        ),
+        (
+            {"source": "checkpoint:random:1x16", "curriculum": "combined"},
+            ["none", "checkpoint:random:1x16", "checkpoint:random:1x16>combined-length"],
+            ["single", "single", "curriculum"],
+        ),
+        (
             {"source": "checkpoint:random:1x16"},
             ["none", "checkpoint:random:1x16"],
             ["single", "single"],
@@ -125,13 +157,19 @@ def test_ways_to_train(values: dict[str, Any], sources: list[str], methods: list
     assert not math.isnan(found.ways[1].difference)
 
 
+def test_a_path_with_a_sign_of_sets_is_one_source(tmp_path: Path) -> None:
+    make_tasks(tmp_path / "old+new>others", "e")
+    found = tm.train("a", _settings(seeds=1, source="old+new>others/e.train.jsonl"))
+    assert [way.source for way in found.ways] == ["none", "e"]
+
+
 def test_auto_tries_what_is_recommended(
     monkeypatch: pytest.MonkeyPatch, inline: list[InlineEngine]
 ) -> None:
     from types import SimpleNamespace
 
     ranked = [
-        SimpleNamespace(source=name, expected_gain=gain, facts=None, address="")
+        SimpleNamespace(source=name, expected_gain=gain, facts=None, address="", is_own=False)
         for name, gain in (("far", 0.4), ("c", 0.3), ("b", 0.2))
     ]
     monkeypatch.setattr(
@@ -238,6 +276,14 @@ def _disk(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"source": "tasks/a.test.jsonl"}, None, "is the target itself"),
         ({"source": "copy.train.jsonl"}, _same_task, "source 'copy' is the target itself"),
         ({"source": ["b", "b"]}, None, "source 'b' is named twice"),
+        ({"source": "b>b"}, None, "source 'b' is named twice"),
+        ({"source": "b+a"}, None, "source 'a' is the target itself"),
+        ({"source": "b+bb"}, None, r"source 'b\+bb': unknown source 'bb'"),
+        ({"source": "b>c+d"}, None, "both '\\+' and '>'"),
+        ({"source": ["d", "b+c"]}, None, r"mixture 'b\+c' among other sources"),
+        ({"source": "b+c+d+e+f+g"}, None, "6 sources at once .expected at most 5"),
+        ({"source": "b>c", "mix": True}, None, "mix has no effect with source 'b>c', which is a chain"),
+        ({"source": ["checkpoint:x+", "b"], "mix_by": "soft"}, None, "mix_by = 'soft' has no effect"),
         ({"source": ["checkpoint:x", "checkpoint:y"]}, None, "two checkpoints"),
         ({"source": "checkpoint:"}, None, "expected checkpoint:ID"),
         ({"source": "checkpoint:no-such"}, None, "encoder 'no-such' does not load"),
@@ -281,6 +327,8 @@ def test_bad_input_is_refused_before_training(
         {"precision": "fp8"},
         {"tries": 3, "source": "b"},
         {"mix": True, "source": "none"},
+        {"mix": True, "mix_by": "hard"},
+        {"mix_by": "soft"},
         {"source": ["auto", "b"]},
     ],
     ids=str,

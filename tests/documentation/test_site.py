@@ -30,6 +30,7 @@ from transfer_meta.features.curves.curve_features import (
     FEATURES_OF_RUN,
 )
 from transfer_meta.features.pair_features import CONTENT_FEATURES
+from transfer_meta.features.text.answer_statistics import ANSWER_STATISTICS
 from transfer_meta.features.text.statistics import STATISTIC_UNITS, STATISTICS
 from transfer_meta.outcomes.gain_definition import GAIN_DEFINITIONS
 from transfer_meta.outcomes.shipped import shipped_tables
@@ -43,6 +44,7 @@ WRITTEN = sorted((ROOT / "docs").rglob("*.md"))
     ("table", "names"),
     [
         ("text_statistics", STATISTICS),
+        ("generation_statistics", ANSWER_STATISTICS),
         ("pair_content", [f"pair.{name}" for name in CONTENT_FEATURES]),
         ("predictors", PREDICTORS),
         ("metrics", METRICS),

@@ -89,13 +89,13 @@ def test_the_packaged_encoder_is_checked(monkeypatch: pytest.MonkeyPatch) -> Non
         load_encoder("offline")
 
 
-def test_decoders_and_encoder_decoders_are_not_supported_yet(tmp_path: Path) -> None:
+def test_decoders_and_encoder_decoders_are_no_encoders(tmp_path: Path) -> None:
     from transformers import BertConfig, GPT2Config, T5Config
 
     for folder, config, message in (
-        ("gpt", GPT2Config(), r"is a decoder \(gpt2\): not supported yet"),
-        ("t5", T5Config(), r"is an encoder-decoder \(t5\): not supported yet"),
-        ("bert", BertConfig(is_decoder=True), r"is a decoder \(bert\): not supported yet"),
+        ("gpt", GPT2Config(), r"is a decoder \(gpt2\), which plans of runs fine-tune"),
+        ("t5", T5Config(), r"is an encoder-decoder \(t5\), which plans of runs fine-tune"),
+        ("bert", BertConfig(is_decoder=True), r"is a decoder \(bert\), which plans of runs fine-tune"),
     ):
         config.save_pretrained(tmp_path / folder)
         with pytest.raises(InputError, match=message):

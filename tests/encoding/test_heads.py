@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
-from toys import toy_examples
+from toys import toy_examples, toy_task
 
 from transfer_meta.encoding.batching import Batcher, EncodedBatch
 from transfer_meta.encoding.encoders import load_encoder
+from transfer_meta.encoding.encoding_settings import EncodingSettings
+from transfer_meta.encoding.frozen_features import labelled_vectors, text_vectors
 from transfer_meta.encoding.heads import LONGEST_ANSWER, Head, SpanHead, build_head, pool
+from transfer_meta.encoding.taskemb import fit_head
 from transfer_meta.encoding.tokens import IGNORED, encode
-from transfer_meta.records import TaskType
+from transfer_meta.errors import InputError
+from transfer_meta.records import TYPES_WITH_HEADS, TaskType
 
 TOKENIZER = load_encoder("random:1x8").tokenizer
 LABELS = ("B-K", "I-K", "O", "no", "yes")
@@ -104,7 +110,7 @@ def test_the_best_span_is_that_of_a_full_search() -> None:
         assert none == pytest.approx(begin[row, 0] + end[row, 0])
 
 
-@pytest.mark.parametrize("type", list(TaskType))
+@pytest.mark.parametrize("type", TYPES_WITH_HEADS)
 def test_losses_of_parts_add_up(type: TaskType) -> None:
     examples = toy_examples(type, 6, 0)
     encoded = encode(type, examples, TOKENIZER, labels=LABELS, max_length=64, stride=8)
@@ -123,3 +129,24 @@ def test_losses_of_parts_add_up(type: TaskType) -> None:
     whole = loss(np.arange(len(batcher)))
     parts = [loss(part) for part in np.array_split(np.arange(len(batcher)), 4)]
     assert whole == pytest.approx(sum(parts), rel=1e-5)
+
+
+@pytest.mark.parametrize("make", ["head", "tokens", "vectors", "taskemb"])
+def test_a_task_of_texts_to_write_is_refused(make: str) -> None:
+    task = toy_task(TaskType.GENERATION, train=4)
+    encoder = load_encoder("random:1x8")
+    calls: dict[str, Callable[[], object]] = {
+        "head": lambda: build_head(task.type, 8, labels=2, targets=np.zeros(2)),
+        "tokens": lambda: encode(
+            task.type, list(task.examples()), TOKENIZER, labels=(), max_length=16, stride=8
+        ),
+        "vectors": lambda: labelled_vectors(encoder, task, EncodingSettings()),
+        "taskemb": lambda: fit_head(encoder, task, EncodingSettings(), steps=1),
+    }
+    with pytest.raises(InputError, match="which an encoder with a head does not write"):
+        calls[make]()
+
+
+def test_vectors_of_texts_need_no_head() -> None:
+    task = toy_task(TaskType.GENERATION, train=4)
+    assert text_vectors(load_encoder("random:1x8"), task, EncodingSettings()).shape == (4, 8)

@@ -8,7 +8,8 @@ import pytest
 
 from transfer_meta.tasks import read_task
 from transfer_meta.training.finetune import finetune
-from transfer_meta.training.stage import Stage, TrainingSettings
+from transfer_meta.training.stage import Stage
+from transfer_meta.training.training_settings import TrainingSettings
 
 
 def test_topics_of_messages_are_learned_from_the_demo_task() -> None:

@@ -35,7 +35,7 @@ PLAN = """
 tasks_folder = "tasks"
 tasks = ["a", "b", "c", "d"]
 grid = "all"
-methods = ["intermediate", "multitask"]
+methods = ["intermediate", "multitask", "soft"]
 regimes = ["20-16"]
 seeds = {seeds}
 encoder = "random:1x16"
@@ -43,6 +43,8 @@ encoder = "random:1x16"
 epochs = 2
 batch_size = 4
 dev_examples = 8
+[mixing]
+weighting = "uncertainty"
 """
 # Longest wait before a kill, seconds.
 PATIENCE = {"fake": 2.0, "tiny": 4.0}
@@ -55,7 +57,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--store", choices=("sqlite", "postgresql", "both"), default="both")
     parser.add_argument("--model", choices=("tiny", "fake"), default="tiny")
-    parser.add_argument("--grid-seeds", type=int, default=2, help="seeds of the plan: 32 runs each")
+    parser.add_argument("--grid-seeds", type=int, default=2, help="seeds of the plan: 44 runs each")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0, help="of moments and victims")
     parser.add_argument("--url", help="a PostgreSQL server that is there; else one is started")

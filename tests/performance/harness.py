@@ -47,9 +47,10 @@ from transfer_meta.training.finetune import finetune
 from transfer_meta.training.loop import Loop, compile_encoder
 from transfer_meta.training.predictions import predict_split, score
 from transfer_meta.training.seen_embedding import compact
-from transfer_meta.training.stage import Stage, TrainingSettings
+from transfer_meta.training.stage import Stage
 from transfer_meta.training.task_data import Split, TaskData, select
 from transfer_meta.training.task_metrics import main_metric
+from transfer_meta.training.training_settings import TrainingSettings
 
 EXAMPLES = {"sst2": 640, "rte": 384, "ewt_upos": 640, "squad": 192}
 MAX_LENGTH = {"squad": 256}

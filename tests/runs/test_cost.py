@@ -14,7 +14,9 @@ from transfer_meta.runs.plan import EncoderFacts, Plan, TaskFacts, label
 from transfer_meta.runs.plan_file import PlanFile
 from transfer_meta.runs.store.run_store import NewRun
 from transfer_meta.runs.store.schema import Run
-from transfer_meta.training.stage import Mixing, Stage, TrainingSettings
+from transfer_meta.training.method_settings import Mixing, SoftSharing
+from transfer_meta.training.stage import Stage
+from transfer_meta.training.training_settings import TrainingSettings
 
 TRAINING = TrainingSettings(epochs=2, batch_size=16, max_length=128, dev_examples=50, evaluations=2)
 # Tokens of a mean example: 4.5 characters each, and two at the ends.
@@ -47,6 +49,8 @@ def test_a_source_in_the_mixture_adds_its_tokens():
     summed = Mixing(weights=(0.5, 0.5))
     both = tokens_of(stage("b", sources=("a",), source_examples=100, mixing=summed), TASKS)
     assert both == pytest.approx(alone + 2 * 13 * 16 * 10)
+    for way in ({"mixing": Mixing(weighting="uncertainty")}, {"soft": SoftSharing()}):
+        assert tokens_of(stage("b", sources=("a",), source_examples=100, **way), TASKS) == both
 
 
 # --- learning ------------------------------------------------------------------------------------------

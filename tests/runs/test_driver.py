@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import shutil
 import signal
@@ -115,6 +116,37 @@ def test_outcomes_come_out_as_the_benchmark_reads_them(bench, tmp_path):
     assert set(curves["run"]) == {run.id for run in bench.store.runs()}
     mixed = curves[curves["method"] == "multitask"]
     assert set(mixed.groupby("run")["task"].nunique()) == {2}
+
+
+def test_soft_sharing_and_learned_weights_are_exported_with_their_settings(bench, tmp_path):
+    from transfer_meta.outcomes.tables import load_outcomes
+
+    text = (
+        (tmp_path / "plan.toml")
+        .read_text()
+        .replace('"intermediate", "multitask"', '"soft", "multitask"')
+    )
+    text = text.replace('grid = "all"', 'sources = ["a", ["a", "b"]]\ntargets = ["c"]')
+    text += '[soft]\nstrength = 0.5\n[mixing]\nweighting = "uncertainty"\n'
+    make_tasks(tmp_path / "tasks", "c")
+    (tmp_path / "plan.toml").write_text(text.replace("['a', 'b']", "['a', 'b', 'c']"))
+    bench.plan = load_plan(tmp_path / "plan.toml", encoder_facts=fake_facts)
+    bench.store.add(bench.plan.runs)
+    bench.work()
+    table = export_outcomes(bench.store, keys=bench.plan.stages.keys()).table
+    assert sorted(zip(table["method"], table["source"], strict=True)) == [
+        ("multitask", "a"),
+        ("multitask", "a+b"),
+        ("soft", "a"),
+        ("soft", "a+b"),
+    ]
+    settings = {row.method: json.loads(row.settings) for row in table.itertuples()}
+    assert settings["soft"]["soft"] == {"tie": "l2", "strength": 0.5}
+    assert "mixing" not in settings["soft"]
+    assert settings["multitask"]["mixing"]["weighting"] == "uncertainty"
+    table.to_csv(tmp_path / "o.csv", index=False)
+    pairs = load_outcomes(tmp_path / "o.csv").pairs
+    assert pairs["setting"].str.split(" / ").str[0].tolist() == table["method"].tolist()
 
 
 def test_failures_end_a_run_and_not_the_grid(tmp_path):

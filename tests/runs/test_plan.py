@@ -14,6 +14,7 @@ from transfer_meta.runs.cost import estimate
 from transfer_meta.runs.plan import EncoderFacts, Plan, label, load_plan
 from transfer_meta.runs.plan_file import read_plan_file
 from transfer_meta.tasks.hub import is_hub_address
+from transfer_meta.training.method_settings import SoftSharing
 
 GRID = """
 tasks_folder = "tasks"
@@ -74,6 +75,14 @@ def test_a_task_without_labels_is_neither_source_nor_target(folder):
     (folder / "tasks" / "b.train.jsonl").write_text('{"text": "x"}\n{"text": "y"}\n' * 20)
     text = GRID.replace('grid = "all"', 'sources = ["b"]\ntargets = ["a"]')
     assert "task 'b': it has no labels" in complaint(folder, text)
+
+
+def test_a_task_whose_answers_are_texts_is_neither_source_nor_target(folder):
+    (folder / "tasks" / "b.test.jsonl").unlink()
+    rows = [json.dumps({"input": f"x {i}", "target": f"y {i}"}) for i in range(20)]
+    (folder / "tasks" / "b.train.jsonl").write_text("\n".join(rows))
+    text = GRID.replace('grid = "all"', 'sources = ["b"]\ntargets = ["a"]')
+    assert "task 'b': a generation task has texts as answers" in complaint(folder, text)
 
 
 # --- what a plan asks for ------------------------------------------------------------------------------
@@ -164,6 +173,24 @@ def test_chains_and_mixtures_of_several_sources(folder):
     # The chain's first half is a run of its own, with b as its target.
     assert ("intermediate", "a", "b", "full-full", 0) in found
     assert len(found) == 2 + 1 + 1 + 1 + 2
+
+
+def test_soft_sharing_has_a_table_of_its_own(folder):
+    text = GRID.replace('"multitask"]', '"soft"]')
+    plan = load(folder, text + '[soft]\ntie = "kl"\nstrength = 2\n')
+    (tied, *_) = [run for run in plan.runs if run.method == "soft"]
+    stage = plan.stages[tied.key]
+    assert stage.soft == SoftSharing("kl", 2.0)
+    assert (stage.mixing, stage.start, tied.start_key) == (None, None, None)
+    assert plan.stages[tied.baseline_key].tasks == (stage.target,)
+    assert tied.source == stage.sources[0]
+    assert "[soft] unknown tie 'l1'" in complaint(folder, text + '[soft]\ntie = "l1"\n')
+    assert "unknown soft sharing setting 'lambda'" in complaint(folder, text + "[soft]\nlambda = 1\n")
+    assert "[soft] has no effect without method 'soft'" in complaint(
+        folder, GRID + "[soft]\nstrength = 1\n"
+    )
+    mixing = '[mixing]\nweighting = "to-target"\nweights = [0.5, 0.5]\n'
+    assert "weights has no effect with weighting = 'to-target'" in complaint(folder, GRID + mixing)
 
 
 def test_excluded_pairs_meet_in_neither_direction(folder):

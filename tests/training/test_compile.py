@@ -14,7 +14,8 @@ from toys import toy_task
 from transfer_meta.encoding import onednn
 from transfer_meta.records import TaskType
 from transfer_meta.training.finetune import finetune
-from transfer_meta.training.stage import Stage, TrainingSettings
+from transfer_meta.training.stage import Stage
+from transfer_meta.training.training_settings import TrainingSettings
 
 SETTINGS = TrainingSettings(
     epochs=2, batch_size=16, learning_rate=1e-3, max_length=32, stride=8, dev_examples=0, evaluations=0

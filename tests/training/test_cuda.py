@@ -15,7 +15,8 @@ from transfer_meta.encoding.encoding_settings import HEADS, MEAN_HEAD
 from transfer_meta.errors import Stopped
 from transfer_meta.records import TaskType
 from transfer_meta.training.finetune import finetune
-from transfer_meta.training.stage import Stage, TrainingSettings
+from transfer_meta.training.stage import Stage
+from transfer_meta.training.training_settings import TrainingSettings
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="torch sees no CUDA device on this machine"

@@ -211,6 +211,10 @@ def _damage(folder: Path, how: str) -> None:
         facts.write_text("{")
     elif how == "list":
         facts.write_text("[]")
+    elif how == "no digests":
+        facts.write_text(json.dumps(content | {"digests": {}}))
+    elif how == "deep":
+        facts.write_text("[" * 10**5)
     elif how == "format":
         facts.write_text(json.dumps(content | {"format": "transfer-meta model folder 9"}))
     else:
@@ -227,6 +231,8 @@ def _damage(folder: Path, how: str) -> None:
         ("transformers", "no config", "there is no config.json"),
         ("transformers", "not json", "is corrupt: transfer_meta.json"),
         ("transformers", "list", "is corrupt: transfer_meta.json"),
+        ("transformers", "no digests", "has no digest of model.safetensors"),
+        ("transformers", "deep", "is corrupt: transfer_meta.json: it is nested deeper than"),
         ("transformers", "format", "has format 'transfer-meta model folder 9'"),
         ("transformers", "labels", "config.json has 3 labels"),
         ("mean", "labels", "the head of the model in .* does not fit: expected one for classification"),

@@ -7,7 +7,9 @@ import pytest
 
 from transfer_meta.encoding.encoding_settings import HEADS
 from transfer_meta.errors import InputError
-from transfer_meta.training.stage import Mixing, Stage, TrainingSettings
+from transfer_meta.training.method_settings import Curriculum, Mixing, SoftSharing
+from transfer_meta.training.stage import Stage
+from transfer_meta.training.training_settings import TrainingSettings
 
 BASE = Stage("rte", seed=1, encoder="offline")
 DIGESTS = {"rte": "1", "snli": "2"}
@@ -21,6 +23,7 @@ def test_a_stage_survives_json(head: str) -> None:
         mixing=Mixing(weights=(0.5, 0.5)),
         start=Stage("snli", seed=1, encoder="offline", training=TrainingSettings(lora_rank=4)),
         head=head,
+        curriculum=Curriculum("combined", "loss", 7),
     )
     assert Stage.from_dict(json.loads(json.dumps(stage.to_dict()))) == stage
     assert stage.problems() == []
@@ -34,7 +37,11 @@ def test_a_stage_survives_json(head: str) -> None:
         {"encoder": "other"},
         {"training": TrainingSettings(learning_rate=2e-4)},
         {"sources": ("snli",), "mixing": Mixing()},
+        {"sources": ("snli",), "mixing": Mixing(weighting="to-target")},
+        {"sources": ("snli",), "soft": SoftSharing()},
         {"start": Stage("snli", seed=1, encoder="offline")},
+        {"curriculum": Curriculum("naive")},
+        {"start": Stage("snli", seed=1, encoder="offline", curriculum=Curriculum("mixed"))},
         {"head": "transformers"},
         {"start": Stage("snli", seed=1, encoder="offline", head="transformers")},
     ],
@@ -115,6 +122,43 @@ def test_weights_must_sum_to_one_and_fit_the_tasks() -> None:
     assert "3 weights for 2 tasks" in stage.problems()[0]
 
 
+@pytest.mark.parametrize(
+    ("mixing", "line"),
+    [
+        (
+            Mixing(weighting="uncertain"),
+            "unknown weighting 'uncertain' (expected one of: fixed, to-target, uncertainty)",
+        ),
+        (Mixing(weighting="to-target", weights=(0.5, 0.5)), "weights has no effect with weighting"),
+        (Mixing("proportional", weighting="uncertainty"), "sampling has no effect with weighting"),
+        (Mixing(temperature=3, weighting="uncertainty"), "temperature has no effect with weighting"),
+    ],
+)
+def test_a_weighting_excludes_what_it_replaces(mixing: Mixing, line: str) -> None:
+    (found,) = mixing.problems()
+    assert line in found
+
+
+def test_the_settings_of_soft_sharing_are_checked() -> None:
+    assert SoftSharing().problems() == SoftSharing("kl", 0).problems() == []
+    assert "unknown tie 'l1' (expected one of: l2, kl)" in SoftSharing("l1").problems()[0]
+    for strength in (-1, float("nan"), float("inf"), 1e10):
+        assert "expected a number from 0 to 1e+09" in SoftSharing(strength=strength).problems()[0]
+    with pytest.raises(InputError, match="unknown soft sharing setting 'strenght'"):
+        SoftSharing.from_dict({"strenght": 1})
+
+
+def test_sources_are_mixed_or_tied() -> None:
+    soft = dataclasses.replace(BASE, sources=("snli",), soft=SoftSharing("kl", 0.5))
+    assert soft.problems() == []
+    assert soft.to_dict()["soft"] == {"tie": "kl", "strength": 0.5}
+    assert Stage.from_dict(json.loads(json.dumps(soft.to_dict()))) == soft
+    both = dataclasses.replace(soft, mixing=Mixing())
+    assert "mixing and soft are both given" in both.problems()[0]
+    for without in (dataclasses.replace(soft, soft=None), dataclasses.replace(soft, sources=())):
+        assert "go together" in without.problems()[0]
+
+
 def test_unknown_keys_are_named_with_the_nearest() -> None:
     with pytest.raises(InputError, match="unknown training setting 'epoch'; did you mean 'epochs'"):
         TrainingSettings.from_dict({"epoch": 3, "learning_rat": 1e-4})
@@ -187,7 +231,44 @@ STORED_KEYS = [
         ),
         "7df7cfe7b4e6b9d4f79dff42c186a2ba3363284662c1eb46d79d512d934e25d3",
     ),
+    (
+        Stage(
+            "rte",
+            seed=0,
+            encoder="offline",
+            sources=("snli",),
+            mixing=Mixing(weights=(0.75, 0.25)),
+            start=Stage(
+                "mnli",
+                seed=0,
+                encoder="offline",
+                sources=("snli",),
+                mixing=Mixing("temperature", temperature=3.0),
+            ),
+            head="transformers",
+        ),
+        "72c17f91d66c5e846c30561d2a6ca8d9864fedfc5b28f8ad2b2d77200db51ffa",
+    ),
 ]
+
+
+def test_how_long_inputs_are_read_is_part_of_the_key_where_it_is_not_the_default() -> None:
+    default = dataclasses.replace(BASE, start=Stage("snli", **OTHER))
+    assert "long_inputs" not in json.dumps(default.to_dict())
+    keys = {default.key(DIGESTS, "r")}
+    for how in ("tail", "memory"):
+        training = TrainingSettings(long_inputs=how)
+        other = dataclasses.replace(default, training=training)
+        assert other.to_dict()["training"]["long_inputs"] == how
+        assert Stage.from_dict(json.loads(json.dumps(other.to_dict()))) == other
+        assert TrainingSettings.from_dict(training.to_dict()) == training
+        keys.add(other.key(DIGESTS, "r"))
+        keys.add(
+            dataclasses.replace(
+                default, start=dataclasses.replace(default.start, training=training)
+            ).key(DIGESTS, "r")
+        )
+    assert len(keys) == 5
 
 
 @pytest.mark.parametrize(("stage", "key"), STORED_KEYS)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def test_every_task_type(type: TaskType, tiny: str, result: dict[str, Any], tmp_
     assert (facts.name, facts.type, facts.licence, facts.digest) == ("toy", type, "CC0", task.digest)
     assert (facts.encoder, facts.revision) == (tiny, encoder_revision(tiny))
     assert (facts.examples, facts.rank) == (60, 4)
-    assert facts.training == asdict(QUICK)
+    assert facts.training == QUICK.to_dict()
     assert (facts.metric, facts.score) == (result["result"].main_metric, result["result"].score)
     assert facts.fidelity is not None
     assert 0.999 < facts.fidelity <= 1

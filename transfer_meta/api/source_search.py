@@ -6,12 +6,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from transfer_meta.api.added_sources import added_address, added_addresses, described_addresses
+from transfer_meta.api.train_sources import named_set, named_sources
 from transfer_meta.errors import InputError, nearest, require, unknown
 from transfer_meta.records import relative_gain
 from transfer_meta.results import Result, plain_values, records_as_text, visible
 from transfer_meta.runs.search import PRIOR_RUNS, Rung, parse_budget, search_sources
+from transfer_meta.tasks.resolve import is_same_task
+from transfer_meta.tasks.source_sets import SourceSet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +35,7 @@ class SearchSettings:
     Parameters
     ----------
     budget : str
-        Full runs or a time: ``20runs``, ``2h``, ``90min``.
+        Full runs or a time: ``20runs``, ``2h``, ``90min``.  A run on a set of sources counts as one.
     prior : str, path or mapping
         Gains to expect: ``auto`` (those of `transfer_meta.recommend`), ``none``, the file of a table with columns
         ``source`` and ``gain``, or a mapping of source to gain (a fraction).
@@ -89,7 +94,7 @@ class SearchedSource:
     Parameters
     ----------
     source : str
-        Name of the task.
+        Name of the task, or of the set: ``one>two``, ``one+two``.
     state : str
         ``finished`` (has a full run), ``short`` (only shorter ones), ``failed``, or ``not tried``.
     prior, expected_gain : float
@@ -246,7 +251,7 @@ class SearchResult(Result):
 
 def search(
     target: str | Path,
-    sources: Sequence[str | Path],
+    sources: Sequence[str | Path] = (),
     settings: SearchSettings | None = None,
     *,
     tell: Tell = lambda _: None,
@@ -261,7 +266,9 @@ def search(
     target : str or path
         The task to be helped: a file, a card, ``hf:DATASET``, or the name of one of the sources.
     sources : sequence of str or path
-        Tasks that may help: files, task cards, folders, ``hf:DATASET``.
+        Tasks that may help: files, task cards, folders, ``hf:DATASET``, names of sources that were added; sets of
+        them, ``one>two`` (one after the other) or ``one+two`` (together with the target), whose tasks may also be
+        named as those of `TrainSettings.source`.  None: all sources that were added and whose data can be read.
     settings : SearchSettings, optional
     tell : callable
         Called with one line for each note on the tasks, and for each run that ended.
@@ -273,11 +280,18 @@ def search(
     """
     settings = settings or SearchSettings()
     require("sqlalchemy", "torch")
-    tasks, name = find_target(str(target), [str(source) for source in sources])
-    names = [source for source in tasks if source != name]
-    if not names:
+    given = [str(source) for source in sources] or _added(tell)
+    sets = [source for source in given if len(named_set(source).members) > 1]
+    tasks, name = find_target(str(target), [source for source in given if source not in sets])
+    tasks = {n: a for n, a in tasks.items() if n == name or not is_same_task(a, tasks[name])}
+    candidates = {source: SourceSet((source,)) for source in tasks if source != name}
+    for source in sets:
+        found_set = named_sources([source], tasks, name)
+        joined = SourceSet(found_set.names, ordered=bool(found_set.ordered))
+        candidates[str(joined)] = joined
+    if not candidates:
         raise InputError(f"no sources beside the target '{name}' (expected at least one other task)")
-    expected = _expected_gains(settings, tasks, name, tell)
+    expected = _expected_gains(settings, tasks, name, candidates, tell)
     from transfer_meta.encoding.devices import find_devices
     from transfer_meta.runs.checkpoints.open_checkpoints import open_checkpoints
     from transfer_meta.runs.local_engine import LocalEngine
@@ -289,6 +303,7 @@ def search(
     plan = plan_of_search(
         target=name,
         tasks=tasks,
+        sources=candidates.values(),
         regime=settings.regime,
         epochs=settings.epochs,
         seed=settings.seed,
@@ -308,7 +323,7 @@ def search(
     try:
         if runner.alone():
             found = search_sources(
-                dict.fromkeys(names, 0.0) if expected is None else expected,
+                dict.fromkeys(candidates, 0.0) if expected is None else expected,
                 runner,
                 rungs=rungs,
                 budget_runs=budget.runs,
@@ -345,8 +360,25 @@ def search(
     )
 
 
+def _added(tell: Tell) -> list[str]:
+    """Return the names of the sources that were added and whose data can be read; the others are told."""
+    found = []
+    for name in added_addresses():
+        try:
+            added_address(name)
+        except InputError as error:
+            tell(str(error))
+        else:
+            found.append(name)
+    if not found:
+        raise InputError(
+            "no sources (expected files, hf:DATASET, or some that were added by `transfer-meta sources add`)"
+        )
+    return found
+
+
 def find_target(target: str, sources: Sequence[str]) -> tuple[dict[str, str], str]:
-    """Return the addresses of all tasks by name, and the name of the target."""
+    """Return the addresses of all tasks by name, and the name of the target; a name may be of an added source."""
     from transfer_meta.tasks.hub import is_hub_address
     from transfer_meta.tasks.read import read_task
     from transfer_meta.tasks.resolve import find_tasks
@@ -362,12 +394,24 @@ def find_target(target: str, sources: Sequence[str]) -> tuple[dict[str, str], st
                 raise InputError(f"two tasks are named '{name}': {tasks[name]} and {absolute}")
         return names
 
-    add(find_tasks(sources))
+    files = []
+    for source in sources:
+        try:
+            files += find_tasks([source])
+        except InputError:
+            address = added_address(source)
+            if address is None:
+                raise
+            tasks[source] = address
+    add(find_tasks(files))
     if target in tasks:
         return tasks, target
     try:
         found = find_tasks([target])
     except InputError:
+        address = added_address(target)
+        if address is not None:
+            return tasks | {target: address}, target
         if not tasks or is_hub_address(target) or Path(target).suffix or len(Path(target).parts) > 1:
             raise
         raise unknown("task", target, tasks) from None
@@ -377,22 +421,29 @@ def find_target(target: str, sources: Sequence[str]) -> tuple[dict[str, str], st
 
 
 def _expected_gains(
-    settings: SearchSettings, tasks: Mapping[str, str], target: str, tell: Tell
+    settings: SearchSettings,
+    tasks: Mapping[str, str],
+    target: str,
+    candidates: Mapping[str, SourceSet],
+    tell: Tell,
 ) -> dict[str, float] | None:
-    """Return the expected gain of each source, or None if nothing is expected."""
+    """Return the expected gain of each candidate, or None if nothing is expected; a set has its members' mean."""
     prior = settings.prior
     names = [name for name in tasks if name != target]
     if prior == "none":
         return None
+    searched = list(dict.fromkeys([*names, *candidates]))
     if isinstance(prior, Mapping):
-        found = _checked_gains(prior, names, place="prior", column="gain")
+        found = _checked_gains(prior, searched, place="prior", column="gain")
     elif prior == "auto":
         from transfer_meta.recommender.recommend import RecommendSettings, recommend
 
+        added = described_addresses()
         try:
             recommendation = recommend(
                 tasks[target],
-                sources=[tasks[n] for n in names],
+                # What was added is known by its name, without its data.
+                sources=[n if added.get(n) == tasks[n] else tasks[n] for n in names],
                 settings=RecommendSettings(top=len(names), encoder=settings.encoder, checkpoints=0),
                 tell=tell,
             )
@@ -401,12 +452,13 @@ def _expected_gains(
             return None
         found = {s.source: s.expected_gain for s in recommendation.sources}
     else:
-        found = _read_gains(Path(prior), names)
-    missing = [name for name in names if name not in found]
+        found = _read_gains(Path(prior), searched)
+    parts = {name: (name,) if name in found else c.members for name, c in candidates.items()}
+    missing = [name for name in names if name not in found and any(name in p for p in parts.values())]
     if missing:
         tell(f"no expected gain for {', '.join(missing)}: the mean of the others is used")
-    mean = sum(found.values()) / len(found) if found else 0.0
-    return {name: found.get(name, mean) for name in names}
+    mean = fmean(found.values()) if found else 0.0
+    return {name: fmean(found.get(part, mean) for part in of) for name, of in parts.items()}
 
 
 def _read_gains(path: Path, names: Sequence[str]) -> dict[str, float]:

@@ -13,6 +13,7 @@ from transfer_meta.api.train_settings import TrainSettings
 from transfer_meta.api.train_sources import CHECKPOINT_PREFIX
 from transfer_meta.errors import InputError, require
 from transfer_meta.tasks.hub import is_hub_address
+from transfer_meta.tasks.source_sets import IN_TURN
 
 if TYPE_CHECKING:
     from transfer_meta.records import Tell
@@ -59,7 +60,7 @@ def train(
             prior = {source.name: source.expected_gain for source in prepared.recommended}
             best, dropped = runner.best_by_halving(prior)
             if best is not None:
-                trials = [trial for trial in trials if trial.source in ("", best)]
+                trials = [t for t in trials if t.source == best or t.source not in prior]
                 prepared.notes.extend(dropped)
         scores = runner.run(trials) if runner.signal is None else []
         if scores and scores[0].reason:
@@ -117,7 +118,7 @@ def _way(one: TrialScores, alone: TrialScores, *, kept: bool) -> TrainedWay:
         *filter(None, [trial.source]),
     ]
     return TrainedWay(
-        source=ALONE if is_alone else ">".join(parts),
+        source=ALONE if is_alone else IN_TURN.join(parts),
         method=trial.method,
         encoder=trial.encoder,
         dev=one.dev,
@@ -165,7 +166,8 @@ def _write(
         high=kept.high,
         seed=run.seed,
         settings={"encoder": f"{run.encoder}, revision {run.encoder_revision}", "seeds": len(kept.test)}
-        | dict(run.settings["training"]),
+        | dict(run.settings["training"])
+        | {name: value for name, value in run.settings.items() if name == "curriculum"},
         licences={name: prepared.tasks[name].licence or "unknown" for name in used},
         versions=dict(run.versions or {}),
     )

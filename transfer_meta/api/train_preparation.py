@@ -15,7 +15,9 @@ from transfer_meta.api.train_sources import (
     named_sources,
     recommended_sources,
 )
+from transfer_meta.encoding.model_kinds import ENCODER
 from transfer_meta.errors import InputError, RunFailed
+from transfer_meta.tasks.source_sets import IN_TURN, TOGETHER
 
 if TYPE_CHECKING:
     from transfer_meta.records import Tell
@@ -65,10 +67,12 @@ def check_folder(settings: TrainSettings) -> None:
 
 def prepare_training(target: str, settings: TrainSettings, tell: Tell) -> PreparedTraining:
     """Find the tasks, read them, and plan the runs."""
+    from transfer_meta.runs.methods import WITHOUT_SOURCES
     from transfer_meta.runs.plan import compile_plan, make_plan
     from transfer_meta.runs.plan_file import PlanFile, Regime
     from transfer_meta.runs.trials import find_trials
     from transfer_meta.tasks.subsets import dev_size
+    from transfer_meta.training.method_settings import Curriculum
 
     tasks, name = find_target(target, list(map(str, settings.sources)))
     facts = _encoder_facts(settings.encoder)
@@ -89,18 +93,26 @@ def prepare_training(target: str, settings: TrainSettings, tell: Tell) -> Prepar
     elif settings.source != (NO_SOURCE,):
         named = named_sources(list(settings.source), tasks, name)
         groups, checkpoint = [named.names] if named.names else [], named.checkpoint
-    methods = ("multitask",) if settings.mix else ("intermediate", "chain")
+        if settings.mix and named.ordered:
+            raise InputError(
+                f"mix has no effect with source '{IN_TURN.join(named.names)}', which is a chain"
+                f" (expected '{TOGETHER.join(named.names)}')"
+            )
+        settings = replace(settings, mix=settings.mix or named.ordered is False)
+        settings.check_mixed()
     used = {name, *(source for group in groups for source in group)}
     file = PlanFile(
         path=Path("train"),
         tasks={task: tasks[task] for task in used},
         sources=tuple(groups),
         targets=(name,),
-        methods=methods if groups and checkpoint is None else ("single",),
+        methods=settings.methods if groups and checkpoint is None else ("single",),
         regimes=(Regime(settings.source_examples, settings.examples),),
         seeds=tuple(range(settings.seeds)),
         encoder=settings.encoder,
         training=settings.training(facts),
+        mixing=settings.mixing,
+        curriculum=Curriculum(settings.curriculum) if settings.curriculum else None,
         allow_fewer=True,
     )
     plan = make_plan(file, encoder_facts=lambda _: facts, needs_test=False)
@@ -119,12 +131,12 @@ def prepare_training(target: str, settings: TrainSettings, tell: Tell) -> Prepar
             file,
             encoder=checkpoint,
             training=settings.training(found),
-            methods=methods if groups else ("single",),
+            methods=settings.methods if groups else ("single",),
         )
         plans.append(compile_plan(other, plan.tasks, found))
         trials = [
             find_trials(plan)[0],
-            *(t for t in find_trials(plans[1]) if bool(t.source) == bool(groups)),
+            *(t for t in find_trials(plans[1]) if (t.method not in WITHOUT_SOURCES) == bool(groups)),
         ]
     else:
         trials = find_trials(plan)
@@ -145,9 +157,14 @@ def _encoder_facts(name: str) -> EncoderFacts:
             f"encoder '{name}': a bi-LSTM cannot be written as a Hugging Face folder (expected a transformer)"
         )
     try:
-        return read_encoder_facts(name)
+        facts = read_encoder_facts(name)
     except RunFailed as error:
         raise InputError(str(error)) from error
+    if facts.kind != ENCODER:
+        raise InputError(
+            f"encoder '{name}' is of kind {facts.kind}, which only plans of runs fine-tune (expected an encoder)"
+        )
+    return facts
 
 
 def _fewer(plan: Plan, settings: TrainSettings) -> list[str]:

@@ -27,9 +27,10 @@ class TrainedWay:
     ----------
     source : str
         Sources, joined by ``>`` (one after the other) or ``+`` (together with the target); ``none`` for the target
-        alone; ``checkpoint:ENCODER`` before them if it starts from another encoder.
+        alone; ``checkpoint:ENCODER`` before them if it starts from another encoder.  Of the target alone with a
+        curriculum its name, such as ``naive-length``.
     method : str
-        As in outcomes: ``single``, ``intermediate``, ``chain`` or ``multitask``.
+        As in outcomes: ``single``, ``intermediate``, ``chain``, ``multitask``, ``soft`` or ``curriculum``.
     encoder : str
         The encoder that it starts from.
     dev, test : tuple of float
@@ -150,10 +151,13 @@ class TrainResult(Result):
             tried = len([way for way in self.ways if way.test]) - 1
             if not tried:
                 return f"trained on the target alone: {score}"
-            what = "the source does not help" if tried == 1 else f"none of the {tried} sources helps"
+            with_curriculum = any(way.method == "curriculum" for way in self.ways)
+            one, several = ("curriculum", "other ways") if with_curriculum else ("source", "sources")
+            what = f"the {one} does not help" if tried == 1 else f"none of the {tried} {several} helps"
             return f"{what}: the model trained on the target alone is kept, {score}"
+        kind = "curriculum" if kept.method == "curriculum" else "source"
         text = (
-            f"source {kept.source} helps on dev ({kept.mean_dev:.3f}, alone {alone.mean_dev:.3f}) and is kept:"
+            f"{kind} {kept.source} helps on dev ({kept.mean_dev:.3f}, alone {alone.mean_dev:.3f}) and is kept:"
             f" {score}, alone {alone.mean_test:.3f}{_spread(alone)}, difference {_signed(kept.difference)}"
         )
         if math.isfinite(kept.low):

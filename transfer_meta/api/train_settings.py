@@ -10,12 +10,31 @@ from typing import TYPE_CHECKING
 from transfer_meta.api.train_sources import AUTO, NO_SOURCE
 from transfer_meta.encoding.encoding_settings import check_positive
 from transfer_meta.errors import InputError, unknown
-from transfer_meta.training.stage import PRECISIONS, SOURCE_EXAMPLES, SOURCE_TRAINING, TrainingSettings
+from transfer_meta.tasks.source_sets import TOGETHER
+from transfer_meta.training.method_settings import (
+    BASELINE_ORDER,
+    FIXED,
+    ORDERS,
+    TO_TARGET,
+    UNCERTAINTY,
+    WEIGHTINGS,
+    Mixing,
+)
+from transfer_meta.training.training_settings import (
+    PRECISIONS,
+    SOURCE_EXAMPLES,
+    SOURCE_TRAINING,
+    TrainingSettings,
+)
 
 if TYPE_CHECKING:
     from transfer_meta.runs.plan import EncoderFacts
 
 DEFAULT_TRIES = 2
+MIXED_BY = ("sampling", TO_TARGET, UNCERTAINTY, "soft")
+"""Ways to train on sources and target together."""
+CURRICULA = tuple(order for order in ORDERS if order != BASELINE_ORDER)
+"""Orders of the training examples by length."""
 MAX_SMALL_WEIGHTS = 30_000_000
 """Weights, without embeddings, of encoders that are trained with the learning rate of the shipped grid."""
 LARGE_RATE, LARGE_LORA_RATE = 3e-5, 3e-4
@@ -32,12 +51,21 @@ class TrainSettings:
         Folder of the model.
     source : str, or sequence of str
         What to train on before the target: a name among `sources` or of the catalogue, a file, ``hf:DATASET``,
+        a set of them, ``one>two`` (one after the other) or ``one+two`` (together with the target),
         ``checkpoint:ENCODER`` (start from that encoder), ``none``, or ``auto`` (the default): what `recommend` puts
-        first.  Several are trained on one after the other.
+        first.  A sequence is a chain, or with `mix` a mixture.
     sources : sequence of str or Path
         Files, task cards and folders of tasks that may serve as sources.
     mix : bool
         Train on sources and target together, not one after the other.
+    mix_by : {"sampling", "to-target", "uncertainty", "soft"}
+        How `mix` shares.  ``sampling``: one encoder, a task drawn at every step.  ``to-target``, ``uncertainty``:
+        one encoder, the losses of all tasks added up, with weights that move to the target or that are learned
+        (`transfer_meta.training.method_settings.Mixing`).  ``soft``: an encoder for each task, tied by their
+        weights.
+    curriculum : {"naive", "mixed", "combined"}, optional
+        Order of the training examples by length, see `transfer_meta.training.method_settings.Curriculum`, of the
+        target alone and of all runs with sources; the target alone in a random order is compared too.
     tries : int
         Sources that ``auto`` tries; short runs decide which of them is trained on in full.
     encoder : str
@@ -75,6 +103,8 @@ class TrainSettings:
     source: str | Sequence[str] = ()
     sources: Sequence[str | Path] = ()
     mix: bool = False
+    mix_by: str = MIXED_BY[0]
+    curriculum: str | None = None
     tries: int = DEFAULT_TRIES
     encoder: str = "offline"
     seeds: int = 3
@@ -106,11 +136,34 @@ class TrainSettings:
             raise InputError(f"tries has no effect with source {', '.join(self.source)}")
         if self.mix and self.source == (NO_SOURCE,):
             raise InputError(f"mix has no effect with source {NO_SOURCE}")
+        if self.mix_by not in MIXED_BY:
+            raise unknown("mix_by", self.mix_by, MIXED_BY)
+        if not (self.mix or any(TOGETHER in source for source in self.source)):
+            self.check_mixed()
+        if self.curriculum is not None and self.curriculum not in CURRICULA:
+            raise unknown("curriculum", self.curriculum, CURRICULA)
+
+    def check_mixed(self) -> None:
+        """Raise an InputError if `mix_by` has no effect, because nothing is mixed."""
+        if self.mix_by != MIXED_BY[0] and not self.mix:
+            raise InputError(f"mix_by = '{self.mix_by}' has no effect without mix")
 
     @property
     def is_auto(self) -> bool:
         """Whether the recommender says which sources to try."""
         return self.source == (AUTO,)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Methods that the sources are used by."""
+        if not self.mix:
+            return "intermediate", "chain"
+        return ("soft",) if self.mix_by == "soft" else ("multitask",)
+
+    @property
+    def mixing(self) -> Mixing:
+        """The mixture for ``multitask``."""
+        return Mixing(weighting=self.mix_by if self.mix_by in WEIGHTINGS else FIXED)
 
     def training(self, encoder: EncoderFacts) -> TrainingSettings:
         """Return the training settings for an encoder."""

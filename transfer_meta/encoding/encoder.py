@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from transfer_meta.encoding.onednn import fast_linear
+from transfer_meta.encoding.recurrent_memory import read_with_memory
+
+if TYPE_CHECKING:
+    from transfer_meta.encoding.batching import EncodedBatch
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,12 @@ class Encoder:
         """Device of the model."""
         return next(self.model.parameters()).device
 
+    def on_batch(self, batch: EncodedBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return what the head of a task reads of a batch: `outputs`."""
+        if batch.memory is not None:
+            return read_with_memory(self, batch), None
+        return self.outputs(batch.ids, batch.types, batch.mask)
+
     def vectors(
         self, ids: torch.Tensor, types: torch.Tensor, mask: torch.Tensor | None
     ) -> torch.Tensor:
@@ -54,8 +64,11 @@ class Encoder:
     def outputs(
         self, ids: torch.Tensor, types: torch.Tensor, mask: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return what `vectors` returns and the pooler's output of shape (items, width), None without a pooler."""
-        inputs: dict[str, Any] = {"input_ids": ids}
+        """Return what `vectors` returns and the pooler's output of shape (items, width), None without a pooler.
+
+        In the place of ids, `ids` may hold vectors of shape (items, tokens, width).
+        """
+        inputs: dict[str, Any] = {"inputs_embeds" if ids.is_floating_point() else "input_ids": ids}
         if self.uses_types:
             inputs["token_type_ids"] = types
         if mask is not None:
@@ -66,13 +79,13 @@ class Encoder:
             has_windows = "sliding_attention" in (getattr(config, "layer_types", None) or ())
             is_ready = is_sdpa and not has_windows
             inputs["attention_mask"] = mask[:, None, None, :] if is_ready else mask.long()
-        with fast_linear(ids.device), _attention_of_any_shape(ids.device):
+        with fast_linear(ids.device), attention_of_any_shape(ids.device):
             found = self.model(**inputs)
         return found.last_hidden_state, getattr(found, "pooler_output", None)
 
 
 @contextlib.contextmanager
-def _attention_of_any_shape(device: torch.device) -> Iterator[None]:
+def attention_of_any_shape(device: torch.device) -> Iterator[None]:
     """Leave cuDNN's attention out on CUDA within the block: it plans anew for every shape of a batch."""
     if device.type != "cuda" or torch.compiler.is_compiling():
         yield

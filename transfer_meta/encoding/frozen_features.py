@@ -15,6 +15,7 @@ from transfer_meta.encoding.encoding_settings import EncodingSettings
 from transfer_meta.encoding.heads import pool
 from transfer_meta.encoding.tokens import IGNORED
 from transfer_meta.records import Label, TaskType
+from transfer_meta.tasks.label_kinds import check_has_head
 from transfer_meta.tasks.task import Task
 
 
@@ -52,6 +53,7 @@ class LabelledReader:
     """
 
     def __init__(self, encoder: Encoder, task: Task, settings: EncodingSettings) -> None:
+        check_has_head(task.type)
         self._type, self._settings = task.type, settings
         self._per_token = task.type in (TaskType.TOKEN_CLASSIFICATION, TaskType.QUESTION_ANSWERING)
         examples = list(task.examples())

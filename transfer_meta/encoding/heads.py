@@ -10,9 +10,13 @@ from torch import nn
 from torch.nn import functional
 
 from transfer_meta.encoding.batching import EncodedBatch
+from transfer_meta.encoding.encoder import Encoder
+from transfer_meta.encoding.encoding_settings import MEMORY_VECTORS
+from transfer_meta.encoding.recurrent_memory import check_takes_memory
 from transfer_meta.encoding.tokens import IGNORED
 from transfer_meta.encoding.transformers_head import TransformersScorer
 from transfer_meta.records import TaskType
+from transfer_meta.tasks.label_kinds import check_has_head
 
 HEAD_DROPOUT = 0.1
 LONGEST_ANSWER = 30
@@ -32,6 +36,12 @@ class Head(nn.Module):
         Number of outputs per item, or per token if `per_token`.
     scorer : TransformersScorer, optional
         Computes the outputs in place of the linear layer.
+
+    Attributes
+    ----------
+    memory : Embedding or None
+        Vectors that long texts are read with, see `transfer_meta.encoding.recurrent_memory`: new for every task, as
+        the linear layer.
     """
 
     per_token = False
@@ -39,6 +49,7 @@ class Head(nn.Module):
     def __init__(self, width: int, outputs: int, *, scorer: TransformersScorer | None = None) -> None:
         super().__init__()
         self.scorer = scorer
+        self.memory: nn.Embedding | None = None
         if scorer is None:
             self.dropout = nn.Dropout(HEAD_DROPOUT)
             self.linear = nn.Linear(width, outputs)
@@ -48,11 +59,31 @@ class Head(nn.Module):
     ) -> torch.Tensor:
         """Return float32 outputs from token vectors of shape (items, tokens, width).
 
-        `pooled`, of shape (items, width), is the output of the encoder's pooler, which some scorers need.
+        `pooled`, of shape (items, width), is the output of the encoder's pooler, which some scorers need.  The
+        outputs of a text in segments are the mean of those of its segments.
         """
+        outputs = self._of_items(hidden, batch, pooled)
+        if batch.slots is None:
+            return outputs
+        is_there = batch.slots >= 0
+        sums = outputs[batch.slots.clamp(min=0)].masked_fill(~is_there[..., None], 0.0).sum(dim=1)
+        return sums / is_there.sum(dim=1, keepdim=True)
+
+    def add_memory(self, encoder: Encoder) -> nn.Embedding:
+        """Add memory vectors for an encoder, of random values."""
+        check_takes_memory(encoder)
+        device = next(self.parameters()).device
+        self.memory = nn.Embedding(MEMORY_VECTORS, encoder.width, device=device)
+        return self.memory
+
+    def _of_items(
+        self, hidden: torch.Tensor, batch: EncodedBatch, pooled: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Return the outputs of each item, or of each text that was read with a memory."""
         if self.scorer is not None:
             return self.scorer(hidden, batch, pooled)
-        vectors = hidden if self.per_token else pool(hidden, batch.mask)
+        mask = batch.mask if batch.memory is None else batch.memory.mask
+        vectors = hidden if self.per_token else pool(hidden, mask)
         return self.linear(self.dropout(vectors)).float()
 
     def loss(self, outputs: torch.Tensor, batch: EncodedBatch) -> torch.Tensor:
@@ -82,7 +113,7 @@ class ChoiceHead(Head):
         self, hidden: torch.Tensor, batch: EncodedBatch, pooled: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Return logits of shape (units, choices)."""
-        scores = super().forward(hidden, batch, pooled).squeeze(1)
+        scores = self._of_items(hidden, batch, pooled).squeeze(1)
         assert batch.slots is not None
         return scores[batch.slots.clamp(min=0)].masked_fill(batch.slots < 0, -torch.inf)
 
@@ -159,6 +190,7 @@ def build_head(
     scorer: TransformersScorer | None = None,
 ) -> Head:
     """Return a new head for a task type; regression standardises by the training targets."""
+    check_has_head(type)
     if type is TaskType.CLASSIFICATION:
         return Head(width, labels, scorer=scorer)
     if type is TaskType.TOKEN_CLASSIFICATION:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,7 +50,7 @@ def fisher_of_head(
     def forward(units: NDArray[np.int64]) -> Forward:
         batch = batcher.batch(units)
         outputs = head(encoder.vectors(batch.ids, batch.types, batch.mask), batch)
-        gold = _standardised(head, batch.target)
+        gold = standardised(head, batch.target)
         targets = [gold]
         if settings.variant == "theoretical":
             targets = [draw_target(type, outputs, gold, generator) for _ in range(settings.draws)]
@@ -116,11 +117,26 @@ def fit_head(encoder: Encoder, task: Task, encoding: EncodingSettings, *, steps:
     The problem is convex, so the result depends on no seed or learning rate.
     """
     fitted = new_head(encoder, task, encoding)
-    head, batcher = fitted.head, fitted.batcher
+    batches = fitted.batcher.by_length(encoding.max_tokens)
+    fit_linear(encoder, fitted.head, fitted.batcher, batches, steps=steps)
+    return fitted
+
+
+def fit_linear(
+    encoder: Encoder,
+    head: Head,
+    batcher: Batcher,
+    batches: Sequence[NDArray[np.int64]],
+    *,
+    steps: int,
+) -> None:
+    """Fit a head, from zero, to the frozen features of some batches of units, see `fit_head`."""
+    torch.nn.init.zeros_(head.linear.weight)
+    torch.nn.init.zeros_(head.linear.bias)
     encoder.model.eval()
     inputs: list[tuple[Tensor, EncodedBatch]] = []
     with torch.no_grad():
-        for units in batcher.by_length(encoding.max_tokens):
+        for units in batches:
             batch = batcher.batch(units)
             hidden = encoder.vectors(batch.ids, batch.types, batch.mask).float()
             if not head.per_token:
@@ -145,10 +161,9 @@ def fit_head(encoder: Encoder, task: Task, encoding: EncodingSettings, *, steps:
 
     optimizer.step(loss)
     head.requires_grad_(False)
-    return fitted
 
 
-def _standardised(head: Head, target: Tensor) -> Tensor:
+def standardised(head: Head, target: Tensor) -> Tensor:
     """Return regression targets in units of the head's output; other targets unchanged."""
     return (target - head.mean) / head.deviation if isinstance(head, RegressionHead) else target
 

@@ -12,21 +12,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transfer_meta.encoding.encoding_settings import KEEP_HEAD, check_long_inputs
+from transfer_meta.encoding.long_texts import read_long_texts
 from transfer_meta.errors import RunFailed
 from transfer_meta.files import atomic_folder, digest
 from transfer_meta.records import Example, TaskType
-from transfer_meta.tasks.label_kinds import answers, check_label
+from transfer_meta.tasks.label_kinds import answers, check_has_head, check_label
 from transfer_meta.tasks.task import Task
 
 IGNORED = -100
 """Target value that counts neither in the loss nor in a score."""
-TOKEN_CACHE_VERSION = 1
+TOKEN_CACHE_VERSION = 2
 """Part of the cache key; increment it when the arrays change."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Tokenised examples; an *item* is one input of the model: an example, a window, or a choice.
+    """Tokenised examples; an *item* is one input of the model: an example, a window or segment of it, or a choice.
 
     Parameters
     ----------
@@ -45,6 +47,8 @@ class Encoded:
     spans : array of shape (tokens, 2), int32
         Question answering: characters of the context that a token covers, otherwise -1.  Token
         classification: (word, word) at a word's first token, otherwise -1.  Other types: empty.
+    is_long : bool array of shape (examples,)
+        Whether an example has more tokens than an item may have: it was cut or split.
     """
 
     ids: NDArray[np.int32]
@@ -53,6 +57,7 @@ class Encoded:
     examples: NDArray[np.int32]
     target: NDArray[Any]
     spans: NDArray[np.int32]
+    is_long: NDArray[np.bool_]
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -92,16 +97,24 @@ def encode_cached(
     labels: Sequence[str],
     max_length: int,
     stride: int,
+    long_inputs: str = KEEP_HEAD,
     cache: Path,
 ) -> Encoded:
     """Return `encode`'s result, memory-mapped from the folder `cache` if it was computed before."""
-    content = json.dumps(
-        [type, labels, max_length, stride, TOKEN_CACHE_VERSION, examples], ensure_ascii=False
-    )
+    settings = [type, labels, max_length, stride, long_inputs, TOKEN_CACHE_VERSION]
+    content = json.dumps([*settings, examples], ensure_ascii=False)
     folder = cache / digest(content, tokenizer.backend_tokenizer.to_str())[:32]
     names = [field.name for field in fields(Encoded)]
     if not (folder / "card.json").is_file():
-        encoded = encode(type, examples, tokenizer, labels=labels, max_length=max_length, stride=stride)
+        encoded = encode(
+            type,
+            examples,
+            tokenizer,
+            labels=labels,
+            max_length=max_length,
+            stride=stride,
+            long_inputs=long_inputs,
+        )
         with atomic_folder(folder, keeps_earlier=True) as temporary:
             for name in names:
                 np.save(temporary / f"{name}.npy", getattr(encoded, name))
@@ -119,6 +132,7 @@ def encode(
     labels: Sequence[str],
     max_length: int,
     stride: int,
+    long_inputs: str = KEEP_HEAD,
 ) -> Encoded:
     """Tokenise examples with valid labels (see `checked_examples`).
 
@@ -134,8 +148,17 @@ def encode(
         Maximum number of tokens per item.  The longer text of a pair is truncated; a long context is
         split into windows.
     stride : int
-        Tokens that neighbouring windows share.
+        Tokens that neighbouring windows or segments share.
+    long_inputs : str
+        How texts beyond `max_length` are read, one of `transfer_meta.encoding.encoding_settings.LONG_INPUTS`.
+
+    Raises
+    ------
+    InputError
+        A type whose answers are texts, or whose long texts cannot be read in this way.
     """
+    check_has_head(type)
+    check_long_inputs(long_inputs, type)
     if type is TaskType.QUESTION_ANSWERING:
         return _encode_questions(examples, tokenizer, max_length=max_length, stride=stride)
     rank = {label: index for index, label in enumerate(labels)}
@@ -150,13 +173,21 @@ def encode(
         second = [example.text_pair or "" for example in examples]
         numbers = np.arange(len(examples))
     pairs = second if any(second) else None
-    batch = tokenizer(first, pairs, truncation=True, max_length=max_length)
+    batch: Any
+    if long_inputs == KEEP_HEAD:
+        batch = tokenizer(first, pairs, truncation=True, max_length=max_length)
+        is_long = _overflows(batch)
+    else:
+        batch, items, is_long = read_long_texts(
+            tokenizer, first, pairs, max_length=max_length, stride=stride, how=long_inputs
+        )
+        numbers = numbers[items]
     if type is TaskType.CLASSIFICATION:
         target = np.array([rank.get(str(e.label), IGNORED) for e in examples], dtype=np.int32)
     else:
         kind = np.float32 if type is TaskType.REGRESSION else np.int32
         target = np.array([example.label for example in examples], dtype=kind)
-    return _flatten(batch, numbers, target)
+    return _flatten(batch, numbers, target, is_long)
 
 
 def _encode_words(
@@ -177,6 +208,7 @@ def _encode_words(
         batch,
         np.arange(len(examples)),
         np.array(target, dtype=np.int32),
+        _overflows(batch),
         spans=np.stack([of_words, of_words], axis=1),
     )
 
@@ -205,7 +237,13 @@ def _encode_questions(
         target.append(
             _window_target(places, gold[0].start, gold[0].start + len(gold[0].text)) if gold else (0, 0)
         )
-    return _flatten(batch, numbers, np.array(target, dtype=np.int32), spans=np.concatenate(spans))
+    return _flatten(
+        batch,
+        numbers,
+        np.array(target, dtype=np.int32),
+        np.bincount(numbers)[numbers] > 1,
+        spans=np.concatenate(spans),
+    )
 
 
 def _window_target(places: NDArray[np.int32], begin: int, end: int) -> tuple[int, int]:
@@ -243,9 +281,10 @@ def _flatten(
     batch: Any,
     numbers: NDArray[Any],
     target: NDArray[Any],
+    is_long: NDArray[np.bool_],
     spans: NDArray[np.int32] | None = None,
 ) -> Encoded:
-    """Concatenate a tokenizer's lists into flat arrays."""
+    """Concatenate a tokenizer's lists into flat arrays; `is_long` says which items are cut or split."""
     lengths = np.array([len(ids) for ids in batch["input_ids"]], dtype=np.int64)
     types = batch.get("token_type_ids")
     return Encoded(
@@ -257,4 +296,10 @@ def _flatten(
         examples=numbers.astype(np.int32),
         target=target,
         spans=np.empty((0, 2), dtype=np.int32) if spans is None else spans,
+        is_long=np.bincount(numbers, weights=is_long) > 0,
     )
+
+
+def _overflows(batch: Any) -> NDArray[np.bool_]:
+    """Return which of a tokenizer's items were truncated."""
+    return np.array([bool(item.overflowing) for item in batch.encodings], dtype=bool)

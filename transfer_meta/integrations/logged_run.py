@@ -13,8 +13,9 @@ from transfer_meta.errors import InputError, first_line, require
 from transfer_meta.files import digest
 from transfer_meta.outcomes.metric_units import lower_is_better
 from transfer_meta.outcomes.table_checks import BASELINE_NAMES
-from transfer_meta.runs.methods import stage_of
+from transfer_meta.runs.methods import SIDE_BY_SIDE, stage_of
 from transfer_meta.runs.plan_file import RESERVED_IN_NAMES, parse_regime
+from transfer_meta.tasks.source_sets import join_sources
 from transfer_meta.training.stage import Stage
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ class LogSettings:
     encoder : str
         Name of the pretrained encoder, before any training.  Empty: unknown; for `TransferLogger`, the model's.
     method : str or None
-        ``intermediate``, ``multitask`` or ``chain``.  Default: ``intermediate``, with several sources ``chain``.
+        ``intermediate``, ``multitask``, ``soft`` or ``chain``.  Default: ``intermediate``, with several sources
+        ``chain``.
     regime : str
         ``SOURCE-TARGET`` training examples, each a number or ``full``: ``1000-200``.
     training : mapping of str to Any
@@ -89,7 +91,7 @@ def new_logged_run(
         method = settings.method or ("intermediate" if len(names) == 1 else "chain")
         stage_of(method, alone, sources=names)  # refuses a method that does not fit
         method = "intermediate" if (method, len(names)) == ("chain", 1) else method
-        source = ("+" if method == "multitask" else ">").join(names)
+        source = join_sources(names, ordered=method not in SIDE_BY_SIDE)
 
     def content(method: str, source: str, regime: str) -> dict[str, Any]:
         return {

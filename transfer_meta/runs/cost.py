@@ -12,13 +12,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from transfer_meta.encoding.encoding_settings import SPLIT
+from transfer_meta.runs.long_examples import CHARACTERS_PER_TOKEN
 from transfer_meta.runs.plan import Plan, TaskFacts, label
 from transfer_meta.runs.store.run_store import NewRun
 from transfer_meta.runs.store.schema import Run
 from transfer_meta.tasks.subsets import dev_size
 from transfer_meta.training.stage import Stage
+from transfer_meta.training.training_settings import NEWER_SETTINGS
 
-CHARACTERS_PER_TOKEN = 4.5
 EVALUATION_SHARE = 1 / 3
 """Cost of evaluating a token relative to training on it: the forward pass, without the two products of backward."""
 ASSUMED_FLOPS = 4e10
@@ -170,19 +172,18 @@ def tokens_of(stage: Stage, tasks: Mapping[str, TaskFacts]) -> float:
     training = stage.training
 
     def length(name: str) -> float:
-        return min(training.max_length, tasks[name].characters / CHARACTERS_PER_TOKEN + 2)
+        length = tasks[name].characters / CHARACTERS_PER_TOKEN + 2
+        return length if training.long_inputs in SPLIT else min(training.max_length, length)
 
     def size(name: str) -> int:
-        wanted = stage.target_examples if name == stage.target else stage.source_examples
-        return wanted or tasks[name].training_examples(training.dev_examples)
+        return stage.examples_of(name) or tasks[name].training_examples(training.dev_examples)
 
     sizes = [size(name) for name in stage.tasks]
     tokens = training.epochs * sizes[0] * length(stage.target)
-    if stage.mixing is not None:
-        shares = stage.mixing.probabilities(tuple(sizes))
-        if stage.mixing.weights:
-            # Every step has a batch of each task.
-            shares = (1.0,) * len(sizes)
+    if stage.sources:
+        shares = (1.0,) * len(sizes)  # every step has a batch of each task
+        if stage.mixing is not None and not stage.mixing.sums_losses:
+            shares = stage.mixing.probabilities(tuple(sizes))
         # The target is passed over `epochs` times; the sources are drawn in proportion, or at every step.
         steps = math.ceil(sizes[0] / training.batch_size) * training.epochs / shares[0]
         for name, share in zip(stage.sources, shares[1:], strict=True):
@@ -202,7 +203,8 @@ def is_like(
     ):
         return False
     training, wanted = run.settings["training"], plan.file.training
-    return all(training[name] == getattr(wanted, name) for name in settings)
+    # Newer settings are not in stored ones where they have their default.
+    return all((NEWER_SETTINGS | training)[name] == getattr(wanted, name) for name in settings)
 
 
 def _rate(medians: Mapping[str, float], method: str) -> float:

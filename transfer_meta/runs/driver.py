@@ -184,7 +184,11 @@ class PlanDriver:
         """Return the keys of the runs that are done without having left the whole model that is to be kept."""
         statuses = self.store.statuses() if self.models else {}
         done = (key for key in sorted(self.models) if statuses.get(key) == "done")
-        return [key for key in done if not self.checkpoints.is_whole(self.checkpoints.model(key))]
+        return [
+            key
+            for key in done
+            if not self.checkpoints.is_whole(self.checkpoints.model(key), run=self.stages[key].run_name)
+        ]
 
     def _step(self) -> bool:
         """Submit the runs that can start and record those that ended; return False when nothing is left."""

@@ -67,7 +67,7 @@ class Exported(Result):
     ----------
     table : DataFrame
         One row per outcome with columns `OUTCOME_COLUMNS`: scores on 0-1, gains as fractions; ``settings`` holds
-        those of training and mixture as JSON.
+        those of training and of how tasks are mixed or tied and examples ordered as JSON.
     without_baseline : int
         Transfers whose baseline run is not finished.
     zero_baseline : int
@@ -302,6 +302,7 @@ def _score(run: Run, metrics: Mapping[str, str]) -> tuple[str, float]:
 
 
 def _settings(run: Run) -> str:
-    """Return training and mixture settings as JSON."""
-    settings = {name: run.settings.get(name) for name in ("training", "mixing")}
+    """Return the settings of training and of how tasks are mixed or tied and examples ordered as JSON."""
+    names = ("training", "mixing", "soft", "curriculum")
+    settings = {name: run.settings.get(name) for name in names}
     return json.dumps({k: v for k, v in settings.items() if v is not None}, sort_keys=True)

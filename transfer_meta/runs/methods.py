@@ -1,4 +1,4 @@
-"""Transfer methods: the `Stage` that trains a target with its sources."""
+"""Transfer methods: the `Stage` that trains a target with its sources, or alone by a curriculum."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from transfer_meta.errors import InputError, unknown
-from transfer_meta.training.stage import Mixing, Stage
+from transfer_meta.training.method_settings import Curriculum, Mixing, SoftSharing
+from transfer_meta.training.stage import Stage
 
-TRANSFER_METHODS = ("single", "intermediate", "multitask", "chain")
+TRANSFER_METHODS = ("single", "intermediate", "multitask", "chain", "soft", "curriculum")
+WITHOUT_SOURCES = ("single", "curriculum")
+"""Methods without a source."""
+SIDE_BY_SIDE = ("multitask", "soft")
+"""Methods that train on sources and target at the same time; the names of their sources are joined by ``+``."""
 
 
 def stage_of(
@@ -16,8 +21,10 @@ def stage_of(
     base: Stage,
     *,
     sources: Sequence[str],
-    source_examples: int | None = None,
+    source_examples: int | Sequence[int | None] | None = None,
     mixing: Mixing | None = None,
+    soft: SoftSharing | None = None,
+    curriculum: Curriculum | None = None,
 ) -> Stage:
     """Return the stage that trains the target with its sources.
 
@@ -25,15 +32,22 @@ def stage_of(
     ----------
     method : str
         ``single`` (no source), ``intermediate`` (one source, then the target [1]_), ``chain`` (several sources one
-        after the other, then the target), or ``multitask`` (sources and target at once, with one encoder [2]_).
+        after the other, then the target), ``multitask`` (sources and target at once, with one encoder [2]_),
+        ``soft`` (at once, with an encoder for each task, tied to one another [3]_), or ``curriculum`` (no source;
+        the target's examples are ordered by difficulty).
     base : Stage
-        The target's single-task stage, the baseline of the result.
+        The target's stage without sources, the baseline of the result.  If it has a curriculum, so have the stages
+        of the sources.
     sources : sequence of str
         Source tasks in the order of training.
-    source_examples : int or None
-        Training examples of each source; None for all.
+    source_examples : int, sequence of int, or None
+        Training examples of each source: one number for all of them, or one for each; None for all examples.
     mixing : Mixing or None
         Mixture for ``multitask``; None to draw a task uniformly at every step.
+    soft : SoftSharing or None
+        Tie of the encoders for ``soft``; None for the default one.
+    curriculum : Curriculum or None
+        Order of the examples for ``curriculum``; None for the default one.
 
     Raises
     ------
@@ -44,6 +58,8 @@ def stage_of(
     ----------
     .. [1] Phang et al. (2018). Sentence Encoders on STILTs. arXiv:1811.01088.
     .. [2] Bingel & Søgaard (2017). Identifying beneficial task relations for multi-task learning. EACL.
+    .. [3] Duong et al. (2015). Low resource dependency parsing: Cross-lingual parameter sharing in a neural network
+       parser. ACL.
 
     Examples
     --------
@@ -53,18 +69,28 @@ def stage_of(
     """
     if method not in TRANSFER_METHODS:
         raise unknown("method", method, TRANSFER_METHODS)
-    if method == "single":
+    if method in WITHOUT_SOURCES:
         if sources:
-            raise InputError(f"method 'single' takes no sources (got {', '.join(sources)})")
-        return base
+            raise InputError(f"method '{method}' takes no sources (got {', '.join(sources)})")
+        return base if method == "single" else replace(base, curriculum=curriculum or Curriculum())
     if not sources or (method == "intermediate" and len(sources) != 1):
         expected = "exactly one source" if method == "intermediate" else "at least one source"
         raise InputError(f"method '{method}' takes {expected} (got {len(sources)})")
-    if method == "multitask":
-        return replace(
-            base, sources=tuple(sources), source_examples=source_examples, mixing=mixing or Mixing()
-        )
+    numbers: tuple[int | None, ...] = (
+        tuple(source_examples)
+        if isinstance(source_examples, Sequence)
+        else (source_examples,) * len(sources)
+    )
+    if len(numbers) != len(sources):
+        raise InputError(f"{len(numbers)} numbers of examples for {len(sources)} sources")
+    if method in SIDE_BY_SIDE:
+        # One number where they agree: keys of stored runs are older than several.
+        one = numbers[0] if len(set(numbers)) == 1 else numbers
+        base = replace(base, sources=tuple(sources), source_examples=one)
+        if method == "soft":
+            return replace(base, soft=soft or SoftSharing())
+        return replace(base, mixing=mixing or Mixing())
     start = None
-    for source in sources:
-        start = replace(base, target=source, target_examples=source_examples, start=start)
+    for source, number in zip(sources, numbers, strict=True):
+        start = replace(base, target=source, target_examples=number, start=start)
     return replace(base, start=start)

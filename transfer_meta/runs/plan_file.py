@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,10 +13,19 @@ from transfer_meta.encoding.encoding_settings import HEADS
 from transfer_meta.errors import InputError, first_line, nearest, unknown
 from transfer_meta.readers.checked_files import read_bounded
 from transfer_meta.readers.opening import shown
-from transfer_meta.runs.methods import TRANSFER_METHODS
+from transfer_meta.runs.methods import SIDE_BY_SIDE, TRANSFER_METHODS, WITHOUT_SOURCES
+from transfer_meta.runs.plan_sets import (
+    CHAIN_ORDERS,
+    GIVEN_ORDER,
+    SourceGroup,
+    SourceSets,
+    check_group,
+    parse_sets,
+)
 from transfer_meta.tasks.demo import expand_demo
 from transfer_meta.tasks.hub import is_hub_address
-from transfer_meta.training.stage import Mixing, TrainingSettings
+from transfer_meta.training.method_settings import Curriculum, Mixing, SoftSharing
+from transfer_meta.training.training_settings import TrainingSettings
 
 PlanSource = Path | str | Mapping[str, Any]
 """A plan: the path of a TOML file, or a mapping of the same structure."""
@@ -77,12 +86,19 @@ class PlanFile:
         Address of every task, by name: an absolute path or ``hf:NAME``.
     sources : tuple of tuple of str
         Groups of source tasks; several tasks make a chain (in that order) or a multi-task mixture.
+    sets : SourceSets
+        More groups, of several sources each; as a mixture each set is used once, whatever its order.
+    order : {"given", "length", "labels", "size"}
+        Order of the sources of each chain, see `transfer_meta.runs.plan_sets.in_order`.
     targets : tuple of str
         Tasks to evaluate.
     exclude : frozenset of frozenset of str
         Pairs of tasks that are not combined, in either direction.
-    methods, regimes, seeds, encoder, training, mixing
+    methods, regimes, seeds, encoder, training, mixing, soft
         Every target is trained with every source group in each of these ways.
+    curriculum : Curriculum or None
+        Order of the examples of all runs but the baselines of the targets alone, which are there both with it and
+        without.
     head : {"auto", "mean", "transformers"}
         Task head, see `transfer_meta.training.stage.Stage`; ``auto`` is the one that suits the encoder
         (`transfer_meta.encoding.transformers_head.default_head`).
@@ -94,7 +110,9 @@ class PlanFile:
 
     path: Path
     tasks: Mapping[str, str] = field(default_factory=dict)
-    sources: tuple[tuple[str, ...], ...] = ()
+    sources: tuple[SourceGroup, ...] = ()
+    sets: SourceSets = field(default_factory=SourceSets)
+    order: str = GIVEN_ORDER
     targets: tuple[str, ...] = ()
     exclude: frozenset[frozenset[str]] = frozenset()
     methods: tuple[str, ...] = ("intermediate",)
@@ -104,19 +122,52 @@ class PlanFile:
     head: str = AUTO_HEAD
     training: TrainingSettings = field(default_factory=TrainingSettings)
     mixing: Mixing = field(default_factory=Mixing)
+    soft: SoftSharing = field(default_factory=SoftSharing)
+    curriculum: Curriculum | None = None
     allow_fewer: bool = False
     metrics: Mapping[str, str] = field(default_factory=dict)
 
     def check_size(self) -> None:
         """Raise an InputError, before any task is read or any run is made, for more than `MAX_RUNS` runs."""
-        transfers = len(self.sources) * len(set(self.methods) - {"single"})
-        runs = len(self.seeds) * len(self.regimes) * len(self.targets) * (1 + transfers)
+        sets = self.sets.most(len(self.sources))
+        transfers = (len(self.sources) + sets) * len(set(self.methods) - set(WITHOUT_SOURCES))
+        alone = 1 + (self.curriculum is not None)
+        runs = len(self.seeds) * len(self.regimes) * len(self.targets) * (alone + transfers)
         if runs > MAX_RUNS:
             raise InputError(
                 f"{self.path.name}: about {runs:,} runs: {len(self.targets)} targets, {len(self.sources)} sources,"
+                f"{f' {sets:,} sets,' if sets else ''}"
                 f" {len(self.methods)} methods, {len(self.regimes)} regimes, {len(self.seeds)} seeds"
                 f" (expected at most {MAX_RUNS:,})"
             )
+
+    @property
+    def source_tasks(self) -> tuple[str, ...]:
+        """Names of all sources, each once."""
+        return tuple(dict.fromkeys([*(n for group in self.sources for n in group), *self.sets.tasks]))
+
+    def groups_of(self, target: str, method: str) -> Iterator[SourceGroup]:
+        """Yield the groups of sources that a target is trained with by a method."""
+        if method in WITHOUT_SOURCES:
+            return
+        known = {frozenset(group) for group in self.sources}
+        for is_set, groups in ((False, self.sources), (True, self.sets.of(target, self.sources))):
+            for group in groups:
+                is_fit = {"intermediate": len(group) == 1, "chain": len(group) > 1}.get(method, True)
+                if not is_fit or any(n == target or {n, target} in self.exclude for n in group):
+                    continue
+                if is_set and method in SIDE_BY_SIDE:
+                    if frozenset(group) in known:
+                        continue
+                    known.add(frozenset(group))
+                yield group
+
+
+def plan_data(plan: PlanSource) -> tuple[Path, dict[str, Any]]:
+    """Return the path of a plan and what it holds, unchecked; ``plan`` stands for the path of a mapping."""
+    if isinstance(plan, Mapping):
+        return Path("plan"), {str(key): _toml_values(value) for key, value in plan.items()}
+    return Path(plan), _read_toml(Path(plan))
 
 
 def read_plan_file(plan: PlanSource, problems: list[str], *, tasks_alone: bool = False) -> PlanFile:
@@ -135,24 +186,23 @@ def read_plan_file(plan: PlanSource, problems: list[str], *, tasks_alone: bool =
     InputError
         The file cannot be read or is not TOML.
     """
-    if isinstance(plan, Mapping):
-        path, data = Path("plan"), _toml_values(plan)
-    else:
-        path = Path(plan)
-        data = _read_toml(path)
+    path, data = plan_data(plan)
     _check_numbers(path, data)
     keys = ("tasks_folder", "grid", *(f.name for f in fields(PlanFile) if f.name != "path"))
     problems += [str(unknown("key", key, keys)) for key in data if key not in keys]
     read = _Reader(data, problems)
     tasks = _tasks(read, path.parent)
-    given = {"grid", "sources", "targets"} & data.keys()
+    given = {"grid", "sources", "targets", "sets"} & data.keys()
     needs_pairs = bool(given) or not tasks_alone
+    sets = _sets(read, tuple(tasks))
     sources, targets = _pairs(read, tuple(tasks)) if needs_pairs else ((), ())
     default = PlanFile(path)
-    return PlanFile(
+    file = PlanFile(
         path=path,
         tasks=tasks,
         sources=sources,
+        sets=sets,
+        order=_order(read),
         targets=targets,
         exclude=_exclude(read),
         methods=_methods(read, sources) or default.methods if needs_pairs else default.methods,
@@ -162,9 +212,30 @@ def read_plan_file(plan: PlanSource, problems: list[str], *, tasks_alone: bool =
         head=_head(read),
         training=_settings(read, "training", TrainingSettings),
         mixing=_settings(read, "mixing", Mixing),
+        soft=_settings(read, "soft", SoftSharing),
+        curriculum=_settings(read, "curriculum", Curriculum) if "curriculum" in data else None,
         allow_fewer=read.one("allow_fewer", bool, False),
         metrics=read.table("metrics"),
     )
+    problems += _without_effect(file)
+    return file
+
+
+def _without_effect(file: PlanFile) -> Iterator[str]:
+    """Yield a line for each setting that has no effect with the plan's methods, or lacks another one."""
+    methods = set(file.methods)
+    if "curriculum" in methods and file.curriculum is None:
+        yield "method 'curriculum' needs a table [curriculum] (for example with order = 'naive')"
+    if file.curriculum is not None and methods == {"single"}:
+        yield "[curriculum] has no effect with method 'single' alone (expected 'curriculum' or one with sources)"
+    if file.soft != SoftSharing() and "soft" not in methods:
+        yield "[soft] has no effect without method 'soft'"
+    if file.order != GIVEN_ORDER and "chain" not in methods:
+        yield f"order = '{file.order}' has no effect without method 'chain'"
+    if file.sets and not methods & {"chain", *SIDE_BY_SIDE}:
+        yield f"sets has no effect without one of the methods chain, {', '.join(SIDE_BY_SIDE)}"
+    if (file.sets.pairs or file.sets.top) and sum(len(group) == 1 for group in file.sources) < 2:
+        yield "sets of the sources need at least two of them (expected sources = [...] or a grid)"
 
 
 class _Reader:
@@ -270,11 +341,9 @@ def _tasks(read: _Reader, folder: Path) -> dict[str, str]:
     }
 
 
-def _pairs(
-    read: _Reader, tasks: tuple[str, ...]
-) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
+def _pairs(read: _Reader, tasks: tuple[str, ...]) -> tuple[tuple[SourceGroup, ...], tuple[str, ...]]:
     """Return sources and targets; ``grid`` stands for both."""
-    sources: tuple[tuple[str, ...], ...]
+    sources: tuple[SourceGroup, ...]
     if "grid" in read.data:
         for key in ("sources", "targets"):
             if key in read.data:
@@ -300,7 +369,7 @@ def _report_unknown(read: _Reader, where: str, names: Sequence[str], tasks: Coll
         read.problems.append(f"{where}{len(names) - _MAX_UNKNOWN} more tasks are not in [tasks]")
 
 
-def _sources(read: _Reader) -> tuple[tuple[str, ...], ...]:
+def _sources(read: _Reader) -> tuple[SourceGroup, ...]:
     value = read.data.get("sources", [])
     groups: list[Any] = [None]
     if isinstance(value, list):
@@ -312,8 +381,33 @@ def _sources(read: _Reader) -> tuple[tuple[str, ...], ...]:
         return ()
     read.once("sources", groups)
     for group in groups:
-        read.once("sources", group)
+        try:
+            check_group(group, "sources")
+        except InputError as error:
+            read.problems.append(str(error))
     return tuple(dict.fromkeys(tuple(group) for group in groups))
+
+
+def _sets(read: _Reader, tasks: tuple[str, ...]) -> SourceSets:
+    if "sets" not in read.data:
+        return SourceSets()
+    try:
+        sets = parse_sets(read.data["sets"])
+    except InputError as error:
+        read.problems.append(str(error))
+        return SourceSets()
+    used = dict.fromkeys([*sets.of_target, *sets.tasks])
+    unknown_names = [name for name in used if name not in tasks] if tasks else []
+    _report_unknown(read, "sets: ", unknown_names, tasks)
+    return SourceSets() if unknown_names else sets
+
+
+def _order(read: _Reader) -> str:
+    order = read.one("order", str, GIVEN_ORDER)
+    if order not in CHAIN_ORDERS:
+        read.problems.append(str(unknown("order", order, CHAIN_ORDERS)))
+        return GIVEN_ORDER
+    return str(order)
 
 
 def _exclude(read: _Reader) -> frozenset[frozenset[str]]:
@@ -329,17 +423,19 @@ def _exclude(read: _Reader) -> frozenset[frozenset[str]]:
     return frozenset(frozenset(pair) for pair in value)
 
 
-def _methods(read: _Reader, sources: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+def _methods(read: _Reader, sources: tuple[SourceGroup, ...]) -> tuple[str, ...]:
     methods = read.names("methods") if "methods" in read.data else PlanFile(Path()).methods
     if not methods and not read.data.get("methods", True):
         read.problems.append(f"no methods (expected some of: {', '.join(TRANSFER_METHODS)})")
     wrong = [m for m in methods if m not in TRANSFER_METHODS]
     read.problems += [str(unknown("method", m, TRANSFER_METHODS)) for m in wrong[:_MAX_UNKNOWN]]
-    if not {"sources", "grid"} & read.data.keys() and set(methods) - {"single"}:
+    given = {"sources", "grid", "sets"} & read.data.keys()
+    if not given and set(methods) - set(WITHOUT_SOURCES):
         read.problems.append('no sources (expected sources = [...], or methods = ["single"])')
-    if "chain" in methods and sources and all(len(group) == 1 for group in sources):
+    is_single = sources and all(len(group) == 1 for group in sources)
+    if "chain" in methods and is_single and "sets" not in read.data:
         read.problems.append(
-            'method \'chain\' needs a list of several tasks among the sources: ["a", "b"]'
+            'method \'chain\' needs a list of several tasks among the sources, ["a", "b"], or sets = "pairs"'
         )
     return tuple(m for m in methods if m in TRANSFER_METHODS)
 

@@ -36,12 +36,15 @@ class PlanPreview(Result):
         Estimated time and disk space of these runs.
     notes : tuple of str
         How the tasks were read: rows left out, targets without a test split.
+    shared : int
+        Number of runs that several others start from; each is trained once.
     """
 
     runs: pd.DataFrame
     left: int
     cost: Estimate
     notes: tuple[str, ...] = ()
+    shared: int = 0
 
     def to_frame(self) -> pd.DataFrame:
         """Return the numbers of runs by method and examples, a column for each status that occurs."""
@@ -61,6 +64,7 @@ class PlanPreview(Result):
             {
                 "runs": len(self.runs),
                 "left": self.left,
+                "shared": self.shared,
                 "groups": groups,
                 "estimated_seconds": self.cost.seconds,
                 "measured": self.cost.measured,
@@ -84,7 +88,8 @@ class PlanPreview(Result):
     def __str__(self) -> str:
         table = frame_as_text(self.to_frame(), title=f"{len(self.runs)} runs")
         disk = f"checkpoints: at most about {format_bytes(self.cost.disk_bytes)} at a time"
-        return f"{table}\n{self._to_do}\n{disk}"
+        shared = f"\nstarts that several runs share: {self.shared}" if self.shared else ""
+        return f"{table}\n{self._to_do}\n{disk}{shared}"
 
     @property
     def caption(self) -> str:
@@ -133,6 +138,7 @@ def plan(
     if opened is not None:
         opened.close()
     left = [run.key for run in loaded.runs if there.get(run.key, "pending") in ("pending", "running")]
+    starts = Counter(run.start_key for run in loaded.runs if run.start_key)
     columns = ["method", "source", "target", "examples", "seed", "status"]
     rows = [
         (r.method, r.source, r.target, r.regime, r.seed, there.get(r.key, "new")) for r in loaded.runs
@@ -142,4 +148,5 @@ def plan(
         left=len(left),
         cost=estimate(loaded, done, left),
         notes=loaded.notes,
+        shared=sum(count > 1 for count in starts.values()),
     )

@@ -234,7 +234,7 @@ def _card_memory(runs_per_card: int, plan: Plan, store: Store, tell: Tell) -> Ca
     from transfer_meta.runs.cost import is_like
 
     cards = CardMemory(runs_per_card, tell=tell)
-    sizes = ("precision", "lora_rank", "compile", "batch_size", "max_length")
+    sizes = ("precision", "lora_rank", "compile", "batch_size", "max_length", "long_inputs")
     for row in store.runs(statuses=("done",)) if runs_per_card > 1 else ():
         if (row.notes or {}).get("card_bytes") and is_like(row, plan, settings=sizes):
             cards.learn(row)

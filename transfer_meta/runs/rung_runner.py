@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +21,9 @@ from transfer_meta.runs.plan_file import PlanFile, parse_regime
 from transfer_meta.runs.store.run_store import NewRun, Store
 from transfer_meta.runs.store.schema import Run
 from transfer_meta.runs.trials import dev_score
-from transfer_meta.training.stage import Stage, TrainingSettings
+from transfer_meta.tasks.source_sets import SourceSet, parse_sources
+from transfer_meta.training.stage import Stage
+from transfer_meta.training.training_settings import TrainingSettings
 
 MINILM_GRID_TRAINING = TrainingSettings(
     batch_size=16, learning_rate=2e-4, max_length=128, evaluations=1
@@ -33,13 +35,14 @@ def plan_of_search(
     *,
     target: str,
     tasks: Mapping[str, str],
+    sources: Iterable[SourceSet] | None = None,
     regime: str,
     epochs: int,
     seed: int = 0,
     encoder: str = "offline",
     encoder_facts: Callable[[str], EncoderFacts] | None = None,
 ) -> Plan:
-    """Make the plan of full runs: the target alone, and after each other task.
+    """Make the plan of full runs: the target alone, and with each source or set of sources.
 
     Parameters
     ----------
@@ -47,6 +50,8 @@ def plan_of_search(
         One of the names in `tasks`.
     tasks : mapping of str to str
         Address of every task, by name.
+    sources : iterable of SourceSet, optional
+        Names in `tasks`; by default each task but the target.
     regime : str
         Training examples of a source and of the target: ``1000-full``; a task with fewer examples gives all.
     epochs, seed, encoder
@@ -59,11 +64,16 @@ def plan_of_search(
     InputError
         With all problems, one a line.
     """
+    if sources is None:
+        sources = [SourceSet((name,)) for name in tasks if name != target]
+    sources = list(sources)
+    # A set may be among them as a chain and as a mixture; runs that nobody asks for are never executed.
     file = PlanFile(
         path=Path("search"),
         tasks=tasks,
-        sources=tuple((name,) for name in tasks if name != target),
+        sources=tuple(dict.fromkeys(source.members for source in sources)),
         targets=(target,),
+        methods=tuple(dict.fromkeys(map(_method, sources))) or ("intermediate",),
         regimes=(parse_regime(regime),),
         seeds=(seed,),
         encoder=encoder,
@@ -71,6 +81,13 @@ def plan_of_search(
         allow_fewer=True,
     )
     return make_plan(file, encoder_facts=encoder_facts)
+
+
+def _method(source: SourceSet) -> str:
+    """Return the method that uses a source or a set of sources."""
+    if len(source.members) == 1:
+        return "intermediate"
+    return "chain" if source.ordered else "multitask"
 
 
 def shortened(plan: Plan, epochs: int) -> Plan:
@@ -162,7 +179,11 @@ class RungRunner:
         runs: dict[str, NewRun] = {}
         stages: dict[str, Stage] = {}
         for plan, run in wanted:
-            needed = [r for r in plan.runs if r.key in (run.start_key, run.key)]
+            by_key = {r.key: r for r in plan.runs}
+            needed = [run]
+            while (start := needed[-1].start_key) is not None:
+                needed.append(by_key[start])
+            needed.reverse()  # each after the one that it starts from
             runs |= {r.key: r for r in needed}
             stages |= {r.key: plan.stages[r.key] for r in needed}
         self._store.add(runs.values())
@@ -181,9 +202,10 @@ class RungRunner:
         return [rows[run.key] for _, run in wanted]
 
     def _run(self, source: str, rung: int) -> NewRun:
-        """Return the target's run after a source, or alone for ""."""
+        """Return the target's run with a source or a set of sources, or alone for ""."""
         runs = self._plans[rung].runs
         if source:
-            return next(r for r in runs if (r.source, r.target) == (source, self.target))
+            wanted = (_method(parse_sources(source)), source, self.target)
+            return next(r for r in runs if (r.method, r.source, r.target) == wanted)
         baselines = {r.baseline_key for r in runs}
         return next(r for r in runs if r.key in baselines and r.target == self.target)

@@ -153,7 +153,8 @@ class TrialRunner:
         InputError
             That run failed.
         """
-        if not self.checkpoints.is_whole(self.checkpoints.model(key)):
+        name = self.checkpoints.model(key)
+        if not self.checkpoints.is_whole(name, run=self._stages[key].run_name):
             self._tell(f"{describe(self._stages[key])}: done before without its model, trained again")
             needed, start = [key], self._runs[key].start_key
             while start is not None:

@@ -12,7 +12,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -20,8 +20,11 @@ import numpy as np
 import torch
 
 from transfer_meta.encoding.encoder import Encoder
-from transfer_meta.encoding.encoders import encoder_revision, load_encoder, save_encoder
-from transfer_meta.encoding.encoding_settings import TRANSFORMERS_HEAD, is_bilstm
+from transfer_meta.encoding.encoders import encoder_revision, save_encoder
+from transfer_meta.encoding.encoding_settings import SPLIT, TRANSFORMERS_HEAD, is_bilstm
+from transfer_meta.encoding.language_model import LanguageModel, load_pretrained, model_kind
+from transfer_meta.encoding.model_kinds import ENCODER
+from transfer_meta.encoding.tokens import Encoded
 from transfer_meta.errors import InputError, RunFailed, first_line
 from transfer_meta.files import digest
 from transfer_meta.provenance import package_versions
@@ -29,13 +32,18 @@ from transfer_meta.records import TaskType
 from transfer_meta.tasks.label_kinds import answers
 from transfer_meta.tasks.subsets import generator
 from transfer_meta.tasks.task import Task
+from transfer_meta.tasks.text_templates import TextTemplates
 from transfer_meta.training.loop import Hooks, Loop, compile_encoder
 from transfer_meta.training.lora import add_lora, merge_lora
+from transfer_meta.training.loss_weights import UncertaintyWeights, step_schedule
+from transfer_meta.training.method_settings import UNCERTAINTY
 from transfer_meta.training.run_result import RunResult
-from transfer_meta.training.seen_embedding import compact, restore
-from transfer_meta.training.stage import Mixing, Stage
+from transfer_meta.training.seen_embedding import SeenEmbedding, compact, restore
+from transfer_meta.training.soft_sharing import Tie, check_tie, copies_of
+from transfer_meta.training.stage import Stage
 from transfer_meta.training.task_data import Selection, TaskData, select
 from transfer_meta.training.task_metrics import TASK_METRICS, main_metric, on_unit_scale
+from transfer_meta.training.text_task_data import TextTaskData
 from transfer_meta.training.trained_file import TrainedFacts, save_trained_file
 
 
@@ -88,6 +96,11 @@ def finetune(
         problems.append("start and stage.start go together: one is given without the other")
     if save_model and is_bilstm(stage.encoder):
         problems.append(f"save_model needs a transformer (got encoder '{stage.encoder}')")
+    if not problems:
+        kind = model_kind(stage.encoder)
+        problems += stage.problems_of_kind(kind)
+        if save_model and kind != ENCODER:
+            problems.append(f"save_model needs an encoder (got the {kind} '{stage.encoder}')")
     if problems:
         raise InputError("; ".join(problems))
     began = time.perf_counter()
@@ -98,41 +111,31 @@ def finetune(
         selections = [
             select(
                 tasks[name],
-                stage.target_examples if name == stage.target else stage.source_examples,
+                stage.examples_of(name),
                 seed=stage.seed,
                 dev_examples=training.dev_examples,
                 with_test=name == stage.target,
             )
             for name in stage.tasks
         ]
+        if stage.soft:
+            check_tie(stage.soft, selections)
         texts = (text for selection in selections for text in selection.texts())
         needs_pooler = stage.head == TRANSFORMERS_HEAD
         seed = int(generator("pooler", stage.seed).integers(2**62)) if needs_pooler else None
-        encoder = load_encoder(
+        encoder = load_pretrained(
             stage.encoder,
             texts=texts,
             start=start,
-            start_run=_run_name(stage.start) if stage.start else "",
+            start_run=stage.start.run_name if stage.start else "",
             pooler_seed=seed,
         )
         for path in (save, save_model):
             if path:
                 _check_disk(path, encoder)
         encoder.model.to(place)
-        data = [
-            TaskData(s, encoder, training, seed=stage.seed, cache=cache, head=stage.head)
-            for s in selections
-        ]
-
-        torch.manual_seed(int(generator("dropout", stage.seed).integers(2**62)))
-        trained, table = encoder, None
-        if training.lora_rank:
-            trained = add_lora(encoder, training.lora_rank)
-        else:
-            ids = np.unique(np.concatenate([task.train.encoded.ids for task in data]))
-            table = compact(encoder.model, torch.from_numpy(ids).long().to(place))
-        compile_encoder(trained, training.compile)
-        loop = Loop(trained, data, _schedule(stage, data), training)
+        data = [_task_data(stage, s, tasks[s.name], encoder, cache=cache) for s in selections]
+        trained, table, loop = _set_up(stage, encoder, data)
         name = digest(json.dumps(stage.to_dict(), sort_keys=True), *(s.digest for s in selections))
         loop.run(resume=resume, name=name, **hooks)
 
@@ -149,9 +152,10 @@ def finetune(
         if table:
             restore(encoder.model, table)
         if save:
-            save_encoder(encoder, save, run=_run_name(stage))
+            save_encoder(encoder, save, run=stage.run_name)
         if save_model:
-            save_trained_file(save_model, encoder, target.head, _facts(stage, selections[0], encoder))
+            facts = _facts(stage, selections[0], encoder)
+            save_trained_file(save_model, encoder, target.head, facts, run=stage.run_name)
         if resume:
             resume.unlink(missing_ok=True)
         return RunResult(
@@ -171,15 +175,36 @@ def finetune(
                 "examples": {s.name: len(s.train) for s in selections},
                 "subsets": {s.name: s.digest for s in selections},
                 "scored_on": _scored_on(tasks[stage.target], target),
+                **_cut(data, training.long_inputs),
+                **_how_shared(stage, loop),
                 **({"discarded_state": loop.discarded} if loop.discarded else {}),
             },
             source_curves={task.name: loop.curve(i) for i, task in enumerate(data) if i},
         )
 
 
-def _run_name(stage: Stage) -> str:
-    """Return a digest of a stage: an encoder's file says by it which run it is from."""
-    return digest(json.dumps(stage.to_dict(), sort_keys=True))
+def _task_data(
+    stage: Stage, selection: Selection, task: Task, encoder: Encoder, *, cache: Path | None
+) -> TaskData:
+    """Return the data of a task, as text where a language model is trained."""
+    if isinstance(encoder, LanguageModel):
+        return TextTaskData(
+            selection,
+            encoder,
+            stage.training,
+            templates=TextTemplates.of_task(task),
+            seed=stage.seed,
+            curriculum=stage.curriculum,
+        )
+    return TaskData(
+        selection,
+        encoder,
+        stage.training,
+        seed=stage.seed,
+        cache=cache,
+        head=stage.head,
+        curriculum=stage.curriculum,
+    )
 
 
 def _facts(stage: Stage, selection: Selection, encoder: Encoder) -> TrainedFacts:
@@ -195,7 +220,22 @@ def _facts(stage: Stage, selection: Selection, encoder: Encoder) -> TrainedFacts
         max_length=min(stage.training.max_length, encoder.max_length),
         stride=stage.training.stride,
         may_be_empty=selection.type is TaskType.QUESTION_ANSWERING and not all(map(answers, held)),
+        long_inputs=stage.training.long_inputs,
     )
+
+
+def _cut(data: Sequence[TaskData], long_inputs: str) -> dict[str, Any]:
+    """Return the notes on long training examples: the share of those cut, or the mean number of segments."""
+    notes: dict[str, dict[str, float]] = {}
+    for task in data:
+        encoded = task.train.encoded
+        # Prompts of a language model are cut, never split.
+        is_split = isinstance(encoded, Encoded) and (
+            task.type is TaskType.QUESTION_ANSWERING or long_inputs in SPLIT
+        )
+        value = len(encoded.lengths) / len(task.train.examples) if is_split else encoded.is_long.mean()
+        notes.setdefault("segments" if is_split else "cut", {})[task.name] = round(float(value), 4)
+    return notes
 
 
 def _scored_on(task: Task, data: TaskData) -> str:
@@ -237,16 +277,52 @@ def _reproducible(device: torch.device) -> Iterator[None]:
             memory.fill_uninitialized_memory = filled
 
 
-def _schedule(stage: Stage, data: list[TaskData]) -> list[list[tuple[int, float]]]:
-    """Return for each step the tasks trained on, by index, and the weights of their losses."""
-    batches = stage.training.epochs * data[0].steps_per_epoch(stage.training.batch_size)
-    mixing = stage.mixing or Mixing()
-    if mixing.weights:
-        return [list(enumerate(mixing.weights))] * batches
-    shares = mixing.probabilities(tuple(len(task.train.examples) for task in data))
-    steps = round(batches / shares[0])
-    drawn = generator("mixing", stage.seed, *stage.tasks).choice(len(data), size=steps, p=shares)
-    return [[(int(task), 1.0)] for task in drawn]
+def _set_up(
+    stage: Stage, encoder: Encoder, data: Sequence[TaskData]
+) -> tuple[Encoder, SeenEmbedding | None, Loop]:
+    """Return the target's encoder as it is trained, its token table while it is a part of it, and the loop."""
+    training = stage.training
+    batches = training.epochs * data[0].steps_per_epoch(training.batch_size)
+    schedule = step_schedule(stage, [len(task.train.examples) for task in data], batches)
+    in_use = sorted({task for step in schedule for task, _ in step})
+    writes = isinstance(encoder, LanguageModel)
+    # A language model may write any token: all rows of its table are trained.
+    everything = np.arange(encoder.model.get_input_embeddings().num_embeddings) if writes else None  # type: ignore[operator]
+    ids = [np.unique(task.train.encoded.ids) if everything is None else everything for task in data]
+    common = np.unique(np.concatenate([ids[task] for task in in_use]))
+    encoders, seen = [encoder], [common]
+    if stage.soft:
+        encoders = copies_of(encoder, training, tasks=len(data), seen=len(common))
+        # Encoders that are tied have the same weights; without a tie each has those of its task alone.
+        seen = [common] * len(data) if stage.soft.strength else ids
+    tables: list[SeenEmbedding | None] = []
+    for index, own in enumerate(seen):
+        torch.manual_seed(int(generator("dropout", stage.seed).integers(2**62)))
+        if training.lora_rank:
+            encoders[index] = add_lora(encoders[index], training.lora_rank)
+        if training.lora_rank or writes:
+            tables.append(None)
+        else:
+            rows = torch.from_numpy(own).long().to(encoder.device)
+            tables.append(compact(encoders[index].model, rows))
+        compile_encoder(encoders[index], training.compile)
+    tie = Tie(encoders, [task.head for task in data], stage.soft) if stage.soft else None
+    learned = None
+    if stage.mixing and stage.mixing.weighting == UNCERTAINTY:
+        # A language model's loss is a cross-entropy whatever the type.
+        types = [TaskType.GENERATION if writes else task.type for task in data]
+        learned = UncertaintyWeights(types).to(encoder.device)
+    return encoders[0], tables[0], Loop(encoders[0], data, schedule, training, learned=learned, tie=tie)
+
+
+def _how_shared(stage: Stage, loop: Loop) -> dict[str, Any]:
+    """Return the notes on what a run learned about how its tasks share."""
+    notes: dict[str, Any] = {}
+    if loop.learned:
+        notes["weights"] = dict(zip(stage.tasks, loop.learned.values(), strict=True))
+    if loop.tie and loop.tie.settings.strength:
+        notes["encoder_distance"] = loop.tie.distance()
+    return notes
 
 
 def _check_disk(path: Path, encoder: Encoder) -> None:

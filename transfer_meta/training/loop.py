@@ -16,12 +16,13 @@ from transfer_meta.encoding.encoder import Encoder
 from transfer_meta.encoding.onednn import fast_linear
 from transfer_meta.errors import InputError, RunFailed, Stopped, first_line
 from transfer_meta.records import LearningCurve, OnProgress
+from transfer_meta.training.loss_weights import LOG_VARIANCE_RATE, UncertaintyWeights
 from transfer_meta.training.optimizer import build_optimizer, learning_rate
-from transfer_meta.training.predictions import predict_split, score
 from transfer_meta.training.resume_state import load_state, save_state
-from transfer_meta.training.stage import GRAPHS, TrainingSettings
+from transfer_meta.training.soft_sharing import Tie
 from transfer_meta.training.task_data import Split, TaskData
 from transfer_meta.training.task_metrics import main_metric, on_unit_scale
+from transfer_meta.training.training_settings import GRAPHS, TrainingSettings
 
 
 def compile_encoder(encoder: Encoder, how: bool | str) -> None:
@@ -40,7 +41,7 @@ class Hooks(TypedDict, total=False):
 
 
 class Loop:
-    """Trains an encoder and the heads of its tasks.
+    """Trains an encoder, or one for each task, and the heads of its tasks.
 
     Parameters
     ----------
@@ -50,6 +51,10 @@ class Loop:
     schedule : sequence of sequence of (int, float)
         For each step the tasks trained on, by index, and the weights of their losses.
     training : TrainingSettings
+    learned : UncertaintyWeights, optional
+        Weights of the losses that are trained too, in the place of those of `schedule`.
+    tie : Tie, optional
+        Encoders of all tasks, of which `encoder` is the first; by default all tasks share `encoder`.
     """
 
     def __init__(
@@ -58,15 +63,29 @@ class Loop:
         tasks: Sequence[TaskData],
         schedule: Sequence[Sequence[tuple[int, float]]],
         training: TrainingSettings,
+        *,
+        learned: UncertaintyWeights | None = None,
+        tie: Tie | None = None,
     ) -> None:
         self.encoder, self.tasks, self.schedule, self.training = encoder, tasks, schedule, training
+        self.learned, self.tie = learned, tie
         self.device = encoder.device
         self.modules: dict[str, nn.Module] = {"encoder": encoder.model}
         self.modules |= {f"head.{task.name}": task.head for task in tasks}
+        if tie:
+            others = enumerate(tie.encoders[1:], start=1)
+            self.modules |= {f"encoder{task}": other.model for task, other in others}
         self.optimizer = build_optimizer(
             self.modules.values(), weight_decay=training.weight_decay, device=self.device
         )
         self.weights = [w for group in self.optimizer.param_groups for w in group["params"]]
+        # With encoders of their own, each task's gradient has a norm of its own, as in a run of this task alone.
+        self.clipped = tie.by_task(self.weights) if tie else [self.weights]
+        if learned:
+            self.modules["weights"] = learned
+            rate = {"weight_decay": 0.0, "peak": LOG_VARIANCE_RATE}
+            self.optimizer.add_param_group({"params": [learned.log_variances], **rate})
+            self.weights = [*self.weights, learned.log_variances]
         times = training.evaluations if tasks[0].dev else 0
         self.evaluate_after = {round((i + 1) * len(schedule) / times) for i in range(times)}
         self.counts = np.zeros(len(tasks), dtype=np.int64)  # batches of each task so far
@@ -74,12 +93,15 @@ class Loop:
         self.losses = torch.full((len(schedule), len(tasks)), torch.nan, device=self.device)
         self.step = 0
         self.pieces = 1  # micro-batches per batch
+        self.recomputes = False  # whether activations are computed again in the backward pass
         self.tokens = 0
         self.seconds = 0.0  # in training steps, without evaluation
         self.dev: list[tuple[int, float, float]] = []  # step, loss, main score
         self.best: dict[str, torch.Tensor] = {}
         self.best_step = 0
         self.discarded = ""  # why a state was not resumed from
+        for index, task in enumerate(tasks):
+            task.begin(index, schedule, lambda: self.dev, batch_size=training.batch_size)
 
     def run(
         self,
@@ -143,8 +165,7 @@ class Loop:
         """Return the mean loss and all scores of a split, with dropout off."""
         self._set_mode(training=False)
         with self._arithmetic():
-            loss, predictions = predict_split(self.encoder, task.head, split.batcher)
-        return loss, score(task.type, split.examples, split.encoded, predictions, task.labels)
+            return task.measure(self.encoder, split)
 
     def curve(self, task: int = 0) -> LearningCurve:
         """Return the losses of one task at the steps that trained on it; the target's with its dev split."""
@@ -160,15 +181,17 @@ class Loop:
         )
 
     def _step(self) -> None:
-        """Do one update; if memory runs out, retry with micro-batches of half the size."""
-        rate = learning_rate(
-            self.step,
-            steps=len(self.schedule),
-            peak=self.training.learning_rate,
-            warmup_fraction=self.training.warmup_fraction,
-        )
+        """Do one update; if memory runs out, retry with micro-batches of half the size.
+
+        Where a single example does not fit, its activations are computed again in the backward pass.
+        """
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = learning_rate(
+                self.step,
+                steps=len(self.schedule),
+                peak=group.get("peak", self.training.learning_rate),
+                warmup_fraction=self.training.warmup_fraction,
+            )
         while True:
             try:
                 self._gradients()
@@ -176,15 +199,19 @@ class Loop:
             except (RuntimeError, MemoryError) as error:
                 if not _out_of_memory(error):
                     raise
-            if self.pieces >= self.training.batch_size:
+            if self.pieces < self.training.batch_size:
+                self.pieces *= 2
+            elif not self._start_recomputing():
                 raise RunFailed("out of memory with a single example a micro-batch")
-            self.pieces *= 2
             self.optimizer.zero_grad()
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
         if self.training.max_grad_norm:
-            torch.nn.utils.clip_grad_norm_(self.weights, self.training.max_grad_norm)
+            for weights in self.clipped:
+                torch.nn.utils.clip_grad_norm_(weights, self.training.max_grad_norm)
         self.optimizer.step()
+        if self.tie:
+            self.tie.pull(self.optimizer, self.optimizer.param_groups[0]["lr"])
         self.optimizer.zero_grad()
         for task, _ in self.schedule[self.step]:
             self.counts[task] += 1
@@ -196,6 +223,7 @@ class Loop:
         row = self.losses[self.step]
         for index, share in self.schedule[self.step]:
             task = self.tasks[index]
+            encoder = self.tie.encoders[index] if self.tie else self.encoder
             batcher = task.train.batcher
             units = task.units(int(self.counts[index]), self.training.batch_size)
             weight = batcher.weight(units)
@@ -203,13 +231,39 @@ class Loop:
             for part in np.array_split(units, min(self.pieces, len(units))):
                 batch = batcher.batch(part)
                 torch.compiler.cudagraph_mark_step_begin()  # allow overwriting a CUDA graph's earlier output
-                with self._arithmetic():
-                    hidden, pooled = self.encoder.outputs(batch.ids, batch.types, batch.mask)
-                    loss = task.head.loss(task.head(hidden, batch, pooled), batch) / weight
-                (loss * share if share != 1 else loss).backward()
+                with self._arithmetic(), self._stream(index):
+                    hidden, pooled = encoder.on_batch(batch)
+                    outputs = task.head(hidden, batch, pooled)
+                    loss = task.head.loss(outputs, batch) / weight
+                    penalty = self.tie.penalty(index, batch, outputs) if self.tie else None
+                total = loss * share if share != 1 else loss
+                if self.learned:
+                    total = self.learned.scaled(index, loss)
+                if penalty is not None:
+                    total = total + penalty / weight
+                total.backward()
                 row[index] += loss.detach()
                 tokens += batch.tokens
+        if self.learned:
+            self.learned.penalty().backward()
         self.tokens += tokens
+
+    def _start_recomputing(self) -> bool:
+        """Compute activations again in the backward pass (gradient checkpointing); False if that is so already."""
+        models: list[Any] = [e.model for e in (self.tie.encoders if self.tie else [self.encoder])]
+        able = [m for m in models if getattr(m, "supports_gradient_checkpointing", False)]
+        if self.recomputes or not able:
+            return False
+        for model in able:
+            # Its older name goes in version 6 of transformers, and warns before.
+            enable = getattr(model, "activation_checkpointing_enable", None)
+            (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
+        self.recomputes = True
+        return True
+
+    def _stream(self, task: int) -> contextlib.AbstractContextManager[None]:
+        """Return a block within which random numbers are those of a task, where each has its own."""
+        return self.tie.stream(task) if self.tie else contextlib.nullcontext()
 
     def _evaluate_dev(self) -> None:
         """Evaluate the target's dev split, and keep the weights if they are the best so far."""
@@ -252,7 +306,7 @@ class Loop:
 
         facts: dict[str, Any] = {"run": name, "counts": self.counts.tolist()}
         facts |= {key: getattr(self, key) for key in _FACTS}
-        tensors = {"losses": self.losses, **self.best}
+        tensors = {"losses": self.losses, **self.best, **(self.tie.tensors() if self.tie else {})}
         try:
             save_state(path, self.modules, self.optimizer, tensors=tensors, facts=facts)
         except (OSError, InputError, SafetensorError) as error:
@@ -262,6 +316,8 @@ class Loop:
     def _load(self, path: Path, name: str) -> None:
         tensors, facts = load_state(path, self.modules, self.optimizer, run=name)
         self.losses = tensors.pop("losses").to(self.device)
+        if self.tie:
+            self.tie.load(tensors)
         self.best = {key: tensors[key].to(self.device) for key in sorted(tensors)}
         self.counts = np.array(facts["counts"], dtype=np.int64)
         for key in _FACTS:

@@ -10,7 +10,7 @@ from transfer_meta.errors import InputError
 
 
 def add_lora(encoder: Encoder, rank: int) -> Encoder:
-    """Return the encoder with frozen weights and a low-rank update of each linear layer.
+    """Return the encoder with frozen weights and a low-rank update of each linear layer, not of an output layer.
 
     Updates are scaled by 2 (alpha = 2 x rank), the common choice.
 
@@ -29,6 +29,8 @@ def add_lora(encoder: Encoder, rank: int) -> Encoder:
     with warnings.catch_warnings():
         # PEFT asks transformers for a property that is to be renamed.
         warnings.simplefilter("ignore", FutureWarning)
+        # It finds out by itself that the layers of GPT-2 hold their weights transposed, and says so.
+        warnings.filterwarnings("ignore", "fan_in_fan_out")
         return replace(encoder, model=get_peft_model(encoder.model, settings))
 
 

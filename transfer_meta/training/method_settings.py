@@ -9,7 +9,7 @@ from typing import Any
 
 from transfer_meta.errors import unknown
 from transfer_meta.records import TaskType
-from transfer_meta.training.training_settings import check_keys, has_type
+from transfer_meta.training.training_settings import check_fields, has_type
 
 SAMPLINGS = ("uniform", "proportional", "temperature")
 FIXED = "fixed"
@@ -103,7 +103,7 @@ class Mixing:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Mixing:
         """Return a mixture from a mapping; an InputError names every unknown key."""
-        check_keys("mixing setting", data, cls)
+        check_fields("mixing setting", data, cls)
         return cls(**data)
 
     def probabilities(self, examples: tuple[int, ...]) -> tuple[float, ...]:
@@ -150,7 +150,7 @@ class SoftSharing:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SoftSharing:
         """Return the settings of a mapping; an InputError names every unknown key."""
-        check_keys("soft sharing setting", data, cls)
+        check_fields("soft sharing setting", data, cls)
         return cls(**data)
 
 
@@ -197,5 +197,5 @@ class Curriculum:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Curriculum:
         """Return a curriculum from a mapping; an InputError names every unknown key."""
-        check_keys("curriculum setting", data, cls)
+        check_fields("curriculum setting", data, cls)
         return cls(**data)

@@ -88,7 +88,11 @@ def model_card(facts: TrainedFacts, record: CardRecord) -> str:
     lines = [*_metadata(facts), f"# {facts.task}: {facts.type}", ""]
     trained = f"`{facts.encoder}` fine-tuned on `{facts.task}`"
     if record.source:
-        joined = "together with" if record.method == "multitask" else "after"
+        joined = {
+            "multitask": "together with",
+            "soft": "together with",
+            "curriculum": "in the order",
+        }.get(record.method, "after")
         trained += f" {joined} `{record.source}`"
     lines += [f"{trained}.", ""]
     if record.verdict:

@@ -19,11 +19,18 @@ from transfer_meta.encoding.encoders import (
     quiet_transformers,
     with_tokenizer,
 )
-from transfer_meta.encoding.encoding_settings import MEAN_HEAD, TRANSFORMERS_HEAD
+from transfer_meta.encoding.encoding_settings import (
+    MEAN_HEAD,
+    MEMORY,
+    MEMORY_VECTORS,
+    TRANSFORMERS_HEAD,
+)
 from transfer_meta.encoding.heads import Head, build_head
 from transfer_meta.encoding.transformers_head import TransformersScorer, whole_model
 from transfer_meta.errors import InputError, first_line
 from transfer_meta.files import atomic_folder
+from transfer_meta.readers.checked_files import parse_json, read_bounded
+from transfer_meta.readers.opening import shown
 from transfer_meta.records import TaskType
 from transfer_meta.training.trained_file import TrainedFacts, parse_facts
 
@@ -31,6 +38,8 @@ FACTS_FILE = "transfer_meta.json"
 """Marks a folder as one of ours."""
 MODEL_FOLDER_FORMAT = "transfer-meta model folder 1"
 WEIGHTS_FILE, HEAD_FILE, TOKENIZER_FILE = "model.safetensors", "head.safetensors", "tokenizer.json"
+MAX_FACTS_BYTES = 2**26
+"""Largest size of the facts: of many thousands of labels."""
 CHECKED_FILES = (WEIGHTS_FILE, HEAD_FILE, TOKENIZER_FILE)
 """Files whose digests are stored."""
 TYPE_OF_ARCHITECTURE = {
@@ -107,7 +116,8 @@ def write_model_folder(
             f"a model of encoder '{facts.encoder}' cannot be written as a folder: transformers has no such encoder"
         )
     tokenizer = copy.deepcopy(encoder.tokenizer)
-    tokenizer.model_max_length = facts.max_length
+    beside = MEMORY_VECTORS if facts.long_inputs == MEMORY else 0
+    tokenizer.model_max_length = facts.max_length + beside
     is_theirs = head.scorer is not None
     with atomic_folder(folder, marker=FACTS_FILE) as temporary:
         try:
@@ -172,22 +182,26 @@ def read_model_folder(folder: str) -> tuple[Encoder, Head, TrainedFacts]:
 def _read_facts(folder: Path) -> TrainedFacts:
     """Return the facts of a folder of ours after checking its files."""
     try:
-        content = json.loads((folder / FACTS_FILE).read_text(encoding="utf-8"))
+        data = read_bounded(folder / FACTS_FILE, most_bytes=MAX_FACTS_BYTES)
+        content = parse_json(data.decode("utf-8"), "it")
         format = content["format"]
-        if format != MODEL_FOLDER_FORMAT:
-            raise InputError(
-                f"the model in '{folder}' has format '{format}' (written by version {content.get('version')}),"
-                f" this version reads '{MODEL_FOLDER_FORMAT}'"
-            )
-        facts = parse_facts(content["facts"])
-        expected = dict(content["digests"])
-    except InputError:
-        raise
+        if format == MODEL_FOLDER_FORMAT:
+            facts = parse_facts(content["facts"])
+            expected = {name: str(found) for name, found in content["digests"].items()}
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"the model in '{folder}' is corrupt: {FACTS_FILE}: {first_line(error)}"
         ) from error
+    if format != MODEL_FOLDER_FORMAT:
+        raise InputError(
+            f"the model in '{folder}' has format '{shown(str(format))}' (written by version"
+            f" {shown(str(content.get('version')))}), this version reads '{MODEL_FOLDER_FORMAT}'"
+        )
     needed = [WEIGHTS_FILE, *([HEAD_FILE] if facts.head == MEAN_HEAD else [])]
+    if lacking := [name for name in needed if name not in expected]:
+        raise InputError(
+            f"the model in '{folder}' is corrupt: {FACTS_FILE} has no digest of {lacking[0]}"
+        )
     for name in dict.fromkeys(["config.json", *needed, *expected]):
         file = folder / Path(name).name
         if not file.is_file():
@@ -207,6 +221,8 @@ def _read_mean(folder: Path, facts: TrainedFacts) -> tuple[Encoder, Head, Traine
 
     encoder = load_encoder(str(folder))
     head = build_head(facts.type, encoder.width, labels=len(facts.labels), targets=np.zeros(1))
+    if facts.long_inputs == MEMORY:
+        head.add_memory(encoder)
     try:
         head.load_state_dict(load_file(folder / HEAD_FILE))
     except (OSError, SafetensorError, RuntimeError) as error:

@@ -20,14 +20,15 @@ def build_optimizer(
 
     Embeddings are exempt: decay would change every row at every step, even of tokens that do not occur.
     """
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
+    found: dict[nn.Parameter, bool] = {}  # whether it is exempt; a tied weight is there once
     for module in modules:
         for part in module.modules():
             embeds = isinstance(part, nn.Embedding | SeenEmbedding)
             for weight in part.parameters(recurse=False):
                 if weight.requires_grad:
-                    (free if embeds or weight.ndim < 2 else decayed).append(weight)
+                    found[weight] = found.get(weight, False) or embeds or weight.ndim < 2
+    decayed = [weight for weight, is_exempt in found.items() if not is_exempt]
+    free = [weight for weight, is_exempt in found.items() if is_exempt]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
     return torch.optim.AdamW(
         [group for group in groups if group["params"]],

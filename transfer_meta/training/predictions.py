@@ -53,7 +53,7 @@ def predict_units(
     with torch.inference_mode():
         for units in batches:
             batch = batcher.batch(units)
-            hidden, pooled = encoder.outputs(batch.ids, batch.types, batch.mask)
+            hidden, pooled = encoder.on_batch(batch)
             found.append(read(head(hidden, batch, pooled), batch))
     # First transfer to the host: nothing before waits for the device.
     rows = [row for part in found for row in part.cpu().numpy()]

@@ -34,7 +34,7 @@ from transfer_meta.training.method_settings import (
 from transfer_meta.training.training_settings import (
     NEWER_SETTINGS,
     TrainingSettings,
-    check_keys,
+    check_fields,
     has_type,
 )
 
@@ -220,7 +220,7 @@ class Stage:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Stage:
         """Return the stage that `to_dict` serialised."""
-        check_keys("stage field", data, cls)
+        check_fields("stage field", data, cls)
         values = dict(data)
         if "training" in values:
             values["training"] = TrainingSettings.from_dict(values["training"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from transfer_meta.encoding.batching import Batcher, encode_examples
 from transfer_meta.encoding.encoder import Encoder
-from transfer_meta.encoding.encoding_settings import MEAN_HEAD, TRANSFORMERS_HEAD, EncodingSettings
+from transfer_meta.encoding.encoding_settings import (
+    MEAN_HEAD,
+    MEMORY,
+    TRANSFORMERS_HEAD,
+    EncodingSettings,
+    check_long_inputs,
+)
 from transfer_meta.encoding.heads import Head, build_head
 from transfer_meta.encoding.tokens import Encoded, checked_examples
 from transfer_meta.encoding.transformers_head import TransformersScorer
@@ -21,7 +27,10 @@ from transfer_meta.files import digest
 from transfer_meta.records import Example, TaskType
 from transfer_meta.tasks.subsets import choose, generator
 from transfer_meta.tasks.task import Task
-from transfer_meta.training.stage import TrainingSettings
+from transfer_meta.training.curriculum import BatchOrder, difficulties
+from transfer_meta.training.method_settings import BASELINE_ORDER, Curriculum
+from transfer_meta.training.predictions import predict_split, score
+from transfer_meta.training.training_settings import TrainingSettings
 
 HEAD_DEVIATION = 0.02
 """Standard deviation of a new head's weights, as in BERT."""
@@ -110,6 +119,8 @@ class TaskData:
         Folder of tokenised splits.
     head : str
         See `transfer_meta.training.stage.Stage`.
+    curriculum : Curriculum or None
+        Order of the batches; None for random epochs.  `begin` is called before the first batch.
     """
 
     def __init__(
@@ -121,9 +132,13 @@ class TaskData:
         seed: int,
         cache: Path | None,
         head: str = MEAN_HEAD,
+        curriculum: Curriculum | None = None,
     ) -> None:
         self.name, self.type, self.labels = selection.name, selection.type, selection.labels
-        settings = EncodingSettings(training.max_length, stride=training.stride)
+        check_long_inputs(training.long_inputs, self.type)
+        settings = EncodingSettings(
+            training.max_length, stride=training.stride, long_inputs=training.long_inputs
+        )
 
         def split(examples: tuple[Example, ...]) -> Split | None:
             if not examples:
@@ -146,8 +161,69 @@ class TaskData:
             self.type, encoder.width, labels=outputs, targets=targets, scorer=scorer
         ).to(encoder.device)
         _initialise(self.head, generator("head", seed, self.name))
+        if training.long_inputs == MEMORY:
+            self._draw_memory(encoder, generator("memory", seed, self.name))
+        self._prepare_order(encoder, seed=seed, curriculum=curriculum)
+
+    def _draw_memory(self, encoder: Encoder, random: np.random.Generator) -> None:
+        """Draw new memory vectors, as scattered as the token embeddings, and read all splits with them."""
+        memory = self.head.add_memory(encoder)
+        table = encoder.model.get_input_embeddings().weight  # type: ignore[operator]
+        drawn = random.normal(0.0, float(table.detach().std()), tuple(memory.weight.shape))
+        with torch.no_grad():
+            memory.weight.copy_(torch.from_numpy(drawn))
+        for split in (self.train, self.dev, self.test):
+            if split is not None:
+                split.batcher.memory = memory
+
+    def _prepare_order(self, encoder: Encoder, *, seed: int, curriculum: Curriculum | None) -> None:
+        """Find the difficulty of the units where the curriculum needs it, before the encoder is trained."""
         self._seed = seed
         self._epochs: dict[tuple[int, int], list[NDArray[np.int64]]] = {}
+        self._curriculum = curriculum
+        self._order: BatchOrder | None = None
+        if curriculum is not None and curriculum.order != BASELINE_ORDER:
+            key = ("difficulty", seed, self.name)
+            self._difficulty = difficulties(
+                curriculum, self.type, self.train, encoder, self.labels, key=key
+            )
+
+    def measure(self, encoder: Encoder, split: Split) -> tuple[float, dict[str, float]]:
+        """Return the mean loss and all scores of a split."""
+        loss, predictions = predict_split(encoder, self.head, split.batcher)
+        return loss, score(self.type, split.examples, split.encoded, predictions, self.labels)
+
+    def begin(
+        self,
+        index: int,
+        schedule: Sequence[Sequence[tuple[int, float]]],
+        dev: Callable[[], Sequence[tuple[int, float, float]]],
+        *,
+        batch_size: int,
+    ) -> None:
+        """Prepare the batches of a run with a curriculum; without one there is nothing to do.
+
+        Parameters
+        ----------
+        index : int
+            Of this task in `schedule`.
+        schedule : sequence of sequence of (int, float)
+            See `transfer_meta.training.loop.Loop`.
+        dev : callable
+            Returns step, loss and score of the evaluations on the target's dev split so far.
+        batch_size : int
+        """
+        if self._curriculum is None or self._curriculum.order == BASELINE_ORDER:
+            return
+        self._order = BatchOrder(
+            self._curriculum,
+            self.train.batcher,
+            self._difficulty,
+            trains=np.array([index in dict(step) for step in schedule], dtype=bool),
+            dev_losses=lambda: [(step, loss) for step, loss, _ in dev()],
+            batch_size=batch_size,
+            key=("order", self._seed, self.name),
+        )
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """Return the number of batches of one epoch."""
@@ -155,6 +231,8 @@ class TaskData:
 
     def units(self, number: int, batch_size: int) -> NDArray[np.int64]:
         """Return the units of training batch `number`, counted from 0 over all epochs."""
+        if self._order is not None:
+            return self._order.units(number)
         epoch, index = divmod(number, self.steps_per_epoch(batch_size))
         key = (epoch, batch_size)
         if key not in self._epochs:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from transfer_meta.encoding.encoder import Encoder
 from transfer_meta.encoding.encoders import encoder_revision, load_encoder
-from transfer_meta.encoding.encoding_settings import OFFLINE_NAMES, EncodingSettings, is_bilstm
+from transfer_meta.encoding.encoding_settings import MEMORY, OFFLINE_NAMES, EncodingSettings, is_bilstm
 from transfer_meta.encoding.frozen_features import text_vectors
 from transfer_meta.encoding.source_encoders import (
     LinearHead,
@@ -169,6 +169,10 @@ def source_stage(task: Task, *, encoder: str, training: TrainingSettings, exampl
         The bi-LSTM, a task without labels or training examples, or invalid settings.
     """
     refuse_bilstm(encoder)
+    if training.long_inputs == MEMORY:
+        raise InputError(
+            f"long_inputs = '{MEMORY}': a source encoder has no place for the memory's vectors"
+        )
     if not task.is_labelled or "train" not in task.splits:
         lacking = "train split" if task.is_labelled else "labels"
         raise InputError(f"task '{task.name}' has no {lacking}: no encoder can be trained on it")

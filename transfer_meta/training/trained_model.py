@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer_meta.encoding.devices import find_devices
-from transfer_meta.encoding.encoding_settings import EncodingSettings
 from transfer_meta.errors import require
 from transfer_meta.records import Example, TaskType
 from transfer_meta.tasks.iob import find_spans
@@ -102,8 +101,9 @@ class TrainedModel:
         from transfer_meta.training.predictions import predict_units, word_predictions
 
         bare = [_without_label(self.type, example) for example in examples]
-        settings = EncodingSettings(self.facts.max_length, stride=self.facts.stride)
+        settings = self.facts.encoding()
         encoded, batcher = encode_examples(self.encoder, self.type, bare, settings, self.labels)
+        batcher.memory = self.head.memory
         rows = predict_units(self.encoder, self.head, batcher, self._read)
         if self.type is TaskType.CLASSIFICATION:
             return [self._class(row) for row in rows]

@@ -22,7 +22,7 @@ LARGEST: Mapping[str, int] = {
     "lora_rank": 65_536,
 }
 """Largest values of training settings: beyond are slips of the pen, which would take memory or years."""
-NEWER_SETTINGS: Mapping[str, Any] = {"long_inputs": KEEP_HEAD}
+NEWER_SETTINGS: dict[str, Any] = {"long_inputs": KEEP_HEAD}
 """Fields of `TrainingSettings` that came after the first stored runs, and their defaults."""
 
 
@@ -65,11 +65,11 @@ class TrainingSettings:
         also CUDA graphs, one per batch shape, for encoders so small that kernel launches dominate.
     long_inputs : {"head", "tail", "head-tail", "segments", "memory"}
         What is read of a text of more than `max_length` tokens, of a pair the longer text.  ``head``: its first
-        tokens; ``tail``: its last ones; ``head-tail``: a quarter of the first and three quarters of the last ones
-        [1]_; ``segments``: all, in segments of `max_length` tokens that share `stride` ones; the outputs of the head
-        are averaged over them, in training too; ``memory``: all, in segments that learned vectors link [2]_; see
-        `transfer_meta.encoding.recurrent_memory`.  All but ``head`` are for classification and regression, the
-        first three for multiple choice too.
+        tokens; ``tail``: its last ones; ``head-tail``: both, a quarter of them from the beginning [1]_;
+        ``segments``: all, in segments of `max_length` tokens that share `stride` ones; the outputs of the task head
+        are averaged over them, in training too; ``memory``: all, in segments that learned vectors link [2]_ (see
+        `transfer_meta.encoding.recurrent_memory`).  All but ``head`` are for classification and regression only,
+        ``tail`` and ``head-tail`` for multiple choice too.
 
     References
     ----------
@@ -159,7 +159,7 @@ class TrainingSettings:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TrainingSettings:
         """Return settings from a mapping; an InputError names every unknown key."""
-        check_keys("training setting", data, cls)
+        check_fields("training setting", data, cls)
         return cls(**data)
 
 
@@ -178,7 +178,7 @@ SOURCE_EXAMPLES = 1000
 """Training examples of a source encoder where no number is named."""
 
 
-def check_keys(kind: str, data: Mapping[str, Any], cls: type) -> None:
+def check_fields(kind: str, data: Mapping[str, Any], cls: type) -> None:
     """Raise an InputError that names every key of `data` that is not a field of `cls`."""
     valid = [field.name for field in fields(cls)]
     found = [f"unknown {kind} '{key}'{nearest(key, valid)}" for key in data if key not in valid]

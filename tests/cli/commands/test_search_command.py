@@ -61,6 +61,7 @@ def test_a_source_that_the_recommender_leaves_out_gets_the_mean(monkeypatch):
     from types import SimpleNamespace
 
     from transfer_meta.api.source_search import SearchSettings, _expected_gains
+    from transfer_meta.tasks.source_sets import SourceSet
 
     gains = {"qqp": 0.1, "mine": 0.3}
     answer = SimpleNamespace(
@@ -68,10 +69,10 @@ def test_a_source_that_the_recommender_leaves_out_gets_the_mean(monkeypatch):
     )
     monkeypatch.setattr("transfer_meta.recommender.recommend.recommend", lambda *_, **__: answer)
     tasks = dict.fromkeys(("target", "qqp", "mine", "silent"), "a.jsonl")
-    assert _expected_gains(SearchSettings(), tasks, "target", lambda _: None) == {
-        **gains,
-        "silent": 0.2,
-    }
+    candidates = {name: SourceSet((name,)) for name in ("qqp", "mine", "silent")}
+    candidates["mine>silent"] = SourceSet(("mine", "silent"), ordered=True)
+    found = _expected_gains(SearchSettings(), tasks, "target", candidates, lambda _: None)
+    assert found == pytest.approx({**gains, "silent": 0.2, "mine>silent": 0.25})
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ def test_stopped_by_a_signal(monkeypatch, capsys):
         (["zz"], "unknown task 'zz'"),
         (["a", "--seeds", "0"], "seeds = 0 (expected at least 1)"),
         (["a", "--source", "none", "--mix"], "mix has no effect with source none"),
+        (["a", "--mix-by", "soft"], "mix_by = 'soft' has no effect without mix"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments, message, capsys):

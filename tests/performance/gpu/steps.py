@@ -138,7 +138,8 @@ def correctness(options: argparse.Namespace, name: str, out: Path) -> None:
     from transfer_meta.encoding import heads
     from transfer_meta.tasks import read_task
     from transfer_meta.training.finetune import finetune
-    from transfer_meta.training.stage import Stage, TrainingSettings
+    from transfer_meta.training.stage import Stage
+    from transfer_meta.training.training_settings import TrainingSettings
 
     task = read_task(next(options.tasks.glob(f"{name}.train.*")), name=name)
     settings = TrainingSettings(

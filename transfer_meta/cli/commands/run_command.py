@@ -72,12 +72,13 @@ def run_command(context: Context, plan: PlanPath, *, options: RunOptions) -> int
     Example: transfer-meta run plan.toml --engine ray --gpus-per-run 0.25 --store postgresql://HOST/runs
     """
     require("sqlalchemy", "torch")
+    from transfer_meta.api.recommended_sets import recommend_sets
     from transfer_meta.runs.run_plan import run
 
     settings = options.to_settings()
     if settings.engine == "ray" and is_given(context, "store"):
         remedy = "the URL in TRANSFER_META_STORE, or the password in ~/.pgpass"
         refuse_password(options.store, remedy)
-    summary = run(plan, settings, tell=tell)
+    summary = run(recommend_sets(plan, tell=tell), settings, tell=tell)
     tell(summary.caption)
     return summary.exit_code

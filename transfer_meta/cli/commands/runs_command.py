@@ -42,9 +42,10 @@ def plan_command(
     if each and as_json:
         raise InputError("--list has no effect with --json")
     require("sqlalchemy", "torch")
+    from transfer_meta.api.recommended_sets import recommend_sets
     from transfer_meta.runs.plan_preview import plan as preview_plan
 
-    preview = preview_plan(plan, store, tell=tell)
+    preview = preview_plan(recommend_sets(plan, tell=tell), store, tell=tell)
     if as_json:
         print_json(preview.to_dict())
         return
@@ -136,6 +137,7 @@ def export_command(
     Example: transfer-meta runs export --out outcomes.csv
     """
     require("sqlalchemy")
+    from transfer_meta.api.recommended_sets import recommend_sets
     from transfer_meta.runs.export import ExportSettings, checked_table_path, export
 
     if out is None and tensorboard is None:
@@ -146,7 +148,8 @@ def export_command(
         checked_table_path(out)
     if tensorboard is not None:
         require("tensorboardX", extra="tensorboard")
-    exported = export(ExportSettings(store=store, plan=plan), tell=tell)
+    chosen = recommend_sets(plan, tell=tell) if plan else None
+    exported = export(ExportSettings(store=store, plan=chosen), tell=tell)
     if out is not None:
         curves_file = exported.save(out, guard=guard)
         tell(f"{len(exported.table)} outcomes in {out}, their curves in {curves_file}")

@@ -16,7 +16,7 @@ from transfer_meta.cli.shared.run_options import (
     DeviceWorkers,
     StoreAddress,
 )
-from transfer_meta.cli.shared.task_options import MoreSources, SourceTasks
+from transfer_meta.cli.shared.task_options import MoreSources
 
 if TYPE_CHECKING:
     from transfer_meta.api.source_search import SearchSettings
@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 class SearchOptions:
     """Options of ``search``; the fields are ``sources`` and those of `SearchSettings`."""
 
-    sources: SourceTasks
+    sources: Annotated[
+        list[str] | None,
+        Option(
+            metavar="TASK...",
+            help="Tasks that may help: files, task cards, folders, demo:NAME, hf:DATASET, names of sources that"
+            " were added, or sets of them: 'ONE>TWO', ONE+TWO; default: all that were added.",
+        ),
+    ] = None
     budget: Annotated[str, Option(help="Full runs or a time: 20runs, 2h, 90min.")] = "20runs"
     prior: Annotated[
         str,
@@ -75,7 +82,9 @@ def search_command(
     """
     from transfer_meta.api.source_search import search
 
-    found = search(target, [*options.sources, *(more_sources or [])], options.to_settings(), tell=tell)
+    found = search(
+        target, [*(options.sources or []), *(more_sources or [])], options.to_settings(), tell=tell
+    )
     if not found.sources:
         tell(found.verdict)
     elif as_json:

@@ -27,7 +27,7 @@ class TrainOptions:
         Option(
             metavar="SOURCE",
             help="A name, a file, hf:DATASET, checkpoint:ENCODER, none, or auto (what `recommend` puts first), the"
-            " default. Several, one after the other: repeat the option.",
+            " default. Several: 'ONE>TWO' (one after the other; so is a repeated option) or ONE+TWO (together).",
         ),
     ] = None
     sources: Annotated[
@@ -37,6 +37,15 @@ class TrainOptions:
     mix: Annotated[
         bool, Option("--mix", help="Train on sources and target together, not one after the other.")
     ] = False
+    mix_by: Annotated[
+        str, Option(metavar="WAY", help="With --mix: sampling, to-target, uncertainty or soft.")
+    ] = "sampling"
+    curriculum: Annotated[
+        str | None,
+        Option(
+            metavar="ORDER", help="Examples by length: naive (short ones first), mixed or combined."
+        ),
+    ] = None
     tries: Annotated[
         int, Option(help="Sources that auto tries; short runs decide which one is trained on in full.")
     ] = 2

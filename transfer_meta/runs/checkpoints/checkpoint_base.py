@@ -72,8 +72,11 @@ class Checkpoints(ABC):
     def _remove(self, name: str) -> int:
         """Remove a file or folder, which another process may be removing too; return the bytes freed."""
 
-    def is_whole(self, name: str) -> bool:
-        """Return whether a safetensors file is there and as long as its header says."""
+    def is_whole(self, name: str, *, run: str = "") -> bool:
+        """Return whether a safetensors file is there, as long as its header says, and of a run if one is named.
+
+        Files of earlier versions name no run.
+        """
         size = self.size(name) or 0
         length = int.from_bytes(self.read_bytes(name, 0, 8), "little") if size >= 8 else 0
         if not 0 < length <= size - 8:
@@ -81,9 +84,10 @@ class Checkpoints(ABC):
         try:
             header = json.loads(self.read_bytes(name, 8, 8 + length))
             ends = [facts["data_offsets"][1] for key, facts in header.items() if key != "__metadata__"]
+            named = header.get("__metadata__", {}).get("run", run)
         except (ValueError, KeyError, TypeError, IndexError, AttributeError):
             return False
-        return bool(size == 8 + length + max(ends, default=0))
+        return bool(size == 8 + length + max(ends, default=0)) and (not run or named == run)
 
     def encoder(self, claim: Claim) -> str:
         """Return the name of the file in which a claimed run leaves its encoder."""

@@ -1,0 +1,95 @@
+"""A grid of a tiny decoder's runs, from the plan to a table of outcomes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from inline_engine import InlineEngine
+from tiny_language_models import save_language_model
+
+import transfer_meta
+from transfer_meta.encoding.model_kinds import DECODER
+from transfer_meta.errors import InputError
+from transfer_meta.records import TaskType
+from transfer_meta.runs.plan import load_plan
+
+WORDS = {"one": ("bad", "good"), "two": ("poor", "fine")}
+TRAINING = """
+[training]
+epochs = 1
+batch_size = 8
+max_length = 64
+stride = 8
+dev_examples = 4
+evaluations = 1
+lora_rank = 2
+"""
+
+
+def write_plan(folder: Path, *, encoder: str, extra: str = "") -> Path:
+    """A plan of both pairs of two tasks, one of which is to write texts."""
+    lines = []
+    for name, words in WORDS.items():
+        writes = name == "two"
+        for split, count in (("train", 24), ("test", 8)):
+            rows = [
+                {"input": f"{words[i % 2]} {i}", "target": "ab"[i % 2]}
+                if writes
+                else {"text": f"{words[i % 2]} {i}", "label": "yn"[i % 2]}
+                for i in range(count)
+            ]
+            file = folder / f"{name}.{split}.jsonl"
+            file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        type = TaskType.GENERATION if writes else TaskType.CLASSIFICATION
+        card = f'type = "{type}"\n[files]\ntrain = "{name}.train.jsonl"\ntest = "{name}.test.jsonl"\n'
+        (folder / f"{name}.toml").write_text(card)
+        lines.append(f'{name} = "{name}.toml"')
+    plan = folder / "plan.toml"
+    tasks = "\n".join(lines)
+    plan.write_text(
+        f'grid = "all"\nmethods = ["intermediate", "multitask"]\nregimes = ["full-full"]\n'
+        f"encoder = {json.dumps(encoder)}\n{extra}\n[tasks]\n{tasks}\n{TRAINING}"
+    )
+    return plan
+
+
+def test_a_grid_of_a_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(*given: Any, cards: Any = None, **more: Any) -> InlineEngine:
+        return InlineEngine(*given, **more)
+
+    monkeypatch.setattr("transfer_meta.runs.local_engine.LocalEngine", make)
+    plan = write_plan(tmp_path, encoder=save_language_model("gpt2", tmp_path / "gpt2"))
+    read = load_plan(plan)
+    assert read.encoder is not None
+    assert read.encoder.kind == DECODER
+    store = str(tmp_path / "runs.sqlite")
+    done = transfer_meta.run(plan, transfer_meta.RunSettings(store=store))
+    assert done.counts == {"done": 6}
+    found = transfer_meta.export(transfer_meta.ExportSettings(store=store))
+    # A baseline that writes nothing right has no relative gain.
+    assert len(found.table) + found.zero_baseline == 4
+    assert set(found.table["encoder"]) == {read.file.encoder}
+    assert set(found.table["metric"]) <= {"accuracy", "f1"}
+
+
+def test_what_a_decoder_cannot_do_is_told_before_anything_begins(tmp_path: Path) -> None:
+    folder = save_language_model("gpt2", tmp_path / "gpt2")
+    plan = write_plan(tmp_path, encoder=folder, extra='head = "transformers"')
+    with pytest.raises(InputError, match=r"head = 'transformers' needs an encoder \(got the decoder"):
+        load_plan(plan)
+
+
+def test_an_encoder_does_not_take_a_task_of_texts(tmp_path: Path, tiny: str) -> None:
+    with pytest.raises(InputError, match="task 'two': a generation task has texts as answers"):
+        load_plan(write_plan(tmp_path, encoder=tiny))
+
+
+def test_train_takes_encoders(tmp_path: Path) -> None:
+    write_plan(tmp_path, encoder="offline")
+    folder = save_language_model("gpt2", tmp_path / "gpt2")
+    settings = transfer_meta.TrainSettings(out=str(tmp_path / "out"), encoder=folder, source="none")
+    with pytest.raises(InputError, match="is of kind decoder, which only plans of runs fine-tune"):
+        transfer_meta.train(str(tmp_path / "one.toml"), settings)

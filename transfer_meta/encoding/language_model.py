@@ -1,0 +1,228 @@
+"""Models that write their answers as text: decoders and encoder-decoders, loaded with their tokenizers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import nn
+
+from transfer_meta.encoding.encoder import Encoder, attention_of_any_shape
+from transfer_meta.encoding.encoders import (
+    RANDOM,
+    encoder_location,
+    is_random_shape,
+    load_encoder,
+    model_config,
+    quiet_transformers,
+    read_start,
+    tied_weights,
+)
+from transfer_meta.encoding.encoding_settings import OFFLINE_NAMES, is_bilstm
+from transfer_meta.encoding.model_kinds import DECODER, ENCODER, ENCODER_DECODER, kind_of_config
+from transfer_meta.encoding.onednn import fast_linear
+from transfer_meta.errors import InputError, StartUnusable, first_line
+
+if TYPE_CHECKING:
+    from transfer_meta.encoding.batching import EncodedBatch
+    from transfer_meta.encoding.text_batching import TextBatch
+
+
+@dataclass(frozen=True)
+class LanguageModel(Encoder):
+    """A decoder or an encoder-decoder with its tokenizer.
+
+    Parameters
+    ----------
+    kind : {"decoder", "encoder-decoder"}
+    """
+
+    kind: str = DECODER
+
+    @property
+    def is_encoder_decoder(self) -> bool:
+        """Whether prompts are read by an encoder and answers written by a decoder."""
+        return self.kind == ENCODER_DECODER
+
+    @property
+    def end(self) -> int:
+        """Id of the token that ends an answer."""
+        return int(self._special("eos_token_id", "sep_token_id"))
+
+    @property
+    def padding(self) -> int:
+        """Id of the token that fills batches; masked or behind everything that is read, so that any will do."""
+        found = self.tokenizer.pad_token_id
+        return self.end if found is None else int(found)
+
+    @property
+    def begin(self) -> int:
+        """Id of the token that a decoder's input begins with where there is nothing else."""
+        if self.is_encoder_decoder:
+            return int(self._special("decoder_start_token_id", "bos_token_id", "pad_token_id"))
+        return int(self._special("bos_token_id", "eos_token_id", "sep_token_id"))
+
+    def on_batch(self, batch: EncodedBatch) -> tuple[torch.Tensor, None]:
+        """Return the logits of the answers' tokens, of shape (targets, vocabulary), for a `TextBatch`."""
+        text = cast("TextBatch", batch)
+        inputs: dict[str, Any] = {"input_ids": text.ids}
+        if text.answers is not None:
+            inputs["decoder_input_ids"] = text.answers
+        if text.mask is not None:
+            inputs["attention_mask"] = text.mask
+        if text.positions is not None:
+            inputs["position_ids"] = text.positions
+        return self.call(text.places, **inputs).logits, None
+
+    def call(self, places: torch.Tensor, **inputs: Any) -> Any:
+        """Return the model's output, with logits at some places alone, of shape (places, vocabulary).
+
+        The output layer takes most of the time and memory where the vocabulary is large and answers are short.
+
+        Parameters
+        ----------
+        places : int tensor of shape (places,)
+            Indices into the items' tokens, item after item with their padding.
+        **inputs
+            See the model's ``forward``.
+        """
+        inputs.setdefault("use_cache", False)
+        output: Any = self.model.get_output_embeddings()  # type: ignore[operator]
+        device = places.device
+        with _reading(output, places), fast_linear(device), attention_of_any_shape(device):
+            return self.model(**inputs)
+
+    def _special(self, *names: str) -> int:
+        """Return the id of the first special token that configuration or tokenizer have."""
+        for name in names:
+            for owner in (
+                self.tokenizer,
+                self.model.config,
+                getattr(self.model, "generation_config", None),
+            ):
+                found = getattr(owner, name, None)
+                found = found[0] if isinstance(found, list | tuple) and found else found
+                if isinstance(found, int):
+                    return found
+        raise InputError(
+            f"the model's files name none of the special tokens {', '.join(names)}, one of which is needed"
+        )
+
+
+@contextlib.contextmanager
+def _reading(layer: nn.Module, places: torch.Tensor) -> Iterator[None]:
+    """Give a layer its input at some places alone within the block."""
+
+    def pick(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        hidden, *rest = inputs
+        return (hidden.flatten(0, -2)[places], *rest)
+
+    handle = layer.register_forward_pre_hook(pick)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def model_kind(name: str) -> str:
+    """Return the kind of a model by its configuration, one of `transfer_meta.encoding.model_kinds.MODEL_KINDS`.
+
+    Raises
+    ------
+    InputError
+        Unknown model.
+    """
+    inner = name.removeprefix(RANDOM)
+    if is_bilstm(name) or inner in OFFLINE_NAMES or is_random_shape(name):
+        return ENCODER
+    return kind_of_config(model_config(name))
+
+
+def load_pretrained(
+    name: str,
+    *,
+    texts: Iterable[str] = (),
+    start: Path | None = None,
+    start_run: str = "",
+    pooler_seed: int | None = None,
+) -> Encoder:
+    """Load a model of any kind: an `Encoder`, or a `LanguageModel` where its configuration says so.
+
+    The parameters are those of `load_encoder`, the errors too.
+    """
+    kind = model_kind(name)
+    if kind == ENCODER:
+        return load_encoder(
+            name, texts=texts, start=start, start_run=start_run, pooler_seed=pooler_seed
+        )
+    model = _language_model(name, kind)
+    if start:
+        weights, _ = read_start(start, start_run)
+        twice = tied_weights(model.model)
+        weights |= {other: weights[first] for other, first in twice.items() if first in weights}
+        try:
+            model.model.load_state_dict(weights)
+        except RuntimeError as error:
+            raise StartUnusable(f"'{start}' does not hold the weights of model '{name}'") from error
+    return model
+
+
+def _language_model(name: str, kind: str) -> LanguageModel:
+    """Load a decoder or an encoder-decoder, or draw its weights where the name asks for that."""
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    config = model_config(name)
+    auto: Any = AutoModelForSeq2SeqLM if kind == ENCODER_DECODER else AutoModelForCausalLM
+    options: dict[str, Any] = {"trust_remote_code": False}
+    lacking: list[str] = []
+    try:
+        with quiet_transformers(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            if name.startswith(RANDOM):
+                model = auto.from_config(config, **options)
+            else:
+                # Only safetensors: the older format of weights is a pickle, which can run arbitrary code.
+                model, info = auto.from_pretrained(
+                    encoder_location(name),
+                    config=config,
+                    dtype=torch.float32,
+                    use_safetensors=True,
+                    output_loading_info=True,
+                    **options,
+                )
+                lacking = sorted(info["missing_keys"])
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"{kind} '{name}' does not load: {first_line(error)}") from error
+    if lacking:
+        raise InputError(
+            f"{kind} '{name}' is incomplete: {len(lacking)} tensors are missing, first {lacking[0]}"
+        )
+    return _with_tokenizer(name, model, kind)
+
+
+def _with_tokenizer(name: str, model: Any, kind: str) -> LanguageModel:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(encoder_location(name), trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"the tokenizer of {kind} '{name}' does not load: {first_line(error)}"
+        ) from error
+    config = model.config
+    limits = [tokenizer.model_max_length, getattr(config, "max_position_embeddings", None)]
+    found = LanguageModel(
+        model,
+        tokenizer,
+        width=int(getattr(config, "hidden_size", None) or config.d_model),
+        max_length=int(min(limit for limit in limits if limit)),
+        uses_types=False,
+        kind=kind,
+    )
+    for special in ("end", "begin"):
+        getattr(found, special)  # an InputError where there is none
+    return found
