@@ -194,6 +194,14 @@ def test_with_few_targets_the_shipped_calibration_is_kept(
     assert "those of the shipped tables" in line(pooled.notes, "your outcomes")
 
 
+def test_targets_that_share_all_examples_are_held_out_together(data: Path, tmp_path: Path) -> None:
+    for name in OWN:
+        write_csv(tmp_path / f"{name}.csv", make_task(name, RAIN, seed=70))
+    found, _ = ask(outcomes(sources=NAMES), tmp_path, encoder="bert-tiny")
+    assert found.model["setting"] == OWN_SETTING
+    assert np.isfinite(found.model["figures"]["spearman"])
+
+
 def test_a_target_with_own_outcomes_is_left_out_and_they_are_told(data: Path, folder: Path) -> None:
     settings = RecommendSettings(
         mode="text",

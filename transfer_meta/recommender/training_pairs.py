@@ -158,8 +158,10 @@ class TrainingPairs:
             on_progress(done, len(blocks))
             for setting, rows in found:
                 X, features = self._rows(rows)
-                result[0, rows] = gain_model.expected(X, features, np.ones(len(X), dtype=bool), setting)
-                result[1, rows] = gain_model.probability(result[0, rows], setting)
+                # All targets of a setting may share examples: without them it is one without outcomes.
+                known = setting if setting in gain_model.scales else None
+                result[0, rows] = gain_model.expected(X, features, np.ones(len(X), dtype=bool), known)
+                result[1, rows] = gain_model.probability(result[0, rows], known)
         return result
 
     def held_out_encoders(self) -> FloatArray:
