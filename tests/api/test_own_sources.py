@@ -4,7 +4,7 @@ import importlib.util
 import json
 import os
 import signal
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -357,6 +357,6 @@ def test_the_plans_of_the_source_encoders_that_ship_name_their_settings() -> Non
     assert named.keys() == shipped.keys()
     for name, path in shipped.items():
         facts, most = read_source_facts(path), named[name].regimes[0].source
-        assert facts.training == asdict(named[name].training)
+        assert facts.training == named[name].training.to_dict()
         assert most is not None
         assert facts.examples == most or facts.examples < most == 1000

@@ -288,7 +288,7 @@ def _disk(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"source": "checkpoint:"}, None, "expected checkpoint:ID"),
         ({"source": "checkpoint:no-such"}, None, "encoder 'no-such' does not load"),
         ({"source": "checkpoint:bilstm"}, None, "a bi-LSTM cannot be written"),
-        ({"source": "checkpoint:decoder"}, _decoder, "is a decoder"),
+        ({"source": "checkpoint:decoder"}, _decoder, "of kind decoder"),
         ({"source": "b"}, _nothing_to_read, "b.train.jsonl"),
         ({"encoder": "oflline"}, None, "did you mean 'offline'"),
         ({"encoder": "bilstm"}, None, "a bi-LSTM cannot be written"),

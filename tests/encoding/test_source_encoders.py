@@ -181,7 +181,7 @@ def _infinite(tensors: dict[str, Any], _: dict[str, str]) -> None:
         (lambda path: path.write_bytes(path.read_bytes()[:-20]), "cannot be read"),
         (lambda path: path.write_bytes(b""), "cannot be read"),
         (lambda path: path.write_text("name,label\n" * 40), "cannot be read"),
-        (lambda path: path.unlink(), "cannot be read: No such file"),
+        (lambda path: path.unlink(), "cannot be read: no such file"),
         (lambda path: save_file({"a": torch.ones(2)}, path), "is not a source encoder"),
         (_rewritten(lambda t, m: m.__delitem__("facts")), "its facts cannot be read: 'facts'"),
         (_rewritten(lambda t, m: m.update(facts="[")), "its facts cannot be read"),

@@ -16,7 +16,7 @@ from transfer_meta.encoding.encoding_settings import HEADS
 from transfer_meta.errors import InputError
 from transfer_meta.records import TYPES_WITH_HEADS, Example, TaskType
 from transfer_meta.tasks import Task
-from transfer_meta.training import loop
+from transfer_meta.training import task_data
 from transfer_meta.training.finetune import finetune
 from transfer_meta.training.predictions import predict_split
 from transfer_meta.training.stage import Stage
@@ -45,7 +45,7 @@ def test_the_model_read_predicts_what_the_trained_one_predicted(
         predicted.append(result)
         return result
 
-    monkeypatch.setattr(loop, "predict_split", noted)
+    monkeypatch.setattr(task_data, "predict_split", noted)
     encoder, loaded, facts = load_trained_file(train(tmp_path, type, head=head))
     again = predict_split(encoder, loaded, batchers[-1])
     assert again[0] == pytest.approx(predicted[-1][0], rel=1e-6)

@@ -150,6 +150,7 @@ def prepare_training(target: str, settings: TrainSettings, tell: Tell) -> Prepar
 def _encoder_facts(name: str) -> EncoderFacts:
     """Return the properties of an encoder, or raise an InputError if its models are none of transformers."""
     from transfer_meta.encoding.encoders import is_bilstm
+    from transfer_meta.encoding.language_model import model_kind
     from transfer_meta.runs.plan import read_encoder_facts
 
     if is_bilstm(name):
@@ -157,14 +158,14 @@ def _encoder_facts(name: str) -> EncoderFacts:
             f"encoder '{name}': a bi-LSTM cannot be written as a Hugging Face folder (expected a transformer)"
         )
     try:
-        facts = read_encoder_facts(name)
+        kind = model_kind(name)
+        if kind != ENCODER:  # by its configuration, before its weights are read
+            raise InputError(
+                f"encoder '{name}' is of kind {kind}, which only plans of runs fine-tune (expected an encoder)"
+            )
+        return read_encoder_facts(name)
     except RunFailed as error:
         raise InputError(str(error)) from error
-    if facts.kind != ENCODER:
-        raise InputError(
-            f"encoder '{name}' is of kind {facts.kind}, which only plans of runs fine-tune (expected an encoder)"
-        )
-    return facts
 
 
 def _fewer(plan: Plan, settings: TrainSettings) -> list[str]:

@@ -97,7 +97,8 @@ def finetune(
     if save_model and is_bilstm(stage.encoder):
         problems.append(f"save_model needs a transformer (got encoder '{stage.encoder}')")
     if not problems:
-        kind = model_kind(stage.encoder)
+        with _failing_in_one_line():
+            kind = model_kind(stage.encoder)
         problems += stage.problems_of_kind(kind)
         if save_model and kind != ENCODER:
             problems.append(f"save_model needs an encoder (got the {kind} '{stage.encoder}')")
