@@ -194,7 +194,7 @@ def _read_by_decoder(model: LanguageModel, prompts: Sequence[Ids]) -> tuple[Any,
     )
     # Named so from transformers 5.20 on, and past_key_values before.
     name = "cache" if "cache" in found else "past_key_values"
-    cache = found[name]
+    cache = found.get(name)
     if not all(hasattr(layer, "batch_select_indices") for layer in getattr(cache, "layers", [None])):
         kind = _without_adapters(model).config.model_type
         raise InputError(
