@@ -192,7 +192,7 @@ class TaskProfile:
 def relative_gain(score: Any, baseline: Any) -> Any:
     """Return the gain as a fraction of the baseline: (score - baseline) / baseline.
 
-    Accepts numbers, arrays and pandas columns.  The gain over a baseline of zero is NaN.
+    Accepts numbers, arrays and pandas columns.  The gain over a baseline of zero, or next to it, is NaN.
 
     Examples
     --------
@@ -200,7 +200,9 @@ def relative_gain(score: Any, baseline: Any) -> Any:
     0.1
     """
     baseline = np.where(np.asarray(baseline, dtype=float) == 0, np.nan, baseline)
-    gain = (np.asarray(score, dtype=float) - baseline) / baseline
+    with np.errstate(over="ignore"):  # of a baseline next to zero, as good as none
+        gain = (np.asarray(score, dtype=float) - baseline) / baseline
+    gain = np.where(np.isinf(gain), np.nan, gain)
     return float(gain) if np.ndim(gain) == 0 else gain
 
 
