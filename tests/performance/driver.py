@@ -1,21 +1,28 @@
 """How many runs an hour the driver and the store can hand out and take in, the training taking no time.
 
     python tests/performance/driver.py [--tasks 33] [--regimes 3] [--seeds 5] [--stores sqlite postgresql] [--ray]
+    python tests/performance/driver.py --processes 8 --seconds 120
 
 The plan is all pairs of the tasks in every regime; the default has 16,170 runs.  Without ``--ray`` the engine is
 one in this process that ends every run at once, ``--slots`` of them in hand at a time; with it, a cluster of
 one node on this machine, whose tasks end at once.  Beside the mean stand the first and the last tenth of the
 runs: what grows with the plan's size shows there.
+
+With ``--processes`` as many processes work on one store for ``--seconds``, each with an engine of its own; a run
+that two of them did, or that was done and is not in the store, ends the script with an error, as does any error
+of a process (``database is locked``).
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +34,7 @@ from fake_training import fake_facts, fake_finetune, make_tasks  # noqa: E402
 
 from transfer_meta.cli.shared.console import print_table  # noqa: E402
 from transfer_meta.runs.checkpoints.open_checkpoints import open_checkpoints  # noqa: E402
-from transfer_meta.runs.driver import PlanDriver  # noqa: E402
+from transfer_meta.runs.driver import Limits, PlanDriver  # noqa: E402
 from transfer_meta.runs.engine import Event, Job, do_job  # noqa: E402
 from transfer_meta.runs.plan import Plan, load_plan  # noqa: E402
 from transfer_meta.runs.store.run_store import Store  # noqa: E402
@@ -82,8 +89,12 @@ class AtOnce:
 
 
 def at_once(*arguments: Any, **options: Any) -> Any:
-    """What takes the place of training."""
-    return fake_finetune(*arguments, step_seconds=0.0, **options)
+    """What takes the place of training; it notes the run where ``DRIVER_NOTES`` names a file."""
+    done = fake_finetune(*arguments, step_seconds=0.0, **options)
+    if path := os.environ.get("DRIVER_NOTES"):
+        with Path(path).open("a") as file:
+            file.write(f"{arguments[0].run_name}\n")
+    return done
 
 
 def main() -> None:
@@ -97,7 +108,13 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=64)
     parser.add_argument("--stores", nargs="+", choices=("sqlite", "postgresql"), default=["sqlite"])
     parser.add_argument("--ray", action="store_true")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=120, help="with --processes")
+    parser.add_argument("--work", nargs=2, metavar=("FOLDER", "STORE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.work:
+        work(Path(options.work[0]), options.work[1], options)
+        return
     rows = []
     with tempfile.TemporaryDirectory(prefix="driver-") as name, ExitStack() as stack:
         folder = Path(name)
@@ -121,6 +138,9 @@ def main() -> None:
 
                 server = stack.enter_context(postgresql_server.running_server())
                 address = postgresql_server.new_database(server)
+            if options.processes > 1:
+                share_store(plan, folder, address, options)
+                continue
             rows.append(
                 [
                     kind,
@@ -138,7 +158,53 @@ def main() -> None:
         "last tenth",
         "runs an hour",
     ]
-    print_table(columns, rows)
+    if rows:
+        print_table(columns, rows)
+
+
+def share_store(plan: Plan, folder: Path, address: str, options: argparse.Namespace) -> None:
+    """Let processes work on one store, and compare what they did with what it holds."""
+    with closing(Store(address, create=True)) as store:
+        store.add(plan.runs)
+    command = [sys.executable, str(HERE), "--slots", "1", "--seconds", f"{options.seconds}"]
+    processes = [
+        subprocess.Popen(
+            [*command, "--work", str(folder), address],
+            env={**os.environ, "DRIVER_NOTES": str(folder / f"done-{number}")},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(options.processes)
+    ]
+    for process in processes:
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+    each = [(folder / f"done-{n}").read_text().split() for n in range(options.processes)]
+    done = [name for names in each for name in names]
+    with closing(Store(address)) as store:
+        runs = store.runs()
+    stored = {plan.stages[run.key].run_name for run in runs if run.status == "done"}
+    states = sorted({run.status for run in runs})
+    assert len(done) == len(set(done)), f"{len(done) - len(set(done))} runs were done twice"
+    assert set(done) == stored, (
+        f"{len(set(done) ^ stored)} runs differ between the store and the processes"
+    )
+    assert set(states) <= {"done", "pending"}, states
+    print(
+        f"{options.processes} processes, {options.seconds:.0f} s: {len(done)} runs, {min(map(len, each))} to "
+        f"{max(map(len, each))} each; none lost, none twice"
+    )
+
+
+def work(folder: Path, address: str, options: argparse.Namespace) -> None:
+    """Work on the plan of a folder, as one of several processes."""
+    plan = load_plan(folder / "plan.toml", encoder_facts=fake_facts)
+    checkpoints = open_checkpoints(folder / "checkpoints")
+    limits = Limits(seconds=options.seconds)
+    with closing(Store(address)) as store:
+        engine: Any = AtOnce(plan, options.slots)
+        PlanDriver(store, plan.stages, checkpoints, engine, limits=limits).run()
 
 
 def measure(plan: Plan, folder: Path, address: str, options: argparse.Namespace) -> list[Any]:

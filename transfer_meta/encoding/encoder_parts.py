@@ -39,6 +39,12 @@ class Part:
     kind: str
 
 
+def token_table(model: nn.Module) -> Any:
+    """Return the embedding of the tokens of a transformer, a method that torch's own modules do not have."""
+    transformer: Any = model
+    return transformer.get_input_embeddings()
+
+
 def find_parts(encoder: nn.Module, *, embeddings: bool = False) -> dict[str, Part]:
     """Return the parts of an encoder by name, layer by layer.
 
@@ -57,8 +63,7 @@ def find_parts(encoder: nn.Module, *, embeddings: bool = False) -> dict[str, Par
         )
     parts = {}
     if embeddings:
-        words: Any = encoder.get_input_embeddings()  # type: ignore[operator]
-        parts["embeddings.words"] = Part(words, "embedding")
+        parts["embeddings.words"] = Part(token_table(encoder), "embedding")
         norm = getattr(getattr(encoder, "embeddings", None), "LayerNorm", None)
         if isinstance(norm, nn.LayerNorm):
             parts["embeddings.norm"] = Part(norm, "norm")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from transfer_meta.encoding.encoder_parts import Part, find_parts
+from transfer_meta.encoding.encoder_parts import Part, find_parts, token_table
 from transfer_meta.encoding.onednn import fast_linear
 from transfer_meta.errors import InputError
 
@@ -133,8 +133,7 @@ class _Hooks:
     def attached(self, encoder: nn.Module, parts: Mapping[str, Part]) -> Iterator[None]:
         """Attach the hooks within the block."""
         # With all weights frozen, the graph starts where `_enter` makes the embeddings require a gradient.
-        words: Any = encoder.get_input_embeddings()  # type: ignore[operator]
-        handles = [words.register_forward_hook(self._enter)]
+        handles = [token_table(encoder).register_forward_hook(self._enter)]
         for name, part in parts.items():
             handles.append(part.module.register_forward_hook(self._listener(name, part)))
         try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from transfer_meta.encoding.encoder_parts import token_table
 from transfer_meta.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def check_takes_memory(encoder: Encoder) -> None:
     """Raise an InputError if vectors cannot be put before the tokens of an encoder's input."""
     if "inputs_embeds" not in inspect.signature(encoder.model.forward).parameters:
         raise InputError("long_inputs = 'memory' needs a transformer that takes inputs_embeds")
-    width = encoder.model.get_input_embeddings().weight.shape[1]  # type: ignore[operator]
+    width = token_table(encoder.model).weight.shape[1]
     if width != encoder.width:
         raise InputError(
             f"long_inputs = 'memory' needs an encoder whose token table is as wide as its outputs (got {width} and "
@@ -69,7 +70,7 @@ def read_with_memory(encoder: Encoder, batch: EncodedBatch) -> torch.Tensor:
     """
     found = batch.memory
     assert found is not None
-    table = encoder.model.get_input_embeddings()  # type: ignore[operator]
+    table = token_table(encoder.model)
     size, units = found.memory.num_embeddings, len(found.mask)
     memory = found.memory.weight[None].expand(units, -1, -1)
     outputs = memory.new_zeros(units, found.mask.shape[1], encoder.width)

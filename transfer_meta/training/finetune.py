@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from transfer_meta.encoding.encoder import Encoder
+from transfer_meta.encoding.encoder_parts import token_table
 from transfer_meta.encoding.encoders import encoder_revision, save_encoder
 from transfer_meta.encoding.encoding_settings import SPLIT, TRANSFORMERS_HEAD, is_bilstm
 from transfer_meta.encoding.language_model import LanguageModel, load_pretrained, model_kind
@@ -288,7 +289,7 @@ def _set_up(
     in_use = sorted({task for step in schedule for task, _ in step})
     writes = isinstance(encoder, LanguageModel)
     # A language model may write any token: all rows of its table are trained.
-    everything = np.arange(encoder.model.get_input_embeddings().num_embeddings) if writes else None  # type: ignore[operator]
+    everything = np.arange(token_table(encoder.model).num_embeddings) if writes else None
     ids = [np.unique(task.train.encoded.ids) if everything is None else everything for task in data]
     common = np.unique(np.concatenate([ids[task] for task in in_use]))
     encoders, seen = [encoder], [common]

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from transfer_meta.encoding.encoder_parts import token_table
+
 
 class SeenEmbedding(nn.Module):
     """A token table in which only the rows of `seen` tokens are trained.
@@ -57,7 +59,7 @@ class SeenEmbedding(nn.Module):
 
 def compact(model: nn.Module, seen: torch.Tensor) -> SeenEmbedding | None:
     """Replace a model's token table by a `SeenEmbedding`; None if the table is not a plain embedding."""
-    table = model.get_input_embeddings()  # type: ignore[operator]
+    table = token_table(model)
     if type(table) is not nn.Embedding or table.max_norm is not None or table.scale_grad_by_freq:
         return None
     small = SeenEmbedding(table, seen)

@@ -14,6 +14,7 @@ import torch
 
 from transfer_meta.encoding.batching import EncodedBatch
 from transfer_meta.encoding.encoder import Encoder
+from transfer_meta.encoding.encoder_parts import token_table
 from transfer_meta.encoding.heads import Head
 from transfer_meta.encoding.tokens import IGNORED
 from transfer_meta.errors import InputError, RunFailed
@@ -200,7 +201,7 @@ def memory_of(encoder: Encoder, settings: TrainingSettings, *, tasks: int, seen:
     What a batch takes is not among them, nor are the small updates of LoRA.
     """
     weights = sum(w.numel() * w.element_size() for w in encoder.model.parameters())
-    table = encoder.model.get_input_embeddings()  # type: ignore[operator]
+    table = token_table(encoder.model)
     unseen = 0
     if isinstance(table, torch.nn.Embedding):
         rows, width = table.weight.shape

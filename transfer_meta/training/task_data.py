@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from transfer_meta.encoding.batching import Batcher, encode_examples
 from transfer_meta.encoding.encoder import Encoder
+from transfer_meta.encoding.encoder_parts import token_table
 from transfer_meta.encoding.encoding_settings import (
     MEAN_HEAD,
     MEMORY,
@@ -168,7 +169,7 @@ class TaskData:
     def _draw_memory(self, encoder: Encoder, random: np.random.Generator) -> None:
         """Draw new memory vectors, as scattered as the token embeddings, and read all splits with them."""
         memory = self.head.add_memory(encoder)
-        table = encoder.model.get_input_embeddings().weight  # type: ignore[operator]
+        table = token_table(encoder.model).weight
         drawn = random.normal(0.0, float(table.detach().std()), tuple(memory.weight.shape))
         with torch.no_grad():
             memory.weight.copy_(torch.from_numpy(drawn))
