@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
-TEST_EXTRAS := harness,offline-encoder,lora,generation,postgresql,ray,tensorboard,test,notebooks,docs,dev
+TEST_EXTRAS := harness,offline-encoder,lora,generation,postgresql,ray,tensorboard,web,test,notebooks,docs,dev
 LOWEST_EXTRAS := harness,lora,generation,postgresql,tensorboard,test
 LOWEST_TESTS := outcomes predictors readers tasks features encoding training runs
 
-.PHONY: help quickstart test check lint docs notebooks types unit dist audit lowest benchmarks clean
+.PHONY: help quickstart test check lint docs notebooks types unit browser dist audit lowest benchmarks clean
 
 help:
 	@echo "make quickstart   install the core, answer for a demo task, compare predictors on shipped outcomes"
@@ -42,8 +42,14 @@ notebooks: $(VENV)/.test
 types: $(VENV)/.test
 	$(BIN)/mypy
 
-unit: $(VENV)/.test
+unit: $(VENV)/.test browser
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
+
+# The tests of the web page drive the system's Chromium; where it cannot be installed they are skipped, but not in CI.
+browser:
+	@command -v chromium > /dev/null || { command -v apt-get > /dev/null && [ "$$(id -u)" = 0 ] \
+	    && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium > /dev/null; } \
+	    || echo "no chromium: the page is not tested in a browser"
 
 # The wheel is tried with the core's dependencies alone, outside the clone.
 dist: $(VENV)/.test

@@ -314,35 +314,63 @@ def test_images_have_a_version_and_ray_is_on_loopback(path):
         assert host == "127.0.0.1"
 
 
-@pytest.fixture(scope="module")
-def steps() -> list[list[str]]:
-    """The words of each step of the Dockerfile."""
-    lines = re.sub(r"\\\n\s*", " ", (DEPLOY / "Dockerfile").read_text()).splitlines()
+def steps_of(dockerfile: str) -> list[list[str]]:
+    """The words of each step of a Dockerfile."""
+    lines = re.sub(r"\\\n\s*", " ", (DEPLOY / dockerfile).read_text()).splitlines()
     return [shlex.split(line, comments=True) for line in lines if line and not line.startswith("#")]
 
 
-def test_the_dockerfile_copies_what_is_there(steps):
+@pytest.fixture(scope="module")
+def steps() -> list[list[str]]:
+    return steps_of("Dockerfile")
+
+
+@pytest.mark.parametrize("dockerfile", ["Dockerfile", "page.Dockerfile"])
+def test_the_dockerfiles_copy_what_is_there(dockerfile):
+    steps = steps_of(dockerfile)
     assert steps[0][0] == "FROM"
-    assert {step[0] for step in steps} <= {"FROM", "RUN", "WORKDIR", "COPY", "USER", "ENV"}
+    assert {step[0] for step in steps} <= {
+        "FROM",
+        "RUN",
+        "WORKDIR",
+        "COPY",
+        "USER",
+        "ENV",
+        "ARG",
+        "EXPOSE",
+        "CMD",
+    }
     copied = {source for step in steps if step[0] == "COPY" for source in step[1:-1]}
     assert all((ROOT / source).exists() for source in copied)
-    ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
+    ignored = (DEPLOY / f"{dockerfile}.dockerignore").read_text().splitlines()
     assert {line[1:] for line in ignored if line.startswith("!")} == copied
     assert next(line for line in ignored if line and not line.startswith("#")) == "*"
-    extras = next(re.findall(r"\[([a-z,-]+)\]", w) for s in steps for w in s if w.startswith(".["))
+    text = (DEPLOY / dockerfile).read_text()
+    extras = re.findall(r"(?:'\.\[|EXTRAS=)([a-z,-]+)", text)
     import tomllib
 
     known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert set(extras[0].split(",")) <= set(known), json.dumps(sorted(known))
 
 
-def test_the_image_runs_as_the_user_of_the_manifests(steps, manifests):
+@pytest.mark.parametrize("dockerfile", ["Dockerfile", "page.Dockerfile"])
+def test_the_images_run_as_a_plain_user(dockerfile):
+    steps = steps_of(dockerfile)
     names = [step[0] for step in steps]
     # By number, the last word on it, and with nothing run as root after it.
     assert names.count("USER") == 1
     assert "RUN" not in names[names.index("USER") :]
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", steps[names.index("USER")][1])
+    assert steps[0][1].rpartition(":")[2] not in ("", "latest")
+
+
+def test_the_image_of_the_page_serves_it():
+    (line,) = re.findall(r"(?m)^CMD (.*)$", (DEPLOY / "page.Dockerfile").read_text())
+    assert json.loads(line)[:2] == ["transfer-meta", "serve"]
+
+
+def test_the_image_runs_as_the_user_of_the_manifests(steps, manifests):
     (user,) = (step[1] for step in steps if step[0] == "USER")
-    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
     cluster = manifests[0]["spec"]
     for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
         security = group["template"]["spec"]["securityContext"]
@@ -352,4 +380,3 @@ def test_the_image_runs_as_the_user_of_the_manifests(steps, manifests):
     uid, gid = user.split(":")
     assert made[made.index("--uid") + 1] == uid
     assert made[made.index("install") :] == ["install", "-d", "-o", uid, "-g", gid, "/shared"]
-    assert steps[0][1].rpartition(":")[2] not in ("", "latest")

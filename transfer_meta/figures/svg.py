@@ -79,6 +79,8 @@ def to_svg(figure: Figure, *, name: str, title: str) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    # The element's own style sheet would hold for the whole page, and a strict content policy refuses it.
+    text = re.sub(r"<defs>\s*<style\b.*?</style>\s*</defs>", "", text, flags=re.DOTALL)
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, f"var({variable})")
     # Make ids unique on the page; references to them are "#id" and url(#id).
@@ -88,7 +90,8 @@ def to_svg(figure: Figure, *, name: str, title: str) -> str:
     least = round(96 * MIN_WIDTH_SHARE * figure.get_figwidth())
     return text.replace(
         "<svg ",
-        f'<svg role="img" aria-label="{label}" class="figure" style="--least: {least}px" ',
+        f'<svg role="img" aria-label="{label}" class="figure" style="--least: {least}px"'
+        ' stroke-linejoin="round" stroke-linecap="butt" ',
         1,
     )
 

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transfer_meta.files import atomic_file
 from transfer_meta.results import visible
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
-def render_template(name: str, context: dict[str, Any]) -> str:
-    """Render a template of this package; values are escaped unless marked as safe, and what is hidden is shown."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+def render_template(
+    name: str, context: dict[str, Any], *, package: str = __package__, folder: str = ""
+) -> str:
+    """Render a template of a package, see `template_environment`."""
+    return template_environment(package, folder).get_template(name).render(context)
+
+
+@functools.cache
+def template_environment(package: str, folder: str) -> Environment:
+    """Return the environment of the templates in a folder of a package.
+
+    Values are escaped unless marked as safe, and what is hidden is shown.  The templates of this package can be
+    included in those of any other.
+    """
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
     def finalize(value: Any) -> Any:
@@ -21,7 +37,7 @@ def render_template(name: str, context: dict[str, Any]) -> str:
         return visible(value, lines=True) if is_text else value
 
     environment = Environment(
-        loader=PackageLoader(__package__, ""),
+        loader=ChoiceLoader([PackageLoader(package, folder), PackageLoader(__package__, "")]),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=finalize,
@@ -29,7 +45,7 @@ def render_template(name: str, context: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
-    return environment.get_template(name).render(context)
+    return environment
 
 
 def write_page(path: Path | str, html: str) -> Path:

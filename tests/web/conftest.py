@@ -1,0 +1,89 @@
+"""A server of the page, and a browser that reports what goes wrong in it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHROMIUM = shutil.which("chromium")
+
+
+@contextlib.contextmanager
+def serving(folder: Path, *options: str) -> Iterator[str]:
+    """Run ``transfer-meta serve`` in a folder and yield its address."""
+    command = [sys.executable, "-m", "transfer_meta", "serve", "--port", "0", *options]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TRANSFER_META_")}
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, env=environment)
+    assert process.stderr is not None
+    try:
+        first = process.stderr.readline()
+        found = re.search(r"http://\S+", first)
+        assert found, first + process.stderr.read()
+        yield found[0].rstrip("/")
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        process.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server."""
+    with serving(tmp_path_factory.mktemp("page")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """Chromium, driven by Playwright."""
+    if CHROMIUM is None:
+        assert not os.environ.get("CI"), "chromium is missing: `make browser`"
+        pytest.skip("chromium is not installed (`make browser`)")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium: Any, server: str) -> Iterator[Callable[..., Any]]:
+    """Open a page of the server; at the end nothing may have gone wrong in any of them."""
+    contexts, problems = [], []
+
+    def opened(path: str = "/", *, width: int = 1280, dark: bool = False, address: str = server) -> Any:
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme="dark" if dark else "light",
+            reduced_motion="reduce",
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.on(
+            "console", lambda m: problems.append(m.text) if m.type in ("error", "warning") else None
+        )
+        page.on("pageerror", lambda error: problems.append(str(error)))
+
+        def check(request: Any) -> None:
+            if not request.url.startswith((address, "data:", "blob:")):
+                problems.append(f"asked for {request.url}")
+
+        page.on("request", check)
+        page.goto(address + path)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    # Chromium reports every answer of 400 and above as an error on its console; tests of these expect them.
+    assert [p for p in problems if "Failed to load resource" not in p] == []
