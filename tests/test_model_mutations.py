@@ -13,9 +13,10 @@ import pytest
 from model_mutations import edit_text, edit_value, predict_with, run_edits
 
 import transfer_meta.model
-from transfer_meta.model import FitSettings, fit
+from transfer_meta.errors import InputError
+from transfer_meta.model import FitSettings, fit, load_model
 from transfer_meta.outcomes.tables import OutcomeTable, build_table
-from transfer_meta.predictors import PREDICTORS, make_predictor
+from transfer_meta.predictors import PREDICTORS, make_predictor, tree_process
 from transfer_meta.predictors.registry import SIMILARITIES
 
 CHEAP = {
@@ -96,6 +97,18 @@ def test_edited_trees_never_end_the_process(models: Path) -> None:
     # Those that pass the check are read by LightGBM, and predict.
     accepted = sum(n for n, _ in results)
     assert 200 <= accepted < len(WITH_TREES) * N_TREE_EDITS / 2
+
+
+def test_trees_that_end_their_child_process_are_refused_in_one_line(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [sys.executable, "-c", "import os, sys; print('ready', file=sys.stderr); os.abort()"]
+    monkeypatch.setattr(tree_process, "_TRIED", set())
+    monkeypatch.setattr(tree_process, "_command", lambda: command)
+    with pytest.raises(InputError) as refused:
+        load_model(models / "lightgbm-tuned")
+    assert str(refused.value).endswith("in booster_0.txt ends the process that loads it (SIGABRT)")
+    assert str(refused.value).startswith("the model in '")
 
 
 def test_there_are_at_least_two_thousand_edits() -> None:
