@@ -28,6 +28,8 @@ _PUBLIC = {
     "Importance": "transfer_meta.feature_importance",
     "ImportanceSettings": "transfer_meta.feature_importance",
     "InputError": "transfer_meta.errors",
+    "Leaderboard": "transfer_meta.pages.leaderboard",
+    "LeaderboardSettings": "transfer_meta.pages.leaderboard",
     "LearningCurve": "transfer_meta.records",
     "ListSettings": "transfer_meta.api.source_list",
     "Model": "transfer_meta.model",
@@ -41,6 +43,7 @@ _PUBLIC = {
     "Predictions": "transfer_meta.model",
     "ProfileSettings": "transfer_meta.api.profiles",
     "Profiles": "transfer_meta.api.profiles",
+    "PushSettings": "transfer_meta.api.sharing",
     "ReadSettings": "transfer_meta.tasks",
     "RecommendSettings": "transfer_meta.recommender.recommend",
     "Recommendation": "transfer_meta.recommender.recommendation",
@@ -53,6 +56,8 @@ _PUBLIC = {
     "ScoreSettings": "transfer_meta.encoding.score_settings",
     "SearchResult": "transfer_meta.api.source_search",
     "SearchSettings": "transfer_meta.api.source_search",
+    "ServeSettings": "transfer_meta.web.serve_settings",
+    "Shared": "transfer_meta.api.sharing",
     "SourceChecks": "transfer_meta.api.source_checks",
     "SourceFacts": "transfer_meta.api.source_facts",
     "SourceFiles": "transfer_meta.api.source_files_result",
@@ -85,6 +90,7 @@ _PUBLIC = {
     "fit": "transfer_meta.model",
     "fit_own_recommender": "transfer_meta.recommender.own_recommender",
     "importance": "transfer_meta.feature_importance",
+    "leaderboard": "transfer_meta.pages.leaderboard",
     "list_outcomes": "transfer_meta.api.outcome_list",
     "list_sources": "transfer_meta.api.source_list",
     "load_model": "transfer_meta.model",
@@ -95,7 +101,9 @@ _PUBLIC = {
     "pair_features": "transfer_meta.api.pairs",
     "plan": "transfer_meta.runs.plan_preview",
     "profile": "transfer_meta.api.profiles",
+    "pull": "transfer_meta.api.sharing",
     "pull_sources": "transfer_meta.api.source_exchange",
+    "push": "transfer_meta.api.sharing",
     "push_sources": "transfer_meta.api.source_exchange",
     "recommend": "transfer_meta.recommender.recommend",
     "recommend_sets": "transfer_meta.api.recommended_sets",
@@ -105,6 +113,7 @@ _PUBLIC = {
     "run_status": "transfer_meta.runs.run_status",
     "score_sources": "transfer_meta.encoding.score_sources",
     "search": "transfer_meta.api.source_search",
+    "serve": "transfer_meta.web.serve",
     "show_source": "transfer_meta.api.source_facts",
     "train": "transfer_meta.api.train",
     "write_recommendation": "transfer_meta.pages.recommendation_page",
@@ -135,6 +144,10 @@ if TYPE_CHECKING:
     from transfer_meta.api.profiles import ProfileSettings as ProfileSettings
     from transfer_meta.api.profiles import profile as profile
     from transfer_meta.api.recommended_sets import recommend_sets as recommend_sets
+    from transfer_meta.api.sharing import PushSettings as PushSettings
+    from transfer_meta.api.sharing import Shared as Shared
+    from transfer_meta.api.sharing import pull as pull
+    from transfer_meta.api.sharing import push as push
     from transfer_meta.api.source_builder import BuiltSources as BuiltSources
     from transfer_meta.api.source_checks import SourceChecks as SourceChecks
     from transfer_meta.api.source_checks import check_sources as check_sources
@@ -180,6 +193,9 @@ if TYPE_CHECKING:
     from transfer_meta.pages.build import Report as Report
     from transfer_meta.pages.build import ReportSettings as ReportSettings
     from transfer_meta.pages.build import report as report
+    from transfer_meta.pages.leaderboard import Leaderboard as Leaderboard
+    from transfer_meta.pages.leaderboard import LeaderboardSettings as LeaderboardSettings
+    from transfer_meta.pages.leaderboard import leaderboard as leaderboard
     from transfer_meta.pages.recommendation_page import write_recommendation as write_recommendation
     from transfer_meta.predictors import make_predictor as make_predictor
     from transfer_meta.recommender.own_recommender import OwnRecommender as OwnRecommender
@@ -214,6 +230,8 @@ if TYPE_CHECKING:
     from transfer_meta.training.text_predictions import TextPredictions as TextPredictions
     from transfer_meta.training.trained_model import TrainedModel as TrainedModel
     from transfer_meta.training.trained_model import load_trained as load_trained
+    from transfer_meta.web.serve import serve as serve
+    from transfer_meta.web.serve_settings import ServeSettings as ServeSettings
 
 
 def __getattr__(name: str) -> Any:

@@ -142,6 +142,25 @@ def records_as_text(records: Sequence[Mapping[Any, Any]], *, title: str | None =
     return table_as_text([str(c) for c in records[0]], [list(r.values()) for r in records], title=title)
 
 
+def table_as_markdown(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    r"""Return a table in Markdown; cells are formatted by `format_value`, bars and tags in them are escaped.
+
+    Examples
+    --------
+    >>> print(table_as_markdown(["name", "value"], [["a|b", 0.5]]))
+    | name | value |
+    | --- | --- |
+    | a\|b | 0.500 |
+    """
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(map(_markdown_cell, line))} |" for line in lines)
+
+
+def _markdown_cell(value: Any) -> str:
+    text = " ".join(visible(format_value(value)).split())
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+
+
 def frame_as_text(frame: pd.DataFrame, *, title: str | None = None) -> str:
     """Return a data frame as text, without its index."""
     rows = frame.astype(object).itertuples(index=False, name=None)
@@ -193,6 +212,20 @@ def format_bytes(number: float) -> str:
     ('2 MB', '1.5 GB')
     """
     return f"{number / 1e6:.0f} MB" if number < 1e9 else f"{number / 1e9:.1f} GB"
+
+
+def format_size(number: int) -> str:
+    """Return the size of a file in bytes, kilobytes, megabytes or gigabytes.
+
+    Examples
+    --------
+    >>> format_size(900), format_size(1_500), format_size(2_400_000)
+    ('900 B', '1.5 kB', '2.4 MB')
+    """
+    if number < 1000:
+        return f"{number} B"
+    unit, factor = next((u, f) for u, f in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if number >= f)
+    return f"{number / factor:.1f} {unit}"
 
 
 def plain_values(value: Any) -> Any:

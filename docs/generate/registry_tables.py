@@ -38,6 +38,7 @@ from transfer_meta.features.vectors.similarities import similarity_features
 from transfer_meta.outcomes.gain_definition import GAIN_DEFINITIONS, apply_gain_definition
 from transfer_meta.outcomes.shipped import shipped_tables
 from transfer_meta.outcomes.tables import load_outcomes
+from transfer_meta.pages.leaderboard import leaderboard as package_leaderboard
 from transfer_meta.predictors import BY_TARGET, PREDICTORS, TUNED, make_predictor
 from transfer_meta.predictors.registry import SIMILARITIES
 from transfer_meta.tasks.catalogue import load_catalogue
@@ -134,14 +135,17 @@ def source_sets() -> str:
 
 def vector_kinds() -> str:
     """Return the table of the kinds of task vectors."""
-    embedder = _package()["encoding.embedder"]
-    methods = re.findall(r"'(\w+)': Embedder\.(\w+)", str(embedder["ENCODER_KINDS"].value))
-    rows = [["`tfidf`", definition(hashed_text_vector)]]
-    rows += [
-        [f"`{kind}`", definition(_documented(f"encoding.embedder.Embedder.{name}"))]
-        for kind, name in methods
-    ]
-    return markdown_table(["kind", "definition"], rows)
+    rows = {"tfidf": definition(hashed_text_vector)}
+    for module, registry in (
+        ("encoding.embedder", "ENCODER_KINDS"),
+        ("training.tuned_vectors", "TUNED_KINDS"),
+    ):
+        made = re.findall(r"'(\w+)': (\w+\.\w+)", str(_package()[module][registry].value))
+        for kind, method in made:
+            own = definition(_documented(f"{module}.{method}"))
+            # TaskEmb is another one for models that write text.
+            rows[kind] = f"{rows[kind]} Decoders, encoder-decoders: {own}" if kind in rows else own
+    return markdown_table(["kind", "definition"], [[f"`{kind}`", text] for kind, text in rows.items()])
 
 
 def similarities() -> str:
@@ -250,6 +254,9 @@ def shipped() -> str:
         rows.append([f"`{name}`", *(facts[column] for column in counts), gains, facts["licence"]])
         parts += [f"## {name}", f"{table.title}.", table.citation]
         parts += [f"{label}: {facts[label.lower()]}." for label in labels if facts[label.lower()]]
+        if table.developed:
+            named = ", ".join(f"`{predictor}`" for predictor in table.developed)
+            parts.append(f"Predictors developed with these outcomes in view: {named}.")
         if table.feature_sets:
             sets = [
                 [f"`{key}`", ", ".join(f"`{feature}`" for feature in features)]
@@ -273,12 +280,17 @@ def sources() -> str:
     return markdown_table(columns, rows)
 
 
+def leaderboard() -> str:
+    """Return the tables of the leaderboard, a section for each protocol."""
+    return package_leaderboard().to_markdown()
+
+
 TABLES: dict[str, Callable[[], str]] = {
     function.__name__: function
     for function in (
         ratios, text_statistics, generation_statistics, learning_curves, pair_content, source_sets,
         vector_kinds, similarities, transferability_scores, predictors, feature_rankings, estimators, metrics,
-        metric_definitions, protocols, gain_definitions, shipped, sources,
+        metric_definitions, protocols, gain_definitions, shipped, sources, leaderboard,
     )
 }  # fmt: skip
 

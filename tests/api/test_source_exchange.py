@@ -7,6 +7,7 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import pytest
+from fake_hub import use_fake_hub
 from result_checks import check_result
 from source_samples import ENCODER, save_sample
 from tiny_tasks import tiny
@@ -77,6 +78,18 @@ def test_sources_go_there_and_back(
     assert contents(tmp_path / "mine" / PLACE) == contents(place)
     assert set(states(pull_sources(address)).values()) == {"same", "copied"}
     assert len(find_own_files()) == 3
+
+
+def test_sources_go_to_the_hub_and_back(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = use_fake_hub(monkeypatch)
+    assert set(states(push_sources("hf:me/sources")).values()) == {"copied"}
+    assert hub.repositories["model", "me/sources"].private
+    assert set(states(push_sources("hf:me/sources")).values()) == {"same"}
+    monkeypatch.setenv("TRANSFER_META_SOURCES", str(tmp_path / "mine"))
+    assert set(states(pull_sources("hf:me/sources")).values()) == {"copied"}
+    assert contents(tmp_path / "mine" / PLACE) == contents(place)
 
 
 @pytest.mark.parametrize("replace", [False, True])

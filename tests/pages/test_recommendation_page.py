@@ -112,7 +112,7 @@ def test_page_says_it_all_and_escapes_names(recommendation: Recommendation) -> N
         "91 %; 90 %",
         "3 on 2 targets",
         "never tried",
-        "12000",
+        "12,000",
         "hf:toy/new&lt;b&gt;",
         "mit &amp; more",
         "toy/checkpoint&lt;b&gt;",

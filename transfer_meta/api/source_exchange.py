@@ -1,4 +1,4 @@
-"""Copies of the user's own sources to and from a folder or a bucket."""
+"""Copies of the user's own sources to and from a folder, a bucket or a repository of the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
+from transfer_meta.api.remote_folder import open_remote
 from transfer_meta.api.source_files_result import SourceFiles
 from transfer_meta.encoding.source_files import (
     PLAIN_NAME,
@@ -28,6 +27,8 @@ from transfer_meta.records import OnProgress
 
 Contents = Mapping[str, bytes]
 """Contents of a source's files by suffix."""
+MAX_SOURCE_BYTES = 2**31
+"""Largest size of a source's file that is copied here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +53,13 @@ def push_sources(
     *,
     on_progress: OnProgress = lambda done, total: None,
 ) -> SourceFiles:
-    """Copy the user's own sources, each with its profile and vectors, to a folder or a bucket.
+    """Copy the user's own sources, each with its profile and vectors, to a folder, a bucket or the Hub.
 
     Parameters
     ----------
     destination : str or Path
-        A folder, or ``s3://``, ``gs://`` or another URL of fsspec.
+        A folder, ``s3://``, ``gs://`` or another URL of fsspec, or ``hf:OWNER/NAME``, a private repository of
+        models of the Hugging Face Hub.
     settings : ExchangeSettings, optional
     on_progress : callable
         Called with the number of finished sources and of all sources.
@@ -83,9 +85,8 @@ def push_sources(
         contents = {s: file.read_bytes() for s, file in files.items() if s in SOURCE_FILES}
         present = {suffix: remote.read(key, suffix) for suffix in there.get(key, ())}
         status, reason = _status(key, contents, present, replace=settings.replace)
-        for suffix in SOURCE_FILES if status == "copied" else ():
-            if suffix in contents:
-                remote.write(key, suffix, contents[suffix])
+        if status == "copied":
+            remote.write(key, contents)
         rows.append((key[1], key[0], status, reason))
     on_progress(len(own), len(own))
     return SourceFiles.of(rows, remote.address)
@@ -97,14 +98,14 @@ def pull_sources(
     *,
     on_progress: OnProgress = lambda done, total: None,
 ) -> SourceFiles:
-    """Copy sources from a folder or a bucket, to which `push_sources` copied them, to the user's own.
+    """Copy sources from a folder, a bucket or the Hub, to which `push_sources` copied them, to the user's own.
 
     A source with a broken or foreign file is left out.
 
     Parameters
     ----------
     origin : str or Path
-        A folder, or ``s3://``, ``gs://`` or another URL of fsspec.
+        A folder, ``s3://``, ``gs://`` or another URL of fsspec, or ``hf:OWNER/NAME``.
     settings : ExchangeSettings, optional
     on_progress : callable
         Called with the number of finished sources and of all sources.
@@ -183,35 +184,17 @@ def _check(key: tuple[str, str], contents: Contents) -> None:
 
 
 class _Remote:
-    """Sources in a folder or behind a URL, by fsspec."""
+    """Sources in a folder elsewhere."""
 
     def __init__(self, address: str | Path) -> None:
-        require("fsspec")
-        import fsspec
-
-        from transfer_meta.runs.checkpoints.remote_file import open_url
-
-        self.address = str(address).rstrip("/")
-        if urlsplit(self.address).password:
-            raise InputError("the URL holds a password (expected it in fsspec's configuration)")
-        with self._errors():
-            if "://" in self.address:
-                self._system, self._root = open_url(self.address, option="")
-            else:
-                folder = Path(self.address or "/").expanduser().absolute()
-                self._system, self._root = fsspec.url_to_fs(str(folder))
+        self._folder = open_remote(address, what="folder of sources")
+        self.address = self._folder.address
 
     def sources(self) -> dict[tuple[str, str], list[str]]:
         """Return the suffixes of the files of each source, by the encoder's folder and name, sorted."""
         found: dict[tuple[str, str], list[str]] = {}
-        with self._errors():
-            self._system.invalidate_cache()
-            try:
-                paths = self._system.find(self._root, maxdepth=2)
-            except FileNotFoundError:
-                return {}
-        for path in sorted(paths):
-            folder, _, name = path.removeprefix(self._root).lstrip("/").rpartition("/")
+        for path in self._folder.names(depth=2):
+            folder, _, name = path.rpartition("/")
             stem, suffix = Path(name).stem, Path(name).suffix
             if suffix in SOURCE_FILES and PLAIN_NAME.fullmatch(stem) and PLAIN_NAME.fullmatch(folder):
                 found.setdefault((folder, stem), []).append(suffix)
@@ -219,23 +202,13 @@ class _Remote:
 
     def read(self, key: tuple[str, str], suffix: str) -> bytes:
         """Return the content of a file."""
-        with self._errors():
-            return bytes(self._system.cat_file(self._path(key, suffix)))
+        return self._folder.read(_name(key, suffix), most_bytes=MAX_SOURCE_BYTES)
 
-    def write(self, key: tuple[str, str], suffix: str, content: bytes) -> None:
-        """Write a file, under another name first: readers see all of it or nothing."""
-        from transfer_meta.runs.checkpoints.remote_file import UNFINISHED, make_folder
+    def write(self, key: tuple[str, str], contents: Contents) -> None:
+        """Write the files of a source."""
+        files = {_name(key, s): contents[s] for s in SOURCE_FILES if s in contents}
+        self._folder.write(files, message=f"Source {key[1]} of encoder {key[0]}")
 
-        path = self._path(key, suffix)
-        with self._errors():
-            make_folder(self._system, path.rpartition("/")[0])
-            self._system.pipe_file(path + UNFINISHED, content)
-            self._system.mv(path + UNFINISHED, path)
 
-    def _path(self, key: tuple[str, str], suffix: str) -> str:
-        return f"{self._root}/{key[0]}/{key[1]}{suffix}"
-
-    def _errors(self) -> Any:
-        from transfer_meta.runs.checkpoints.remote_file import one_line_errors
-
-        return one_line_errors(self.address, "folder of sources")
+def _name(key: tuple[str, str], suffix: str) -> str:
+    return f"{key[0]}/{key[1]}{suffix}"

@@ -16,6 +16,7 @@ from transfer_meta.cli.commands.doctor_command import doctor_command
 from transfer_meta.cli.commands.embed_command import embed_command
 from transfer_meta.cli.commands.import_command import import_command
 from transfer_meta.cli.commands.importance_command import importance_command
+from transfer_meta.cli.commands.leaderboard_command import leaderboard_command
 from transfer_meta.cli.commands.model_command import fit_command, predict_command
 from transfer_meta.cli.commands.outcomes_command import outcomes_app
 from transfer_meta.cli.commands.pairs_command import pairs_command
@@ -26,6 +27,8 @@ from transfer_meta.cli.commands.report_command import report_command
 from transfer_meta.cli.commands.run_command import run_command
 from transfer_meta.cli.commands.runs_command import runs_app
 from transfer_meta.cli.commands.search_command import search_command
+from transfer_meta.cli.commands.serve_command import serve_command
+from transfer_meta.cli.commands.share_command import pull_command, push_command
 from transfer_meta.cli.commands.sources_command import sources_app
 from transfer_meta.cli.commands.tasks_command import tasks_app
 from transfer_meta.cli.commands.train_command import train_command
@@ -39,6 +42,7 @@ HEADINGS: dict[str, tuple[dict[str, Callable[..., Any] | typer.Typer], str]] = {
         {
             "quickstart": quickstart_command,
             "recommend": recommend_command,
+            "serve": serve_command,
             "sources": sources_app,
             "search": search_command,
             "train": train_command,
@@ -52,6 +56,7 @@ HEADINGS: dict[str, tuple[dict[str, Callable[..., Any] | typer.Typer], str]] = {
             "benchmark": benchmark_command,
             "importance": importance_command,
             "report": report_command,
+            "leaderboard": leaderboard_command,
             "fit": fit_command,
             "outcomes": outcomes_app,
             "import": import_command,
@@ -61,6 +66,10 @@ HEADINGS: dict[str, tuple[dict[str, Callable[..., Any] | typer.Typer], str]] = {
     "Make outcomes": (
         {"run": run_command, "runs": runs_app},
         "transfer-meta runs plan examples/plan.toml",
+    ),
+    "Share": (
+        {"push": push_command, "pull": pull_command},
+        "transfer-meta push my_runs.csv hf:my-team/my-runs",
     ),
     "Inspect": (
         {

@@ -30,6 +30,7 @@ from transfer_meta.evaluation.metric_rows import metric_rows, target_values
 from transfer_meta.evaluation.metrics import METRICS, PairTruth
 from transfer_meta.evaluation.pair_values import pair_truth, seed_weights, training_values
 from transfer_meta.evaluation.reliability_rows import calibration_rows, coverage_rows
+from transfer_meta.evaluation.result_file import save_result
 from transfer_meta.figures.svg import plain
 from transfer_meta.metadataset import MetaDataset, ablation_sets, build_metadataset, open_table
 from transfer_meta.outcomes.gain_definition import apply_gain_definition
@@ -90,6 +91,8 @@ class BenchmarkResult(Result):
         Columns of the table that are features of the pair, and its notes.
     predictions : dict
         By (predictor, features): out-of-fold `Prediction` with arrays of shape (repeats, n pairs).
+    digest : str
+        Of the table, see `OutcomeTable.digest`.
     """
 
     dataset: str
@@ -110,6 +113,7 @@ class BenchmarkResult(Result):
     pair_features: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     predictions: dict[PredictionKey, Prediction] = field(default_factory=dict, repr=False)
+    digest: str = ""
 
     def __str__(self) -> str:
         return benchmark_text(self, self.shown_metrics)
@@ -229,6 +233,18 @@ class BenchmarkResult(Result):
             "notes": list(self.notes),
         }
 
+    def save(self, path: str | Path) -> None:
+        """Write the figures as a file for `transfer_meta.leaderboard`, or add them to such a file.
+
+        The file holds a table under a protocol; of predictors that it has already, the figures are replaced.
+
+        Raises
+        ------
+        InputError
+            The file is of another table, protocol or other settings, is no such file, or cannot be written.
+        """
+        save_result(self, path)
+
     def table(self, column: str = "value") -> pd.DataFrame:
         """Return one row per predictor and feature set, one column per metric."""
         wide = self.rows.pivot(index=["predictor", "features"], columns="metric", values=column)
@@ -268,6 +284,7 @@ def benchmark(
     begin = time.perf_counter()
     named = settings.features[0] if len(settings.features) == 1 else None
     table = open_table(table, features=named, vectors=settings.vectors)
+    table_digest = table.digest
     if settings.features == GROUP_SETS:
         settings = replace(settings, features=ablation_sets(table))
     table = apply_gain_definition(table, settings.gain_definition)
@@ -310,6 +327,7 @@ def benchmark(
         pair_features=table.pair_features,
         notes=table.notes,
         predictions=predictions,
+        digest=table_digest,
         seconds=time.perf_counter() - begin,
         **frames,
     )

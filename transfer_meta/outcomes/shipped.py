@@ -30,6 +30,8 @@ class Shipped:
         should be compared with at most as many.
     facts : dict of str to str
         What all rows have in common and no column says: ``encoder``, ``method``, ``regime``.
+    developed : tuple of str
+        Predictors that were developed with these outcomes in view: their figures on the table flatter them.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Shipped:
     profile_examples: int | None = None
     licence: str = ""
     facts: dict[str, str] = field(default_factory=dict)
+    developed: tuple[str, ...] = ()
 
     @property
     def outcomes(self) -> Path:
@@ -101,6 +104,7 @@ def shipped_tables() -> dict[str, Shipped]:
             profile_examples=fields.get("profile_examples"),
             licence=fields.get("licence", ""),
             facts={name: fields[name] for name in FACTS if name in fields},
+            developed=tuple(fields.get("developed", ())),
         )
     return tables
 

@@ -296,7 +296,7 @@ def _analyse(table: OutcomeTable, settings: ReportSettings, on_progress: OnProgr
     data = build_metadataset(table)
     protocols = protocols_of(data.source, data.target)
     stages = len(protocols) + len(EXPLANATIONS)
-    usable, left_out = _choose(data, () if published else SLOW_PREDICTORS, seed)
+    usable, left_out = choose_predictors(data, () if published else SLOW_PREDICTORS, seed)
     for number, protocol in enumerate(protocols):
         try:
             _check_folds(data, protocol)
@@ -334,8 +334,10 @@ def _analyse(table: OutcomeTable, settings: ReportSettings, on_progress: OnProgr
     )
 
 
-def _choose(data: MetaDataset, slow: tuple[str, ...], seed: int) -> tuple[list[str], dict[str, str]]:
-    """Return the names of the predictors to run, and those left out with the reason."""
+def choose_predictors(
+    data: MetaDataset, slow: tuple[str, ...] = (), seed: int = 0
+) -> tuple[list[str], dict[str, str]]:
+    """Return the names of the predictors that apply to a table, and those left out with the reason."""
     usable, left_out = [], {}
     with_sets = has_sets(data.source, known=set(data.target))
     for name in (*UNTUNED, *(OF_SETS if with_sets else ())):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from transfer_meta._version import __version__
 from transfer_meta.evaluation.benchmark import BenchmarkResult
 from transfer_meta.evaluation.metrics import METRICS
@@ -52,10 +54,10 @@ def render(report: Report) -> str:
             "seconds": report.seconds,
             "skipped": report.skipped,
             "n_settings": table.pairs["setting"].nunique(),
-            "seeds": _span(table.pairs["n_seeds"]) if table.pairs["n_seeds"].max() > 1 else "",
+            "seeds": seed_span(table),
             "n_features": len(build_metadataset(table).features),
-            "heatmap": _heatmap(table),
-            "violins": None if strict is None else _violins(table, strict),
+            "heatmap": gain_section(table),
+            "violins": None if strict is None else violin_section(table, strict),
             "published": published,
             "comparison": published_comparison(results, published),
             "dots": protocol_panels(results),
@@ -64,7 +66,7 @@ def render(report: Report) -> str:
             "ceiling": None if strict is None else ceiling_section(strict),
             "decisions": None if strict is None else decision_section(strict),
             "controls": {n: m for n, m in CONTROLS.items() if n in set(first.rows["predictor"])},
-            "curves": _curves(report),
+            "curves": curve_section(report.curves),
             "task_map": task_map(report.vectors, report.types) if len(report.vectors) > 2 else None,
             "coefficients": coefficient_section(report, published),
             "importances": importance_tables(report),
@@ -74,7 +76,8 @@ def render(report: Report) -> str:
     )
 
 
-def _heatmap(table: OutcomeTable) -> str | None:
+def gain_section(table: OutcomeTable) -> str | None:
+    """Return the heat map of the gains; None without gains, or with too many tasks."""
     if not table.has_gain:
         return None
     gains = table.pairs.pivot_table(index="target", columns="source", values="gain", aggfunc="mean")
@@ -83,7 +86,8 @@ def _heatmap(table: OutcomeTable) -> str | None:
     return charts.gain_heatmap(gains)
 
 
-def _violins(table: OutcomeTable, result: BenchmarkResult) -> dict[str, Any] | None:
+def violin_section(table: OutcomeTable, result: BenchmarkResult) -> dict[str, Any] | None:
+    """Return the scores or gains of each target with the picks of predictors; None with too many targets."""
     rows = target_scores(table, result)
     if len(rows) > MAX_TASKS_SHOWN:
         return None
@@ -98,16 +102,22 @@ def _violins(table: OutcomeTable, result: BenchmarkResult) -> dict[str, Any] | N
     }
 
 
+def curve_section(curves: pd.DataFrame | None) -> dict[str, Any] | None:
+    """Return the learning curves of single-task runs; None without any, or with too many tasks."""
+    if curves is None or curves.empty or curves["task"].nunique() > MAX_TASKS_SHOWN:
+        return None
+    seeds = curves.groupby("task")["seed"].nunique()
+    return {"figure": learning_curves(curves), "n_tasks": len(seeds), "n_seeds": int(seeds.max())}
+
+
+def seed_span(table: OutcomeTable) -> str:
+    """Return the range of the numbers of seeds of a pair; empty if all pairs have one."""
+    seeds = table.pairs["n_seeds"]
+    return _span(seeds) if seeds.max() > 1 else ""
+
+
 def _span(numbers: Iterable[int]) -> str:
     """Return the range of numbers as text, ``3`` or ``3 to 4``."""
     ordered = sorted(numbers)
     few, many = ordered[0], ordered[-1]
     return str(few) if few == many else f"{few} to {many}"
-
-
-def _curves(report: Report) -> dict[str, Any] | None:
-    curves = report.curves
-    if curves is None or curves.empty or curves["task"].nunique() > MAX_TASKS_SHOWN:
-        return None
-    seeds = curves.groupby("task")["seed"].nunique()
-    return {"figure": learning_curves(curves), "n_tasks": len(seeds), "n_seeds": int(seeds.max())}

@@ -54,7 +54,8 @@ CEILING_PREDICTORS = ("default", "source-popularity", "textemb", "taskemb")
 
 def protocol_section(result: BenchmarkResult) -> dict[str, Any]:
     """Return the table of one protocol with a remark and the main finding; the noise ceiling comes last."""
-    metrics = [m for m in REPORT_METRICS if m in set(result.rows["metric"])]
+    known = set(result.rows["metric"])
+    metrics = [m for m in result.settings.metrics or REPORT_METRICS if m in known]
     keys = result.rows[["predictor", "features"]].drop_duplicates().itertuples(index=False, name=None)
     protocol = result.settings.protocol
     return {

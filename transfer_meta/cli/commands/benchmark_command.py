@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Context, Option
@@ -78,18 +79,35 @@ class BenchmarkOptions(VectorTableOptions):
 
 
 @with_options
-def benchmark_command(context: Context, *, options: BenchmarkOptions, as_json: AsJson = False) -> None:
+def benchmark_command(
+    context: Context,
+    *,
+    options: BenchmarkOptions,
+    out: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            help="Also write the figures as a file for `leaderboard`, or add them to it.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Compare predictors and baselines on logged outcomes.
 
     Example: transfer-meta benchmark my_runs.csv --tasks my_tasks.csv --columns source=aux,target=main
     """
     from transfer_meta.evaluation.benchmark import benchmark
+    from transfer_meta.evaluation.result_file import read_result
 
     table = options.load()
     settings = options.to_settings()
     _refuse_ignored(context, settings)
+    if out is not None and out.exists():
+        read_result(out)  # before the work is done
     with progress(settings.protocol.name) as on_progress:
         result = benchmark(table, settings, on_progress=on_progress)
+    if out is not None:
+        result.save(out)
     if as_json:
         print_json(result.to_dict())
     else:

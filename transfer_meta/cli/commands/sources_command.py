@@ -249,7 +249,11 @@ class ExchangeOptions:
 @with_options
 def push_sources_command(
     destination: Annotated[
-        str, Argument(metavar="FOLDER|URL", help="Folder, or s3://, gs:// or another URL of fsspec.")
+        str,
+        Argument(
+            metavar="FOLDER|URL",
+            help="Folder, hf:OWNER/NAME, or s3://, gs:// or another URL of fsspec.",
+        ),
     ],
     *,
     options: ExchangeOptions,
@@ -270,7 +274,11 @@ def push_sources_command(
 @with_options
 def pull_sources_command(
     origin: Annotated[
-        str, Argument(metavar="FOLDER|URL", help="Folder, or s3://, gs:// or another URL of fsspec.")
+        str,
+        Argument(
+            metavar="FOLDER|URL",
+            help="Folder, hf:OWNER/NAME, or s3://, gs:// or another URL of fsspec.",
+        ),
     ],
     *,
     options: ExchangeOptions,
