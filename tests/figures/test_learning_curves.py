@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from transfer_meta.errors import InputError
-from transfer_meta.figures.learning_curves import learning_curves, single_task_curves
+from transfer_meta.figures.learning_curves import learning_curves, run_curves, single_task_curves
+from transfer_meta.records import LearningCurve
 
 
 def run(task: str, seed: int, *, method: str = "single", regime: str = "200") -> pd.DataFrame:
@@ -54,3 +55,18 @@ def test_the_fit_is_that_of_the_mean_and_failures_are_said() -> None:
     assert "flat: no fit, the loss never changes" in title
     shown = [node.text for node in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
     assert {"a$", "flat", "update step"} <= set(shown)
+
+
+def test_curves_of_runs_are_drawn_with_their_labels() -> None:
+    steps, none = np.arange(1.0, 5.0), np.empty(0)
+    curves = {
+        f"{n}: <b> $x$": LearningCurve(steps, 1 / steps, steps[:n], steps[:n], steps[:n] / 10)
+        for n in range(4)
+    }
+    curves["nothing"] = LearningCurve(none, none, none, none, none)
+    figure = ET.fromstring(run_curves(curves))
+    said = figure.get("aria-label", "")
+    assert "0: <b> $x$: loss 1.00 to 0.25" in said
+    assert said.endswith("nothing: no loss.")
+    texts = ["".join(text.itertext()) for text in figure.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"0: <b> $x$", "3: <b> $x$", "training loss", "score on dev"} <= set(texts)

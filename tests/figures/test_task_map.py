@@ -22,6 +22,17 @@ def test_similarities_are_symmetric_and_highest_with_oneself() -> None:
     assert ((similarity >= 0) & (similarity <= 1)).all()
 
 
+def test_a_kind_counts_between_the_tasks_that_have_it() -> None:
+    vectors = {name: dict(found) for name, found in two_groups().items()}
+    del vectors["a0"]["textemb"]
+    only = similarity_matrix(
+        {name: {"taskemb.query": found["taskemb.query"]} for name, found in vectors.items()}
+    )
+    np.testing.assert_allclose(similarity_matrix(vectors)[0], only[0])
+    vectors["b0"]["other"] = np.ones(3)  # comparable with none
+    np.testing.assert_allclose(similarity_matrix(vectors)[0], only[0])
+
+
 def test_tasks_of_a_group_lie_together() -> None:
     positions = layout(similarity_matrix(two_groups()))
     assert positions.shape == (8, 2)

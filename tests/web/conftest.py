@@ -1,38 +1,16 @@
-"""A server of the page, and a browser that reports what goes wrong in it."""
+"""A browser that reports what goes wrong in the page."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from page_server import serving
 
 CHROMIUM = shutil.which("chromium")
-
-
-@contextlib.contextmanager
-def serving(folder: Path, *options: str) -> Iterator[str]:
-    """Run ``transfer-meta serve`` in a folder and yield its address."""
-    command = [sys.executable, "-m", "transfer_meta", "serve", "--port", "0", *options]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("TRANSFER_META_")}
-    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, env=environment)
-    assert process.stderr is not None
-    try:
-        first = process.stderr.readline()
-        found = re.search(r"http://\S+", first)
-        assert found, first + process.stderr.read()
-        yield found[0].rstrip("/")
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-        process.stderr.close()
 
 
 @pytest.fixture(scope="module")

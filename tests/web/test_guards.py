@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from transfer_meta.errors import InputError
 from transfer_meta.web import guards
-from transfer_meta.web.app import make_app
+from transfer_meta.web.application import make_app
 from transfer_meta.web.jobs import JobQueue
 from transfer_meta.web.serve_settings import TOKEN_VARIABLE, ServeSettings
 

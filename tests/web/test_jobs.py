@@ -13,7 +13,7 @@ import pytest
 
 from transfer_meta.errors import InputError
 from transfer_meta.web import jobs
-from transfer_meta.web.jobs import CANCELLED, DONE, FAILED, LONG, SHORT, Job, JobQueue
+from transfer_meta.web.jobs import CANCELLED, DONE, FAILED, LONG, SHORT, JobQueue, QueuedJob
 from transfer_meta.web.uploads import open_upload, save_upload
 
 STUB = [sys.executable, str(Path(__file__).with_name("stub_worker.py"))]
@@ -27,7 +27,7 @@ def queue(tmp_path: Path) -> Iterator[JobQueue]:
     made.close()
 
 
-def finish(queue: JobQueue, *given: Job) -> None:
+def finish(queue: JobQueue, *given: QueuedJob) -> None:
     for job in given:
         assert queue.wait(job, 30)
 

@@ -37,7 +37,7 @@ def job(**parameters: str) -> dict[str, Any]:
 
 
 def test_a_result_comes_after_lines_and_progress(sent: list[Any]) -> None:
-    worker.do_job(job(), sent.append)
+    worker.answer_job(job(), sent.append)
     assert sent[:2] == [{"line": "one line"}, {"done": 1, "total": 2}]
     assert sent[2]["result"]["value"] is None
     json.dumps(sent[0])
@@ -52,12 +52,12 @@ def test_a_result_comes_after_lines_and_progress(sent: list[Any]) -> None:
     ],
 )
 def test_whatever_goes_wrong_is_one_line(sent: list[Any], kind: str, message: str) -> None:
-    worker.do_job(job(**{"raise": kind}), sent.append)
+    worker.answer_job(job(**{"raise": kind}), sent.append)
     assert sent[-1] == {"error": message}
 
 
 def test_an_unknown_kind_is_an_error(sent: list[Any]) -> None:
-    worker.do_job({**job(), "kind": "none"}, sent.append)
+    worker.answer_job({**job(), "kind": "none"}, sent.append)
     assert sent == [{"error": "KeyError: 'none'"}]
 
 

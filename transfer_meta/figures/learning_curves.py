@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,10 +12,13 @@ import pandas as pd
 from transfer_meta.errors import InputError, nearest
 from transfer_meta.features.curves.curve_fits import fit_log
 from transfer_meta.features.missing import MissingError
-from transfer_meta.figures.svg import FAINT, GAIN, INK, drawing, plain, to_svg
+from transfer_meta.figures.svg import FAINT, GAIN, INK, SERIES, drawing, plain, to_svg
+from transfer_meta.records import LearningCurve
 
 RUN_CURVE_COLUMNS = ("task", "method", "seed", "split", "step", "loss")
 PANELS_PER_ROW = 4
+LINES = ("-", "--", ":", "-.")
+"""Styles of lines of one colour, in order."""
 
 
 def single_task_curves(curves: pd.DataFrame) -> pd.DataFrame:
@@ -87,3 +92,36 @@ def learning_curves(curves: pd.DataFrame) -> str:
             title=f"Learning curves of {len(tasks)} tasks and the logarithm A + B ln(i − i0 + s) fitted to"
             f" each. {'; '.join(said)}.",
         )
+
+
+def run_curves(curves: Mapping[str, LearningCurve]) -> str:
+    """Plot the training loss of runs, and beside it their scores on dev.
+
+    Parameters
+    ----------
+    curves : mapping of str to LearningCurve
+        By label of the run; not empty.
+    """
+    with drawing(8.5, 3.4 + 0.2 * len(curves)) as figure:
+        losses, scores = figure.subplots(1, 2)
+        for number, (label, curve) in enumerate(curves.items()):
+            look: dict[str, Any] = {
+                "color": SERIES[number % len(SERIES)],
+                "linestyle": LINES[number // len(SERIES) % len(LINES)],
+                "linewidth": 1.2,
+            }
+            losses.plot(curve.steps, curve.losses, label=plain(label), **look)
+            scores.plot(curve.dev_steps, curve.dev_scores, marker=".", markersize=4, **look)
+        losses.set(xlabel="update step", ylabel="training loss")
+        scores.set(xlabel="update step", ylabel="score on dev")
+        for axes in (losses, scores):
+            axes.grid(alpha=0.5)
+        figure.legend(
+            *losses.get_legend_handles_labels(), loc="outside lower left", ncols=1, fontsize=9
+        )
+        said = "; ".join(
+            f"{label}: "
+            + (f"loss {c.losses[0]:.2f} to {c.losses[-1]:.2f}" if len(c.losses) else "no loss")
+            for label, c in curves.items()
+        )
+        return to_svg(figure, name="runcurves", title=f"Learning curves of {len(curves)} runs. {said}.")

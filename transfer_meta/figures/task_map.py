@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transfer_meta.features.vectors.similarities import Vectors, similarity_features
+from transfer_meta.features.vectors.similarities import Vectors, cosine_matrix, mean_cosine, vector_kind
 from transfer_meta.figures.svg import FAINT, INK, MARKERS, SERIES, drawing, plain, to_svg
 from transfer_meta.records import FloatArray
 
@@ -28,21 +28,23 @@ def similarity_matrix(vectors: Mapping[str, Vectors]) -> FloatArray:
     Mean over kinds of vectors of the mean cosine of a kind's components.  Each kind is scaled to 0-1 over the
     pairs, so that kinds whose cosines are all near 1 have the same weight.
     """
-    names = list(vectors)
-    blocks: dict[str, FloatArray] = {}
-    for row, target in enumerate(names):
-        others = {name: vectors[name] for name in names if name != target}
-        features = similarity_features(target=vectors[target], sources=others)
-        for column in features:
-            if str(column).startswith("mean_"):
-                block = blocks.setdefault(str(column), np.full((len(names), len(names)), np.nan))
-                block[row, [names.index(name) for name in others]] = features[column]
-    stack = np.stack([_stretch(block) for block in blocks.values()])
+    by_kind: dict[str, list[FloatArray]] = {}
+    for component in dict.fromkeys(name for found in vectors.values() for name in found):
+        of_all = [found.get(component) for found in vectors.values()]
+        by_kind.setdefault(vector_kind(component), []).append(cosine_matrix(of_all))
+    n = len(vectors)
+    blocks = [
+        mean_cosine(np.stack(found, axis=-1).reshape(n * n, -1)).reshape(n, n)
+        for found in by_kind.values()
+    ]
+    for block in blocks:
+        np.fill_diagonal(block, np.nan)
+    stack = np.stack([_stretch(block) for block in blocks if np.isfinite(block).any()])
     known = ~np.isnan(stack)
     total = np.where(known, stack, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     total = (total + total.T) / 2
     np.fill_diagonal(total, 1.0)
-    return total
+    return np.asarray(total)
 
 
 def _stretch(block: FloatArray) -> FloatArray:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -330,6 +332,16 @@ def open_library(name: str = DEFAULT_LIBRARY, *, method: str = "intermediate") -
         encoder=str(plan.get("encoder", "offline")),
         scores=_source_scores(profiles),
     )
+
+
+def shipped_library(name: str = DEFAULT_LIBRARY, *, method: str = "intermediate") -> Library:
+    """Return what `open_library` does; a process that answers several times reads the files once."""
+    return _read_library(name, method, data_folder())
+
+
+@functools.lru_cache(maxsize=2)
+def _read_library(name: str, method: str, _folder: Path) -> Library:
+    return open_library(name, method=method)
 
 
 def _source_scores(tasks: Collection[str]) -> pd.DataFrame | None:

@@ -30,7 +30,7 @@ from transfer_meta.recommender.library import (
     LIBRARY_METHODS,
     Evidence,
     Library,
-    open_library,
+    shipped_library,
 )
 from transfer_meta.recommender.notes import mode_notes, own_notes, setting_notes, source_notes
 from transfer_meta.recommender.own_outcomes import add_outcomes
@@ -233,7 +233,7 @@ def _open_library(
                 f"the model in '{settings.model}' is of method '{found.library.method}', not '{settings.method}'"
             )
         return found.library, found.models
-    library = open_library(settings.dataset, method=settings.method)
+    library = shipped_library(settings.dataset, method=settings.method)
     if not len(settings.outcomes):
         return library, None
     mode = settings.mode or best_mode(library, measure=settings.measure)

@@ -14,17 +14,22 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from transfer_meta.errors import InputError
-from transfer_meta.web import ask_pages, job_pages, outcome_pages, run_pages
+from transfer_meta.web.ask_pages import ask_router
 from transfer_meta.web.guards import RequestGuard
+from transfer_meta.web.job_pages import job_router
 from transfer_meta.web.jobs import JobQueue
+from transfer_meta.web.outcome_pages import draw_ahead, outcome_router
 from transfer_meta.web.rendering import page, shared_style
+from transfer_meta.web.run_pages import run_router
 from transfer_meta.web.serve_settings import ServeSettings
 
 CLEANING_SECONDS = 600.0
 """Time between two looks for jobs and uploads that are to be dropped."""
 
 
-def make_app(settings: ServeSettings, queue: JobQueue, *, token: str | None = None) -> FastAPI:
+def make_app(
+    settings: ServeSettings, queue: JobQueue, *, token: str | None = None, draws_ahead: bool = False
+) -> FastAPI:
     """Return the application.
 
     Parameters
@@ -34,24 +39,29 @@ def make_app(settings: ServeSettings, queue: JobQueue, *, token: str | None = No
         Started and closed with the application.
     token : str, optional
         What browsers must show.
+    draws_ahead : bool
+        Whether the tables that ship are drawn while nobody waits for an answer.
     """
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         queue.start()
-        cleaning = asyncio.create_task(_clean(queue))
+        tasks = [asyncio.create_task(_clean(queue))]
+        if draws_ahead:
+            tasks.append(asyncio.create_task(draw_ahead(queue)))
         try:
             yield
         finally:
-            cleaning.cancel()
+            for task in tasks:
+                task.cancel()
             await asyncio.to_thread(queue.close)
 
     # No description of the interface is offered: its pages load scripts from elsewhere.
     app = FastAPI(openapi_url=None, lifespan=lifespan)
     app.state.settings, app.state.queue = settings, queue
     app.add_middleware(RequestGuard, settings=settings, token=token)
-    for pages in (ask_pages, outcome_pages, run_pages, job_pages):
-        app.include_router(pages.router)
+    for router in (ask_router, outcome_router, run_router, job_router):
+        app.include_router(router)
 
     @app.get("/static/page.css")
     def style() -> PlainTextResponse:

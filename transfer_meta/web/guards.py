@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from transfer_meta.web.serve_settings import ServeSettings, is_loopback
 
 Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
+RequestScope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
@@ -35,7 +35,7 @@ HEADERS = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
@@ -66,7 +66,7 @@ class RequestGuard:
             self._names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
         self._is_local = settings.is_local
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: RequestScope, receive: Receive, send: Send) -> None:
         """Answer a request, or hand it on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
@@ -94,7 +94,7 @@ class RequestGuard:
             return
         await self._app(scope, self._limited(receive), send_with_headers)
 
-    def _refuse(self, scope: Scope, headers: dict[str, str]) -> Response | None:
+    def _refuse(self, scope: RequestScope, headers: dict[str, str]) -> Response | None:
         """Return the answer to a request that is refused, or that brings the token in its address."""
         host = headers.get("host", "")
         if not self._is_own(host):
@@ -170,7 +170,8 @@ class RequestGuard:
             state["received"] += len(message.get("body", b""))
             state["complete"] = not message.get("more_body", False)
             if state["received"] > self._limit:
-                await self._drain(receive, self._limit)
+                if not state["complete"]:
+                    await self._drain(receive, self._limit)
                 raise HTTPException(413, self._too_large())
             return message
 

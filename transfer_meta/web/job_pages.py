@@ -10,10 +10,10 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response, StreamingResponse
 
-from transfer_meta.web.jobs import DONE, Job, JobQueue
+from transfer_meta.web.jobs import DONE, JobQueue, QueuedJob
 from transfer_meta.web.rendering import fragment, page
 
-router = APIRouter()
+job_router = APIRouter()
 
 EVENT_SECONDS = 0.2
 """Time between two looks at a job that a browser follows."""
@@ -32,7 +32,7 @@ def queue_of(request: Request) -> JobQueue:
     return found
 
 
-def find_job(request: Request, identity: str) -> Job:
+def find_job(request: Request, identity: str) -> QueuedJob:
     """Return a job by its id, or answer that there is none."""
     job = queue_of(request).get(identity)
     if job is None:
@@ -42,38 +42,39 @@ def find_job(request: Request, identity: str) -> Job:
     return job
 
 
-def to_job(job: Job) -> Response:
+def to_job(job: QueuedJob) -> Response:
     """Return the answer that leads a browser to the page of a job."""
     return RedirectResponse(f"/jobs/{job.id}", 303)
 
 
-@router.get("/jobs")
+@job_router.get("/jobs")
 def job_list(request: Request) -> HTMLResponse:
     """Show all jobs of this server."""
-    return page(request, "jobs", jobs=queue_of(request).jobs())
+    jobs = [job for job in queue_of(request).jobs() if not job.is_shared]
+    return page(request, "jobs", jobs=jobs)
 
 
-@router.get("/jobs/{identity}")
+@job_router.get("/jobs/{identity}")
 def job_page(request: Request, identity: str) -> HTMLResponse:
     """Show a job: its progress, or what came of it."""
     job = find_job(request, identity)
     return page(request, "job", job=job, body=job_body(request, job))
 
 
-@router.get("/jobs/{identity}/body")
+@job_router.get("/jobs/{identity}/body")
 def job_body_only(request: Request, identity: str) -> HTMLResponse:
     """Return the part of a job's page that changes when it ends."""
     return HTMLResponse(job_body(request, find_job(request, identity)))
 
 
-def job_body(request: Request, job: Job) -> str:
+def job_body(request: Request, job: QueuedJob) -> str:
     """Return the progress of a job, or its result by the template of its kind, ``result_KIND``."""
     if job.state != DONE:
         return fragment(request, "job_progress", job=job)
     return fragment(request, f"result_{job.kind}", job=job, result=job.result)
 
 
-@router.get("/jobs/{identity}/events")
+@job_router.get("/jobs/{identity}/events")
 async def job_events(request: Request, identity: str) -> StreamingResponse:
     """Send the progress of a job as it goes, and ``finished`` at the end (server-sent events)."""
     job = find_job(request, identity)
@@ -104,7 +105,7 @@ def event(name: str, data: str) -> str:
     return f"event: {name}\n{lines}\n"
 
 
-@router.post("/jobs/{identity}/cancel")
+@job_router.post("/jobs/{identity}/cancel")
 def cancel_job(request: Request, identity: str) -> Response:
     """Cancel a job."""
     job = find_job(request, identity)
@@ -112,7 +113,7 @@ def cancel_job(request: Request, identity: str) -> Response:
     return to_job(job)
 
 
-@router.get("/jobs/{identity}/files/{name}")
+@job_router.get("/jobs/{identity}/files/{name}")
 def job_file(request: Request, identity: str, name: str) -> FileResponse:
     """Download a file of a job, one of those that its result names in ``files``."""
     job = find_job(request, identity)

@@ -41,7 +41,7 @@ FINISHED = (DONE, FAILED, CANCELLED)
 
 
 @dataclass(eq=False)
-class Job:
+class QueuedJob:
     """A piece of work of a worker process.
 
     Parameters
@@ -58,6 +58,8 @@ class Job:
         Plain values, for the function.
     folder : Path
         What the function writes.
+    is_shared : bool
+        Whether it is done once for all visitors, see `JobQueue.once`.
     """
 
     id: str
@@ -66,6 +68,7 @@ class Job:
     lane: str
     parameters: Mapping[str, Any]
     folder: Path
+    is_shared: bool = False
     state: str = WAITING
     error: str = ""
     lines: list[str] = field(default_factory=list)
@@ -123,10 +126,14 @@ class JobQueue:
         command: Iterable[str] | None = None,
     ) -> None:
         self.folder = folder
-        self._jobs: dict[str, Job] = {}
-        self._lanes: dict[str, queue.Queue[Job | None]] = {SHORT: queue.Queue(), LONG: queue.Queue()}
+        self._jobs: dict[str, QueuedJob] = {}
+        self._lanes: dict[str, queue.Queue[QueuedJob | None]] = {
+            SHORT: queue.Queue(),
+            LONG: queue.Queue(),
+        }
         self._lock = threading.Lock()
-        default = [sys.executable, "-m", "transfer_meta.web.worker", str(memory)]
+        self._once = threading.Lock()
+        default = [sys.executable, "-W", "ignore", "-m", "transfer_meta.web.worker", str(memory)]
         self._command = list(command or default)
         self._threads = [
             threading.Thread(
@@ -153,7 +160,9 @@ class JobQueue:
             if thread.is_alive():
                 thread.join(timeout=10)
 
-    def submit(self, kind: str, parameters: Mapping[str, Any], *, title: str, lane: str = SHORT) -> Job:
+    def submit(
+        self, kind: str, parameters: Mapping[str, Any], *, title: str, lane: str = SHORT
+    ) -> QueuedJob:
         """Add a job and return it.
 
         Raises
@@ -161,23 +170,48 @@ class JobQueue:
         InputError
             Too many jobs wait.
         """
+        return self._add(kind, parameters, title=title, lane=lane, is_shared=False)
+
+    def once(
+        self, kind: str, parameters: Mapping[str, Any], *, title: str, lane: str = SHORT
+    ) -> QueuedJob:
+        """Return the job of a kind with these parameters, added if there is none that waits, runs or is done.
+
+        For what all visitors see alike, such as a table that ships.
+
+        Raises
+        ------
+        InputError
+            Too many jobs wait.
+        """
+        with self._once:
+            for job in self.jobs():
+                is_same = job.kind == kind and job.parameters == parameters
+                if job.is_shared and is_same and job.state not in (FAILED, CANCELLED):
+                    return job
+            return self._add(kind, parameters, title=title, lane=lane, is_shared=True)
+
+    def _add(
+        self, kind: str, parameters: Mapping[str, Any], *, title: str, lane: str, is_shared: bool
+    ) -> QueuedJob:
         waiting = sum(job.lane == lane and job.state == WAITING for job in self.jobs())
         if waiting >= MAX_WAITING:
             raise InputError(f"{waiting} jobs are waiting: try again later")
         identity = secrets.token_urlsafe(12)
-        job = Job(identity, kind, title, lane, dict(parameters), self.folder / f"job-{identity}")
-        job.folder.mkdir(parents=True)
+        folder = self.folder / f"job-{identity}"
+        folder.mkdir(parents=True)
+        job = QueuedJob(identity, kind, title, lane, dict(parameters), folder, is_shared)
         with self._lock:
             self._jobs[identity] = job
         self._lanes[lane].put(job)
         return job
 
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[QueuedJob]:
         """Return all jobs, the newest first."""
         with self._lock:
             return sorted(self._jobs.values(), key=lambda job: -job.created)
 
-    def get(self, identity: str) -> Job | None:
+    def get(self, identity: str) -> QueuedJob | None:
         """Return the job of an id, None if there is none (any more)."""
         with self._lock:
             return self._jobs.get(identity)
@@ -212,14 +246,14 @@ class JobQueue:
                     n_uploads += 1
         return len(old) + n_uploads
 
-    def wait(self, job: Job, timeout: float) -> bool:
+    def wait(self, job: QueuedJob, timeout: float) -> bool:
         """Wait until a job has ended; returns whether it has."""
         end = time.monotonic() + timeout
         while not job.is_finished and time.monotonic() < end:
             time.sleep(0.01)
         return job.is_finished
 
-    def _end(self, job: Job, state: str, error: str = "") -> None:
+    def _end(self, job: QueuedJob, state: str, error: str = "") -> None:
         job.state, job.error, job.ended = state, error, time.time()
         job.version += 1
 
@@ -227,12 +261,15 @@ class JobQueue:
         process: subprocess.Popen[str] | None = None
         n_done = 0
         while not self._closing:
-            if process is None or process.poll() is not None or n_done >= JOBS_PER_WORKER:
-                _stop(process)
-                process, n_done = self._start_process(), 0
+            if lane == SHORT:
+                # The first short job finds a process that is ready; a long one can wait for it.
+                process, n_done = self._ready(lane, process, n_done)
             job = self._lanes[lane].get()
             if job is None:
                 break
+            if job.is_finished:
+                continue
+            process, n_done = self._ready(lane, process, n_done)
             with self._lock:
                 if job.is_finished:
                     continue
@@ -249,14 +286,25 @@ class JobQueue:
                 process = None
         _stop(process)
 
-    def _start_process(self) -> subprocess.Popen[str]:
+    def _ready(
+        self, lane: str, process: subprocess.Popen[str] | None, n_done: int
+    ) -> tuple[subprocess.Popen[str], int]:
+        """Return a process that runs, a new one where it is needed, and the number of jobs that it has done."""
+        if process is not None and process.poll() is None and n_done < JOBS_PER_WORKER:
+            return process, n_done
+        _stop(process)
+        return self._start_process(lane), 0
+
+    def _start_process(self, lane: str) -> subprocess.Popen[str]:
         # The Hub is asked for nothing: encoders are those on this machine.
         environment = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+        if lane == SHORT:
+            # Matrices are small; threads that wait for each other on a busy machine take longer than one alone.
+            environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         return subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
             text=True,
             encoding="utf-8",
             errors="replace",
@@ -264,7 +312,7 @@ class JobQueue:
             cwd=self.folder,
         )
 
-    def _run(self, job: Job, process: subprocess.Popen[str], seconds: float) -> None:
+    def _run(self, job: QueuedJob, process: subprocess.Popen[str], seconds: float) -> None:
         """Hand a job to a process and follow it to its end."""
         assert process.stdin is not None
         assert process.stdout is not None
@@ -292,7 +340,7 @@ class JobQueue:
             if not job.is_finished:
                 self._end(job, FAILED, reason)
 
-    def _follow(self, job: Job, message: dict[str, Any]) -> bool:
+    def _follow(self, job: QueuedJob, message: dict[str, Any]) -> bool:
         """Take a line of a worker process; returns whether the job has ended."""
         with self._lock:
             if job.is_finished:

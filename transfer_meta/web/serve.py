@@ -28,7 +28,7 @@ def serve(settings: ServeSettings | None = None, *, tell: Tell = lambda _: None)
     require("fastapi", "uvicorn", "python_multipart", extra="web")
     import uvicorn
 
-    from transfer_meta.web.app import make_app, server_options
+    from transfer_meta.web.application import make_app, server_options
     from transfer_meta.web.jobs import JobQueue
 
     settings = settings or ServeSettings()
@@ -36,7 +36,7 @@ def serve(settings: ServeSettings | None = None, *, tell: Tell = lambda _: None)
     listening = _listen(settings)
     with tempfile.TemporaryDirectory(prefix="transfer-meta-", ignore_cleanup_errors=True) as folder:
         queue = JobQueue(Path(folder), workers=settings.workers, memory=settings.memory)
-        app = make_app(settings, queue, token=token)
+        app = make_app(settings, queue, token=token, draws_ahead=True)
         server = uvicorn.Server(uvicorn.Config(app, **server_options(settings)))
         tell(page_address(settings.host, listening.getsockname()[1], token))
         server.run(sockets=[listening])
@@ -48,6 +48,8 @@ def _listen(settings: ServeSettings) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((settings.host, settings.port))
+        # A browser that is quicker than the application waits.
+        listening.listen()
     except OSError as error:
         listening.close()
         raise InputError(

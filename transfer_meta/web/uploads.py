@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from transfer_meta.errors import InputError
 
-MAX_NAME = 120
+MAX_NAME_SHOWN = 120
 """Characters of a file's name that are kept, for showing."""
 _SUFFIX = re.compile(r"(\.[a-z0-9]{1,10}){1,2}$")
 _ID = re.compile(r"[\w-]{8,40}", re.ASCII)
@@ -45,7 +45,7 @@ def save_upload(folder: Path, name: str, content: BinaryIO) -> Upload:
     InputError
         It is empty.
     """
-    shown = name.replace("\\", "/").rsplit("/", 1)[-1][-MAX_NAME:] or "upload"
+    shown = name.replace("\\", "/").rsplit("/", 1)[-1][-MAX_NAME_SHOWN:] or "upload"
     suffix = _SUFFIX.search(shown.lower())
     identity = secrets.token_urlsafe(12)
     own = folder / f"upload-{identity}"

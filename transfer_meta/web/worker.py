@@ -13,6 +13,7 @@ import queue
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -24,13 +25,24 @@ from transfer_meta.results import plain_values
 
 Work = Callable[[Path, Mapping[str, Any], Tell, OnProgress], Mapping[str, Any]]
 """A kind of job: folder to write to, parameters, `tell`, `on_progress`; returns plain values for the page."""
-KINDS: dict[str, str] = {}
+KINDS: dict[str, str] = {
+    "read": "transfer_meta.web.ask_work:read_handed_in",
+    "rank": "transfer_meta.web.ask_work:rank_for_task",
+    "outcomes": "transfer_meta.web.outcome_work:list_tables",
+    "outcome": "transfer_meta.web.outcome_work:show_table",
+    "benchmark": "transfer_meta.web.benchmark_work:benchmark_table",
+    "importance": "transfer_meta.web.benchmark_work:explain_table",
+    "leaderboard": "transfer_meta.web.outcome_work:show_leaderboard",
+    "curves": "transfer_meta.web.run_work:draw_curves",
+    "plan": "transfer_meta.web.run_work:preview_plan",
+    "run": "transfer_meta.web.run_work:run_plan",
+}
 """Kinds of jobs, and where their functions are: ``module:function``."""
 PROGRESS_SECONDS = 0.1
 """Least time between two lines on how much is done."""
 
 
-def main() -> None:
+def work_until_the_server_ends() -> None:
     """Do jobs until stdin ends."""
     limit_memory(float(sys.argv[1]))
     # What a library prints must not be taken for an answer.
@@ -43,12 +55,12 @@ def main() -> None:
         out.write(json.dumps(message, default=str) + "\n")
         out.flush()
 
-    _import_ahead()
+    _import_ahead(lambda: not lines.empty())
     while True:
-        do_job(json.loads(lines.get()), send)
+        answer_job(json.loads(lines.get()), send)
 
 
-def do_job(job: Mapping[str, Any], send: Callable[[Mapping[str, Any]], None]) -> None:
+def answer_job(job: Mapping[str, Any], send: Callable[[Mapping[str, Any]], None]) -> None:
     """Do a job and send what comes of it."""
     last = 0.0
 
@@ -70,7 +82,8 @@ def do_job(job: Mapping[str, Any], send: Callable[[Mapping[str, Any]], None]) ->
     except MemoryError:
         send({"error": "there is not enough memory for it"})
     except Exception as error:
-        # Whatever the cause, the page has to say that there is no answer.
+        # Whatever the cause, the page has to say that there is no answer; who runs the server can see why.
+        traceback.print_exc()
         send({"error": f"{type(error).__name__}: {first_line(error)}"})
     else:
         send({"result": plain_values(dict(result))})
@@ -93,10 +106,13 @@ def _read_stdin(lines: queue.SimpleQueue[str]) -> None:
     os._exit(0)
 
 
-def _import_ahead() -> None:
-    """Import what most jobs need before the first one comes."""
-    from transfer_meta.recommender import recommend  # noqa: F401
+def _import_ahead(is_wanted: Callable[[], bool]) -> None:
+    """Import and read what most jobs need before the first one comes; no more than that once it `is_wanted`."""
+    from transfer_meta.web.ask_work import warm_up
+
+    with suppress(InputError):
+        warm_up(is_wanted)
 
 
 if __name__ == "__main__":
-    main()
+    work_until_the_server_ends()

@@ -8,6 +8,7 @@ from transfer_meta.errors import InputError
 from transfer_meta.features.vectors.similarities import (
     component_cosines,
     cosine,
+    cosine_matrix,
     rank_sources,
     reciprocal_rank_fusion,
     similarity_features,
@@ -32,6 +33,16 @@ def test_cosine_is_scipys_and_one_with_itself() -> None:
     assert cosine(a, a) == pytest.approx(1, abs=1e-15)
     assert cosine(a, -3 * a) == pytest.approx(-1)
     assert cosine(a, a) <= 1
+
+
+def test_the_matrix_of_cosines_has_those_of_all_pairs() -> None:
+    a, b = np.random.default_rng(0).normal(size=(2, 30))
+    found = cosine_matrix([a, None, b, np.zeros(30)])
+    assert found[0, 2] == found[2, 0] == pytest.approx(cosine(a, b))
+    assert found[[0, 2], [0, 2]] == pytest.approx(1)
+    assert np.isfinite(found).sum() == 4
+    with pytest.raises(InputError, match="lengths 2 and 3"):
+        cosine_matrix([np.ones(3), np.ones(2)])
 
 
 def test_cosine_of_a_zero_vector_is_nan() -> None:

@@ -6,7 +6,7 @@ The vectors of a task are a mapping of name to array.  A name is a kind (``texte
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,29 @@ def cosine(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
         The lengths differ: the vectors come from different encoders or settings.
     """
     return float(_cosines(np.asarray(a, dtype=float), np.asarray(b, dtype=float)[None])[0])
+
+
+def cosine_matrix(vectors: Sequence[NDArray[np.floating] | None]) -> FloatArray:
+    """Return the cosines of all pairs of vectors, shape (n, n); NaN where one is missing (None) or zero.
+
+    Raises
+    ------
+    InputError
+        The lengths differ.
+    """
+    found = {
+        i: np.asarray(vector, dtype=float) for i, vector in enumerate(vectors) if vector is not None
+    }
+    lengths = {len(vector) for vector in found.values()}
+    if len(lengths) > 1:
+        raise _different_lengths("vectors", lengths)
+    cosines = np.full((len(vectors), len(vectors)), np.nan)
+    units = _units(np.stack(list(found.values())))
+    is_zero = ~units.any(axis=1)
+    inner = np.clip(units @ units.T, -1.0, 1.0)
+    inner[is_zero], inner[:, is_zero] = np.nan, np.nan
+    cosines[np.ix_(list(found), list(found))] = inner
+    return cosines
 
 
 def component_cosines(
