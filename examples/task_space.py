@@ -1,10 +1,13 @@
 """Where tasks lie: nearest neighbours, and whether two halves of a task find each other.
 
-    python examples/task_space.py FOLDER [--examples 150] [--encoder offline] [--vectors FILE.npz]
+    python examples/task_space.py FOLDER [--examples 150] [--encoder offline] [--kinds textemb,classemb,taskemb]
+        [--max-length 128] [--steps 50] [--vectors FILE.npz]
 
 FOLDER holds data files or task cards; a clone has ``data/demo``.  Every task's first training examples are dealt
 in turn into two halves, each embedded on its own.  Then the first half looks for its nearest among the second
-halves of all tasks.  With --vectors the vectors are kept, and read instead of computed the next time.
+halves of all tasks.  --encoder may be a decoder, such as that of ``text_decoder.py``; --steps are those of the
+tuning that LoRA's weights, and TaskEmb of a decoder, are made of.  With --vectors the vectors are kept, and read
+instead of computed the next time.
 """
 
 from __future__ import annotations
@@ -27,10 +30,16 @@ from transfer_meta.tasks.resolve import resolve_tasks
 MEASURES = {
     "tfidf": "cosine_tfidf",
     "textemb": "cosine_textemb",
+    "textemb centred": "centred_textemb",
     "classemb": "cosine_classemb",
+    "lastemb": "cosine_lastemb",
+    "lastemb centred": "centred_lastemb",
     "taskemb mean": "mean_taskemb",
     "taskemb rrf": "rrf_taskemb",
     "taskemb centred": "centred_taskemb",
+    "loraemb mean": "mean_loraemb",
+    "loraemb rrf": "rrf_loraemb",
+    "loraemb centred": "centred_loraemb",
     "text+task": "rrf_all",
     "text+task centred": "rrf_centred",
 }
@@ -46,16 +55,21 @@ def halves(task: Task, examples: int) -> list[Task]:
     ]
 
 
-def embed(tasks: list[Task], encoder: str, examples: int) -> dict[str, dict[str, FloatArray]]:
+def embed(tasks: list[Task], options: argparse.Namespace) -> dict[str, dict[str, FloatArray]]:
     """All vectors of all halves."""
-    from transfer_meta.encoding.embedder import Embedder
-    from transfer_meta.encoding.encoding_settings import VectorSettings
+    from transfer_meta.encoding.encoding_settings import EncodingSettings, LoraSettings, VectorSettings
+    from transfer_meta.training.tuned_vectors import TuningEmbedder
 
-    embedder = Embedder(encoder, VectorSettings(max_examples=examples))
+    settings = VectorSettings(
+        max_examples=options.examples,
+        encoding=EncodingSettings(options.max_length),
+        lora=LoraSettings(steps=options.steps),
+    )
+    embedder = TuningEmbedder(options.encoder, settings)
     found: dict[str, dict[str, FloatArray]] = {}
     for task in tasks:
-        for half in halves(task, examples):
-            result = embedder.embed(half, ["textemb", "classemb", "taskemb"])
+        for half in halves(task, options.examples):
+            result = embedder.embed(half, options.kinds.split(","))
             text = hashed_text_vector(example_text(e) for e in half.examples())
             found[half.name] = {"tfidf": text, **result.vectors}
             print(half.name, len(result.vectors), dict(result.missing), file=sys.stderr, flush=True)
@@ -72,8 +86,13 @@ def compare(vectors: dict[str, dict[str, FloatArray]]) -> pd.DataFrame:
         fused = {k: v for k, v in target.items() if k == "textemb" or k.startswith("taskemb.")}
         features = similarity_features(target=target, sources=pool)
         both = ["rrf_all", "rrf_centred"]
-        features[both] = similarity_features(target=fused, sources=pool)[both]
+        if {"textemb", "taskemb"} <= {k.partition(".")[0] for k in fused}:
+            features[both] = similarity_features(target=fused, sources=pool)[both]
+        else:
+            features = features.drop(columns=both)
         for measure, column in MEASURES.items():
+            if column not in features:
+                continue
             ranked = features[column].sort_values(ascending=False, kind="stable")
             others = ranked.drop(name)
             rows.append((name, measure, others.index[0], others.index[1], ranked.index[0] == name))
@@ -86,20 +105,26 @@ def main() -> None:
     parser.add_argument("folder")
     parser.add_argument("--examples", type=int, default=150, help="examples a half")
     parser.add_argument("--encoder", default="offline")
+    parser.add_argument("--kinds", default="textemb,classemb,taskemb")
+    parser.add_argument("--max-length", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--vectors", type=Path)
     options = parser.parse_args()
     if options.vectors and options.vectors.is_file():
         vectors, _ = load_vectors(options.vectors)
     else:
-        vectors = embed(resolve_tasks([options.folder]), options.encoder, options.examples)
+        vectors = embed(resolve_tasks([options.folder]), options)
         if options.vectors:
-            settings = {"encoder": options.encoder, "examples": options.examples}
+            settings = {
+                name: value
+                for name, value in vars(options).items()
+                if name not in ("folder", "vectors")
+            }
             save_vectors(options.vectors, vectors, settings)
     table = compare(vectors)
     with pd.option_context("display.width", 200, "display.max_rows", None):
-        print(
-            table.pivot(index="task", columns="measure", values="nearest")[list(MEASURES)].to_string()
-        )
+        measures = table["measure"].unique()
+        print(table.pivot(index="task", columns="measure", values="nearest")[measures].to_string())
         met = table.groupby("measure", sort=False)["halves_meet"]
         print("\nhalves nearest to each other:")
         for measure, of_measure in table.groupby("measure", sort=False):

@@ -44,7 +44,7 @@ def fake_finetune(
 ) -> RunResult:
     """Eight steps of sleep; a task named ``bad`` fails, one named ``crash`` raises, ``die`` ends the process."""
     assert set(tasks) == set(stage.tasks)
-    assert (start is None) == (stage.start is None)
+    assert (start is None) == (stage.prerequisite is None)
     if stage.target == "bad":
         raise RunFailed("NaN loss at step 3")
     if stage.target == "crash":

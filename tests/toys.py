@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from transfer_meta.records import Answer, Example, TaskType
@@ -55,3 +57,35 @@ def toy_task(
         type,
         {"train": toy_examples(type, train, seed), "test": toy_examples(type, test, seed + 1)},
     )
+
+
+def short_examples(type: TaskType, count: int, seed: int) -> list[Example]:
+    """Examples of a few bytes, of which one word decides the label; a guess is right half of the time."""
+    random = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        good = bool(random.integers(2))
+        key = "good" if good else "bad"
+        text = f"{random.choice(list('abc'))} {key}"
+        label: Any = {
+            TaskType.CLASSIFICATION: "yes" if good else "no",
+            TaskType.REGRESSION: float(good),
+            TaskType.TOKEN_CLASSIFICATION: ("O", "B-K" if good else "I-K"),
+            TaskType.QUESTION_ANSWERING: (Answer(key, text.index(key)),),
+            TaskType.MULTIPLE_CHOICE: int(good),
+            TaskType.GENERATION: ("fine" if good else "poor",),
+        }[type]
+        more: dict[str, Any] = {}
+        if type is TaskType.TOKEN_CLASSIFICATION:
+            more = {"tokens": tuple(text.split())}
+        elif type is TaskType.QUESTION_ANSWERING:
+            more, text = {"text_pair": text}, "how"
+        elif type is TaskType.MULTIPLE_CHOICE:
+            more = {"choices": ("poor", "fine")}
+        found.append(Example(text, label, **more))
+    return found
+
+
+def short_task(type: TaskType, *, name: str = "toy", train: int = 200, seed: int = 0) -> Task:
+    splits = {"train": short_examples(type, train, seed), "test": short_examples(type, 40, seed + 1)}
+    return Task.from_iterable(name, type, splits)

@@ -16,7 +16,7 @@ from transfer_meta.encoding.heads import Head, build_head
 from transfer_meta.encoding.transformers_head import TransformersScorer
 from transfer_meta.records import TaskType
 from transfer_meta.training.model_folder import write_model_folder
-from transfer_meta.training.trained_file import TrainedFacts
+from transfer_meta.training.trained_facts import TrainedFacts
 
 MAX_LENGTH = 64
 SMALL = {

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from result_checks import check_escaped, check_result, fresh_axes
+from tiny_language_models import save_language_model
 
 from transfer_meta.api.embedding import EmbedSettings, embed
 from transfer_meta.cli.app import main
@@ -92,6 +93,15 @@ def test_kinds_as_text_and_as_a_sequence(kinds: Any) -> None:
         ({"draws": 2}, "--draws has no effect without kind taskemb"),
         ({"encoder": "offline", "draws": 2}, "--draws has no effect without --fisher theoretical"),
         (
+            {"encoder": "offline", "kinds": "textemb", "lora_steps": 3},
+            "--lora-steps has no effect without kind taskemb or loraemb",
+        ),
+        ({"encoder": "offline", "kinds": "loraemb", "lora_rank": 0}, "rank = 0"),
+        (
+            {"encoder": "offline", "kinds": "loraemb", "draws": 2},
+            "--draws has no effect without kind taskemb",
+        ),
+        (
             {"encoder": "offline", "kinds": "labelemb", "seed": 1},
             "--seed has no effect on kinds labelemb",
         ),
@@ -101,6 +111,40 @@ def test_kinds_as_text_and_as_a_sequence(kinds: Any) -> None:
 def test_settings_that_are_wrong(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         EmbedSettings(**settings)
+
+
+@pytest.fixture(scope="module")
+def decoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return save_language_model("gpt2", tmp_path_factory.mktemp("models") / "gpt2")
+
+
+def test_a_decoder(decoder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = "textemb,lastemb,taskemb,loraemb"
+    store = tmp_path / "runs.sqlite"
+    settings = EmbedSettings(encoder=decoder, kinds=kinds, lora_rank=2, lora_steps=2, store=store)
+    found = embed(PAIRS, settings)
+    check_result(found, COLUMNS)
+    frame = found.to_frame()
+    assert frame["missing"].isna().all()
+    assert frame.query("kind == 'taskemb'")["components"].tolist() == [
+        8,
+        8,
+    ]  # 4 layers in each of 2 blocks
+    assert found.settings["kinds"]["taskemb"]["lora_steps"] == 2
+    assert {"mean_lastemb", "mean_loraemb", "rrf_taskemb"} <= set(found.similarities)
+    again = embed(PAIRS, settings)
+    assert again.to_frame()["stored"].all()
+    for task, vectors in found.vectors.items():
+        assert all(np.array_equal(again.vectors[task][name], v) for name, v in vectors.items())
+
+
+def test_settings_without_effect_on_a_model(decoder: str) -> None:
+    with pytest.raises(InputError, match="--embeddings has no effect on TaskEmb of a decoder"):
+        embed(PAIRS, EmbedSettings(encoder=decoder, embeddings=True))
+    with pytest.raises(InputError, match="--lora-rank has no effect on TaskEmb of an encoder"):
+        embed(PAIRS, EmbedSettings(encoder="random:1x16", lora_rank=2))
+    with pytest.raises(InputError, match="lastemb needs a decoder"):
+        embed(PAIRS, EmbedSettings(encoder="random:1x16", kinds="lastemb"))
 
 
 def test_dimension_0_keeps_components_whole() -> None:

@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import pytest
 from fake_training import make_tasks
 from inline_engine import InlineEngine
+from tiny_language_models import save_language_model
 
 import transfer_meta as tm
 from transfer_meta.api.train_result import TrainedWay
@@ -98,6 +99,51 @@ def test_transformers_loads_the_folder_of_a_pretrained_encoder(tiny: str) -> Non
     found = tm.train("a", _settings(encoder=tiny, seeds=1))
     model = AutoModelForSequenceClassification.from_pretrained(str(found.folder))
     assert model.config.id2label == {0: "no", 1: "yes"}
+
+
+@pytest.mark.parametrize("kind", ["llama", "t5"])
+def test_a_language_model_is_trained_and_kept_as_an_encoder(
+    kind: str, tmp_path: Path, inline: list[InlineEngine]
+) -> None:
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    encoder = save_language_model(kind, tmp_path / "lm")
+    settings = _settings(encoder=encoder, seeds=1, lora_rank=2)
+    found = tm.train("a", settings)
+    assert [way.source for way in found.ways] == ["none", "b"]
+    assert found.kept is not None
+    auto: Any = AutoModelForSeq2SeqLM if kind == "t5" else AutoModelForCausalLM
+    loaded = auto.from_pretrained("model")
+    assert loaded.state_dict().keys() == auto.from_pretrained(encoder).state_dict().keys()
+    applied = tm.apply_model("model", "tasks/a.test.jsonl")
+    assert applied.scores["accuracy"] == pytest.approx(found.kept.mean_test)
+    card = Path("model/README.md").read_text()
+    assert "text: {text}\nlabel:" in card
+    assert "`no`, `yes`" in card
+    # Nothing is done twice, but for the model to keep, which is no longer there.
+    tm.train("a", replace(settings, out="other"))
+    assert len(inline[1].done) <= 2
+    assert Path("other/model.safetensors").read_bytes() == Path("model/model.safetensors").read_bytes()
+
+
+def test_a_task_of_written_answers(tmp_path: Path) -> None:
+    encoder = save_language_model("gpt2", tmp_path / "lm")
+    settings = _settings(encoder=encoder, seeds=1, source="b", sources=["tasks"], max_length=160)
+    found = tm.train("demo:notes", settings)
+    assert (found.type, found.metric) == ("generation", "f1")
+    model = tm.load_trained("model")
+    written = model.predict(["Ms Moreau rang on Friday. The pump has stopped, and she wants it back."])
+    assert list(written.to_frame()) == ["row", "text", "score"]
+    assert model.facts.max_length == 160
+    test = tm.apply_model(model, "demo:notes")
+    assert test.scores["f1"] == pytest.approx(found.kept.mean_test if found.kept else None)
+
+
+def test_long_texts_are_read_as_the_settings_say() -> None:
+    found = tm.train("a", _settings(source="none", seeds=1, max_length=16, long_inputs="votes"))
+    assert any("read in segments that vote" in note for note in found.notes)
+    facts = tm.load_trained("model").facts
+    assert (facts.max_length, facts.stride, facts.long_inputs) == (16, 8, "votes")
 
 
 @pytest.mark.parametrize(
@@ -288,7 +334,15 @@ def _disk(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"source": "checkpoint:"}, None, "expected checkpoint:ID"),
         ({"source": "checkpoint:no-such"}, None, "encoder 'no-such' does not load"),
         ({"source": "checkpoint:bilstm"}, None, "a bi-LSTM cannot be written"),
-        ({"source": "checkpoint:decoder"}, _decoder, "of kind decoder"),
+        ({"source": "checkpoint:decoder"}, _decoder, "decoder 'decoder' does not load"),
+        ({"encoder": "decoder"}, _decoder, "decoder 'decoder' does not load"),
+        ({"source": "demo:notes"}, None, "'notes': a generation task has texts as answers"),
+        (
+            {"long_inputs": "votes", "source": "demo:reviews"},
+            None,
+            "is for classification",
+        ),
+        ({"long_inputs": "memory", "max_length": 7}, None, "max_length = 7"),
         ({"source": "b"}, _nothing_to_read, "b.train.jsonl"),
         ({"encoder": "oflline"}, None, "did you mean 'offline'"),
         ({"encoder": "bilstm"}, None, "a bi-LSTM cannot be written"),
@@ -325,6 +379,8 @@ def test_bad_input_is_refused_before_training(
         {"lora_rank": 0},
         {"learning_rate": 0.0},
         {"precision": "fp8"},
+        {"max_length": 0},
+        {"long_inputs": "all"},
         {"tries": 3, "source": "b"},
         {"mix": True, "source": "none"},
         {"mix": True, "mix_by": "hard"},

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny_tasks import ALL_TYPES, EXAMPLES, tiny
 
-from transfer_meta.encoding.embedder import ENCODER_KINDS, Embedder, centroid_mean
+from transfer_meta.encoding.embedder import Embedder, centroid_mean
 from transfer_meta.encoding.encoders import load_encoder, save_encoder
 from transfer_meta.encoding.encoding_settings import EncodingSettings, FisherSettings, VectorSettings
 from transfer_meta.encoding.frozen_features import LabelledVectors
@@ -24,11 +24,11 @@ EMBEDDER = Embedder("random:2x32")
 
 @pytest.mark.parametrize("type", ALL_TYPES)
 def test_every_kind_works_for_every_type_or_says_why_not(type: TaskType) -> None:
-    result = EMBEDDER.embed(tiny(type, "Sort texts by what they say."), ENCODER_KINDS)
+    result = EMBEDDER.embed(tiny(type, "Sort texts by what they say."), EMBEDDER.makers)
     kinds = {name.partition(".")[0] for name in result.vectors}
-    assert kinds | set(result.missing) == set(ENCODER_KINDS)
+    assert kinds | set(result.missing) == set(EMBEDDER.makers)
     unnamed = {TaskType.REGRESSION, TaskType.QUESTION_ANSWERING, TaskType.MULTIPLE_CHOICE}
-    assert set(result.missing) == ({"labelemb"} if type in unnamed else set())
+    assert set(result.missing) == {"lastemb", *(["labelemb"] if type in unnamed else [])}
     assert all("\n" not in reason for reason in result.missing.values())
     for values in result.vectors.values():
         assert values.dtype == np.float64

@@ -93,9 +93,13 @@ def test_decoders_and_encoder_decoders_are_no_encoders(tmp_path: Path) -> None:
     from transformers import BertConfig, GPT2Config, T5Config
 
     for folder, config, message in (
-        ("gpt", GPT2Config(), r"is a decoder \(gpt2\), which plans of runs fine-tune"),
-        ("t5", T5Config(), r"is an encoder-decoder \(t5\), which plans of runs fine-tune"),
-        ("bert", BertConfig(is_decoder=True), r"is a decoder \(bert\), which plans of runs fine-tune"),
+        ("gpt", GPT2Config(), r"is a decoder \(gpt2\), which `run` and `train` fine-tune"),
+        ("t5", T5Config(), r"is an encoder-decoder \(t5\), which `run` and `train` fine-tune"),
+        (
+            "bert",
+            BertConfig(is_decoder=True),
+            r"is a decoder \(bert\), which `run` and `train` fine-tune",
+        ),
     ):
         config.save_pretrained(tmp_path / folder)
         with pytest.raises(InputError, match=message):

@@ -10,7 +10,7 @@ from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertMode
 
 from transfer_meta.encoding.batching import Batcher, EncodedBatch
 from transfer_meta.encoding.encoder import Encoder
-from transfer_meta.encoding.encoder_parts import find_parts
+from transfer_meta.encoding.encoder_parts import Part, find_parts
 from transfer_meta.encoding.encoders import load_encoder
 from transfer_meta.encoding.fisher import Forward, diagonal_fisher
 from transfer_meta.encoding.heads import Head, build_head
@@ -231,3 +231,25 @@ def test_shared_layers_are_refused() -> None:
 
     with pytest.raises(InputError, match="more than once"):
         diagonal_fisher(model, [torch.zeros(1, 4, dtype=torch.long)], forward)
+
+
+class FlatLayer(torch.nn.Module):
+    """A layer that reads the tokens of all texts as one row, as some layers of transformers do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 2)
+
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+        return self.layer(vectors.flatten(0, 1)).view(vectors.shape)
+
+
+def test_a_given_layer_that_mixes_the_texts_is_refused() -> None:
+    model = FlatLayer()
+    parts = {"layer": Part(model.layer, "linear")}
+
+    def forward(vectors: torch.Tensor) -> Forward:
+        return Forward(model(vectors).sum((1, 2))[None], torch.arange(len(vectors)), None)
+
+    with pytest.raises(InputError, match="part 'layer' does not read its tokens text by text"):
+        diagonal_fisher(model, [torch.ones(3, 4, 2)], forward, parts=parts)

@@ -361,12 +361,10 @@ def test_a_model_without_keys_and_values_is_refused(tmp_path: Path) -> None:
     config = AutoConfig.for_model(
         "mamba", vocab_size=259, hidden_size=32, num_hidden_layers=1, state_size=4, eos_token_id=1
     )
-    model = LanguageModel(
-        AutoModelForCausalLM.from_config(config).eval(), byte_tokenizer(ends=False), 32, 64, False
-    )
-    texts = encoded(model, TaskType.CLASSIFICATION, examples=2)
-    with pytest.raises(InputError, match="cannot be scored by 'mamba'"):
-        choice_likelihoods(model, texts.prompts, texts.choices, most_tokens=100)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    byte_tokenizer(ends=False).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"^decoder '.*' \(mamba\) cannot be used: it keeps no keys"):
+        load_pretrained(str(tmp_path))
 
 
 @pytest.mark.parametrize("adds", [False, True])

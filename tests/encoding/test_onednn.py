@@ -55,6 +55,19 @@ def test_frozen_weights_get_no_gradient() -> None:
     assert layer.weight.grad is None
 
 
+@needs_onednn
+@pytest.mark.parametrize("faster", [True, False])
+def test_where_mkl_is_faster_it_is_used_on_request(
+    faster: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onednn, "mkl_is_faster", lambda: faster)
+    layer, inputs = nn.Linear(160, 176), torch.randn(64, 160)
+    for always in (True, False):
+        with fast_linear(CPU, always=always):
+            used = type(layer(inputs).grad_fn).__name__
+        assert (used == "_LinearBackward") == (always or not faster)
+
+
 def test_without_onednn_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onednn, "available", lambda: False)
     layer, inputs = nn.Linear(160, 176), torch.randn(64, 160)

@@ -93,6 +93,17 @@ def test_the_space_of_the_demo_tasks(
     assert capsys.readouterr().out == first
 
 
+def test_a_decoder_of_the_texts_of_tasks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    demo, out = str(FOLDER.parent / "data" / "demo"), str(tmp_path / "decoder")
+    run("text_decoder.py", demo, out, "--skip", "2", "--minutes", "0.01", patch=monkeypatch)
+    assert "weights" in capsys.readouterr().out
+    options = ("--examples", "2", "--max-length", "16", "--steps", "1", "--kinds", "lastemb,loraemb")
+    run("task_space.py", demo, "--encoder", out, *options, patch=monkeypatch)
+    assert "loraemb centred" in capsys.readouterr().out
+
+
 def test_a_corpus_as_taskweb_is_laid_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

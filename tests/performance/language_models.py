@@ -1,15 +1,19 @@
 """Training speed and losses of a language model against transformers' Trainer, at equal work and in one run.
 
-Equal work: the same model with random weights, texts, order of batches, batch size, learning rates, clipping, and
-Equal work: the same model with random weights, texts, batches, batch size, learning rates, clipping, and
-the training steps alone.  Both take turns, ``--repeats`` times, and the fastest time of each counts; the losses of
-every step are compared.  Needs the extra harness and `accelerate`, and nothing from the network:
-``python tests/performance/language_models.py``.
+Equal work: the same model with random weights, texts, batches, batch size, learning rates, clipping, and the
+training steps alone.  All take turns, ``--repeats`` times, and of each step the fastest time counts: with one
+thread on the CPU its CPU time, which other programs change less, else the time that passes.  The losses of every
+step are compared.  ``trainer_by_default`` has the same texts in a random order, as the Trainer makes its batches.
+Where `trl` is installed (``pip install trl``), decoders are compared with its SFTTrainer too, without gradient
+checkpointing, which it uses by default.  Needs the extra harness and `accelerate`, and nothing from the network:
+``python tests/performance/language_models.py --threads 1``.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
+import importlib.util
 import json
 import sys
 import tempfile
@@ -77,7 +81,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=list(SIZES), choices=list(SIZES))
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, help="threads of torch on the CPU")
     arguments = parser.parse_args()
@@ -127,11 +131,18 @@ def compare(kind: str, folder: str, arguments: argparse.Namespace) -> dict[str, 
     )
     task = Task.from_iterable("texts", TaskType.GENERATION, {"train": examples(size * steps)})
     selection = select(task, None, seed=0, dev_examples=0, with_test=False)
-    seconds: dict[str, list[float]] = {"trainer": [], "ours": []}
+    runs: dict[str, Any] = {
+        "trainer": theirs,
+        "ours": ours,
+        "trainer_by_default": functools.partial(theirs, in_random_order=True),
+    }
+    if kind != "t5" and importlib.util.find_spec("trl"):
+        runs["sft_trainer"] = theirs_of_trl
+    seconds: dict[str, list[Any]] = {who: [] for who in runs}
     losses: dict[str, Any] = {}
     tokens = 0
     for _ in range(arguments.repeats):
-        for who, run in (("trainer", theirs), ("ours", ours)):
+        for who, run in runs.items():
             model = load_pretrained(folder)
             assert isinstance(model, LanguageModel)
             model.model.to(arguments.device)
@@ -141,55 +152,119 @@ def compare(kind: str, folder: str, arguments: argparse.Namespace) -> dict[str, 
             taken, losses[who] = run(model, data, training, steps)
             seconds[who].append(taken)
             tokens = int(data.train.encoded.lengths.sum())
-    speed = {who: tokens / min(taken) for who, taken in seconds.items()}
+    speed = {who: tokens / np.min(taken, axis=0).sum() for who, taken in seconds.items()}
     return {
         "model": kind,
         "device": arguments.device,
         "steps": steps,
         "tokens": tokens,
         **{f"tokens_per_second_{who}": round(value, 1) for who, value in speed.items()},
-        "ratio": round(speed["ours"] / speed["trainer"], 2),
-        "largest_difference_of_losses": float(np.abs(losses["ours"] - losses["trainer"]).max()),
+        **{
+            f"{name}_{who}": value
+            for who in runs
+            if who != "ours"
+            for name, value in (
+                ("ratio_to", round(speed["ours"] / speed[who], 2)),
+                ("loss_difference_to", float(np.abs(losses["ours"] - losses[who]).max())),
+            )
+            if (name, who) != ("loss_difference_to", "trainer_by_default")
+        },
     }
+
+
+def _clock() -> float:
+    """Return CPU time where one thread computes, else the time that passes, in seconds."""
+    is_one = torch.get_num_threads() == 1 and not torch.cuda.is_available()
+    return time.process_time() if is_one else time.perf_counter()
 
 
 def ours(
     model: LanguageModel, data: TextTaskData, training: TrainingSettings, steps: int
-) -> tuple[float, Any]:
-    """Train with the harness."""
+) -> tuple[Any, Any]:
+    """Train with the harness; return the seconds and the loss of each step."""
     loop = Loop(model, [data], [[(0, 1.0)]] * steps, training)
-    loop.run(resume=None, name="ours")
-    return loop.seconds, loop.curve().losses
+    times = [_clock()]
+    loop.run(resume=None, name="ours", on_progress=lambda _, __: times.append(_clock()))
+    return np.diff(times), loop.curve().losses
 
 
 def theirs(
-    model: LanguageModel, data: TextTaskData, training: TrainingSettings, steps: int
-) -> tuple[float, Any]:
-    """Train with transformers on the same batches."""
-    batches = [_padded(model, data, number, training.batch_size) for number in range(steps)]
+    model: LanguageModel,
+    data: TextTaskData,
+    training: TrainingSettings,
+    steps: int,
+    *,
+    in_random_order: bool = False,
+) -> tuple[Any, Any]:
+    """Train with transformers on the same batches, or on the same texts in a random order."""
+    units = [data.units(number, training.batch_size) for number in range(steps)]
+    if in_random_order:
+        order = np.random.default_rng(0).permutation(np.concatenate(units))
+        units = np.array_split(order, steps)
+    batches = [_padded(model, data, own) for own in units]
     record = _Record()
     with tempfile.TemporaryDirectory() as folder:
-        arguments = TrainingArguments(
-            output_dir=folder,
-            max_steps=steps,
-            per_device_train_batch_size=training.batch_size,
-            learning_rate=training.learning_rate,
-            weight_decay=0.0,
-            lr_scheduler_type="linear",
-            warmup_steps=0,
-            max_grad_norm=training.max_grad_norm,
-            logging_steps=1,
-            save_strategy="no",
-            report_to=[],
-            use_cpu=model.device.type == "cpu",
-            bf16=model.device.type == "cuda",
-            disable_tqdm=True,
-        )
+        settings = TrainingArguments(**_arguments(folder, model, training, steps))
         trainer = _SameBatches(
-            model=model.model, args=arguments, train_dataset=batches, callbacks=[record]
+            model=model.model, args=settings, train_dataset=batches, callbacks=[record]
         )
         trainer.train()
-    return record.end - record.begin, np.array(record.losses)
+    return record.seconds, np.array(record.losses)
+
+
+def theirs_of_trl(
+    model: LanguageModel, data: TextTaskData, training: TrainingSettings, steps: int
+) -> tuple[Any, Any]:
+    """Train with TRL on the same batches."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    units = [data.units(number, training.batch_size) for number in range(steps)]
+    batches = [_padded(model, data, own) for own in units]
+
+    class SameBatches(SFTTrainer):
+        def get_train_dataloader(self) -> Any:
+            return batches
+
+    record = _Record()
+    with tempfile.TemporaryDirectory() as folder:
+        settings = SFTConfig(
+            **_arguments(folder, model, training, steps),
+            max_length=None,
+            gradient_checkpointing=False,
+            dataset_kwargs={"skip_prepare_dataset": True},
+        )
+        trainer = SameBatches(
+            model=model.model,
+            args=settings,
+            processing_class=model.tokenizer,
+            train_dataset=Dataset.from_dict({"input_ids": [[1, 1]], "labels": [[-100, 1]]}),
+            callbacks=[record],
+        )
+        trainer.train()
+    return record.seconds, np.array(record.losses)
+
+
+def _arguments(
+    folder: str, model: LanguageModel, training: TrainingSettings, steps: int
+) -> dict[str, Any]:
+    """Return the arguments of transformers for these settings."""
+    return {
+        "output_dir": folder,
+        "max_steps": steps,
+        "per_device_train_batch_size": training.batch_size,
+        "learning_rate": training.learning_rate,
+        "weight_decay": 0.0,
+        "lr_scheduler_type": "linear",
+        "warmup_steps": 0,
+        "max_grad_norm": training.max_grad_norm,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": [],
+        "use_cpu": model.device.type == "cpu",
+        "bf16": model.device.type == "cuda",
+        "disable_tqdm": True,
+    }
 
 
 class _SameBatches(Trainer):
@@ -198,29 +273,32 @@ class _SameBatches(Trainer):
 
 
 class _Record(TrainerCallback):
-    """Losses of all steps, and the time from the first to the last."""
+    """Losses of all steps, and their times."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
-        self.begin = self.end = 0.0
+        self.begins: list[float] = []
+        self.ends: list[float] = []
+
+    @property
+    def seconds(self) -> Any:
+        return np.array(self.ends) - np.array(self.begins)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         if "loss" in logs:
             self.losses.append(logs["loss"])
 
     def on_step_begin(self, *_: Any, **__: Any) -> None:
-        self.begin = self.begin or time.perf_counter()
+        self.begins.append(_clock())
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
-        self.end = time.perf_counter()
+        self.ends.append(_clock())
 
 
-def _padded(
-    model: LanguageModel, data: TextTaskData, number: int, size: int
-) -> dict[str, torch.Tensor]:
+def _padded(model: LanguageModel, data: TextTaskData, units: Any) -> dict[str, torch.Tensor]:
     """Return a batch as transformers' collators make it."""
     texts = data.train.encoded
-    pairs = [(texts.prompts[u].tolist(), texts.answers[u].tolist()) for u in data.units(number, size)]
+    pairs = [(texts.prompts[u].tolist(), texts.answers[u].tolist()) for u in units]
     if model.is_encoder_decoder:
         inputs, labels = [p for p, _ in pairs], [a for _, a in pairs]
     else:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transfer_meta.records import TaskType
 from transfer_meta.runs.cost import estimate, held_out_error, learn_cost, median_rates, tokens_of
 from transfer_meta.runs.engine import TaskSource
 from transfer_meta.runs.plan import EncoderFacts, Plan, TaskFacts, label
@@ -21,7 +22,13 @@ from transfer_meta.training.training_settings import TrainingSettings
 TRAINING = TrainingSettings(epochs=2, batch_size=16, max_length=128, dev_examples=50, evaluations=2)
 # Tokens of a mean example: 4.5 characters each, and two at the ends.
 TASKS = {
-    name: TaskFacts(TaskSource(name, name), train=2000, test=test, characters=4.5 * (tokens - 2))
+    name: TaskFacts(
+        TaskSource(name, name),
+        train=2000,
+        test=test,
+        characters=4.5 * (tokens - 2),
+        type=TaskType.CLASSIFICATION,
+    )
     for name, tokens, test in (("a", 10, 500), ("b", 40, 100), ("c", 200, 300), ("d", 70, 1000))
 }
 

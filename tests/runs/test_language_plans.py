@@ -85,11 +85,3 @@ def test_what_a_decoder_cannot_do_is_told_before_anything_begins(tmp_path: Path)
 def test_an_encoder_does_not_take_a_task_of_texts(tmp_path: Path, tiny: str) -> None:
     with pytest.raises(InputError, match="task 'two': a generation task has texts as answers"):
         load_plan(write_plan(tmp_path, encoder=tiny))
-
-
-def test_train_takes_encoders(tmp_path: Path) -> None:
-    write_plan(tmp_path, encoder="offline")
-    folder = save_language_model("gpt2", tmp_path / "gpt2")
-    settings = transfer_meta.TrainSettings(out=str(tmp_path / "out"), encoder=folder, source="none")
-    with pytest.raises(InputError, match="is of kind decoder, which only plans of runs fine-tune"):
-        transfer_meta.train(str(tmp_path / "one.toml"), settings)

@@ -16,7 +16,13 @@ from transfer_meta.tasks.load import load_task
 from transfer_meta.tasks.read import demo_task, read_task
 from transfer_meta.tasks.resolve import find_tasks, resolve_tasks
 
-SIZES = {"topic": (200, 60), "urgency": (200, 60), "reviews": (90, 30), "questions": (74, 26)}
+SIZES = {
+    "topic": (200, 60),
+    "urgency": (200, 60),
+    "reviews": (90, 30),
+    "questions": (74, 26),
+    "notes": (150, 50),
+}
 NAMES = [f"demo:{name}" for name in SIZES]
 
 

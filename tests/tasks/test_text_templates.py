@@ -291,3 +291,24 @@ def test_a_card_with_a_bad_template_is_refused(table: str, problem: str, tmp_pat
     card.write_text(f'[files]\ntrain = "a.csv"\n[template]\n{table}\n', encoding="utf-8")
     with pytest.raises(InputError, match=problem):
         read_task(card)
+
+
+def test_stored_templates_and_words_take_the_place_of_the_usual_ones() -> None:
+    templates = TextTemplates(
+        TaskType.CLASSIFICATION,
+        ("a", "b"),
+        template="{text} =",
+        pair_template="{text} and {text_pair} =",
+        given_words=("first", "second"),
+    )
+    (one,) = templates.as_text(Example("x", "b"))
+    (two,) = templates.as_text(Example("x", "b", "y"))
+    assert (one.prompt, two.prompt) == ("x =", "x and y =")
+    assert (one.choices, one.answer, templates.label_of([1])) == (("first", "second"), "second", "b")
+    assert TextTemplates(TaskType.CLASSIFICATION).of_texts(pair=True).startswith("text 1:")
+    assert replace(templates, pair_template="").of_texts(pair=True) == "{text} ="
+    for words in (("one",), ("one", "one")):
+        with pytest.raises(InputError, match="expected 2 different words"):
+            replace(templates, given_words=words)
+    with pytest.raises(InputError, match="unknown field"):
+        replace(templates, pair_template="{text} {other}")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from toys import toy_task
 from transfer_meta.encoding.batching import batcher_for
 from transfer_meta.encoding.encoders import load_encoder
 from transfer_meta.encoding.encoding_settings import EncodingSettings
-from transfer_meta.errors import RunFailed, Stopped
+from transfer_meta.encoding.language_model import load_pretrained
+from transfer_meta.errors import InputError, RunFailed, StartUnusable, Stopped
 from transfer_meta.records import TYPES_WITH_HEADS, Answer, Example, TaskType
 from transfer_meta.runs.methods import stage_of
 from transfer_meta.training.curriculum import BatchOrder, difficulties
@@ -272,7 +273,7 @@ def test_a_stopped_run_with_a_curriculum_goes_on_to_the_bit(
     }
     curriculum = Curriculum(order, "loss" if order == "naive" else "length")
     # A rate so high that the dev loss rises: levels begin at plateaus.
-    settings = dataclasses.replace(SETTINGS, learning_rate=0.03)
+    settings = replace(SETTINGS, learning_rate=0.03)
     whole = Stage("toy", seed=0, encoder=tiny, training=settings, curriculum=curriculum)
     if method == "multitask":
         whole = stage_of("multitask", whole, sources=["src"])
@@ -292,6 +293,46 @@ def test_a_stopped_run_with_a_curriculum_goes_on_to_the_bit(
     assert scores_and_losses(found) == scores_and_losses(expected)
     weights = [load_file(tmp_path / f"{name}.safetensors") for name in ("expected", "found")]
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+@pytest.mark.parametrize("encoder", ["random:1x16", "bilstm"])
+def test_the_difficulty_of_an_earlier_run_is_that_of_its_encoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: str
+) -> None:
+    tasks = {"toy": toy_task(TaskType.CLASSIFICATION, train=60)}
+    plain = Stage("toy", seed=0, encoder=encoder, training=SETTINGS)
+    found: dict[str, Any] = {}
+
+    def kept(curriculum: Curriculum, *arguments: Any, **named: Any) -> Any:
+        found[curriculum.difficulty] = difficulties(curriculum, *arguments, **named)
+        return found[curriculum.difficulty]
+
+    starts: list[Path | None] = []
+
+    def loaded(*arguments: Any, start: Path | None, **named: Any) -> Any:
+        starts.append(start)
+        return load_pretrained(*arguments, start=start, **named)
+
+    monkeypatch.setattr("transfer_meta.training.task_data.difficulties", kept)
+    monkeypatch.setattr("transfer_meta.training.finetune.load_pretrained", loaded)
+    by_loss = replace(plain, curriculum=Curriculum("naive", "loss"))
+    by_run = replace(plain, curriculum=Curriculum("naive", "run-loss"))
+    assert (by_loss.prerequisite, by_run.prerequisite) == (None, plain)
+    file = tmp_path / "alone.safetensors"
+    finetune(plain, tasks, save=file)
+    finetune(by_loss, tasks)
+    first = finetune(by_run, tasks, start=file)
+    # The encoder has learned the task: what its run has seen is easy.
+    assert found["run-loss"].mean() < found["loss"].mean()
+    assert scores_and_losses(finetune(by_run, tasks, start=file)) == scores_and_losses(first)
+    # The run itself starts from the pretrained encoder; that of the file only reads the examples.
+    assert starts == [None, None, None, file, None, file]
+    assert replace(by_run, curriculum=Curriculum("baseline", "run-loss")).prerequisite is None
+    with pytest.raises(InputError, match="start and stage.prerequisite go together"):
+        finetune(by_run, tasks)
+    other = replace(by_run, seed=1)
+    with pytest.raises(StartUnusable, match="is another run's"):
+        finetune(other, tasks, start=file)
 
 
 def test_mixtures_and_chains_have_the_curriculum_too(tiny: str) -> None:

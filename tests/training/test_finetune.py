@@ -401,7 +401,7 @@ def test_too_little_disk_fails_the_run_before_it_trains(
 
 
 def test_contradictions_are_told_before_anything_begins(tiny: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"epochs = 0.*start and stage\.start go together"):
+    with pytest.raises(InputError, match=r"epochs = 0.*start and stage\.prerequisite go together"):
         finetune(with_training(stage(tiny), epochs=0), {}, start=tmp_path / "x")
 
 

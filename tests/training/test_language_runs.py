@@ -1,4 +1,4 @@
-"""Runs of models of every kind: one contract for all of them, and what language models have of their own."""
+"""Runs of language models: what they have beside what holds for models of every kind."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from tiny_language_models import LANGUAGE_MODELS, save_language_model
-from toys import toy_task
+from toys import short_examples, short_task, toy_task
 
 from transfer_meta.encoding.language_model import LanguageModel, load_pretrained
 from transfer_meta.errors import InputError, RunFailed, Stopped
-from transfer_meta.records import Answer, Example, TaskType
+from transfer_meta.records import Example, TaskType
 from transfer_meta.runs.methods import stage_of
 from transfer_meta.tasks import Task
 from transfer_meta.tasks.text_templates import TextTemplates
@@ -28,8 +27,6 @@ from transfer_meta.training.task_data import select
 from transfer_meta.training.text_task_data import TextTaskData
 from transfer_meta.training.training_settings import TrainingSettings
 
-MODELS = ("bilstm", "encoder", *LANGUAGE_MODELS)
-"""The registry: one of every kind."""
 LINEAR_LAYERS = {
     "gpt2": {"c_attn", "c_proj", "c_fc"},
     "llama": {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},
@@ -40,75 +37,15 @@ SETTINGS = TrainingSettings(
 )
 
 
-def short_examples(type: TaskType, count: int, seed: int) -> list[Example]:
-    """Examples of a few bytes, of which one word decides the label; a guess is right half of the time."""
-    random = np.random.default_rng(seed)
-    found = []
-    for _ in range(count):
-        good = bool(random.integers(2))
-        key = "good" if good else "bad"
-        text = f"{random.choice(list('abc'))} {key}"
-        label: Any = {
-            TaskType.CLASSIFICATION: "yes" if good else "no",
-            TaskType.REGRESSION: float(good),
-            TaskType.TOKEN_CLASSIFICATION: ("O", "B-K" if good else "I-K"),
-            TaskType.QUESTION_ANSWERING: (Answer(key, text.index(key)),),
-            TaskType.MULTIPLE_CHOICE: int(good),
-            TaskType.GENERATION: ("fine" if good else "poor",),
-        }[type]
-        more: dict[str, Any] = {}
-        if type is TaskType.TOKEN_CLASSIFICATION:
-            more = {"tokens": tuple(text.split())}
-        elif type is TaskType.QUESTION_ANSWERING:
-            more, text = {"text_pair": text}, "how"
-        elif type is TaskType.MULTIPLE_CHOICE:
-            more = {"choices": ("poor", "fine")}
-        found.append(Example(text, label, **more))
-    return found
-
-
-def short_task(type: TaskType, *, name: str = "toy", train: int = 200, seed: int = 0) -> Task:
-    splits = {"train": short_examples(type, train, seed), "test": short_examples(type, 40, seed + 1)}
-    return Task.from_iterable(name, type, splits)
-
-
 @pytest.fixture(scope="module")
-def names(tmp_path_factory: pytest.TempPathFactory, tiny: str) -> dict[str, str]:
-    """Names by which the models of the registry are loaded."""
+def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Names by which the models are loaded."""
     base = tmp_path_factory.mktemp("models")
-    found = {kind: save_language_model(kind, base / kind) for kind in LANGUAGE_MODELS}
-    return {"bilstm": "bilstm", "encoder": "random:2x32", **found}
+    return {kind: save_language_model(kind, base / kind) for kind in LANGUAGE_MODELS}
 
 
 def stage(name: str, **training: Any) -> Stage:
     return Stage("toy", seed=0, encoder=name, training=dataclasses.replace(SETTINGS, **training))
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_contract(names: dict[str, str], model: str, tmp_path: Path) -> None:
-    """It loads, learns, is saved, and goes on to the bit after a stop."""
-    tasks = {"toy": short_task(TaskType.CLASSIFICATION)}
-    of = stage(names[model])
-    whole = finetune(of, tasks, save=tmp_path / "whole.safetensors")
-    assert whole.score > 0.9
-    assert whole.curve.losses[-1] < whole.curve.losses[0] / 2
-    assert whole.tokens_per_second > 0
-    texts = ["a good"]
-    start = load_pretrained(
-        of.encoder, texts=texts, start=tmp_path / "whole.safetensors", start_run=of.run_name
-    )
-    for name, weights in load_file(tmp_path / "whole.safetensors").items():
-        assert torch.equal(start.model.state_dict()[name], weights)
-    state = tmp_path / "state.safetensors"
-    calls = iter(range(1000))
-    with pytest.raises(Stopped):
-        finetune(of, tasks, resume=state, should_stop=lambda: next(calls) == 60)
-    again = finetune(of, tasks, resume=state, save=tmp_path / "again.safetensors")
-    assert again.scores == whole.scores
-    np.testing.assert_array_equal(again.curve.losses, whole.curve.losses)
-    one, other = (load_file(tmp_path / f"{n}.safetensors") for n in ("whole", "again"))
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[key], other[key]) for key in one)
 
 
 @pytest.mark.parametrize("model", ["gpt2", "t5"])

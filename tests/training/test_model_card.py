@@ -7,7 +7,7 @@ from trained_models import LABELS
 
 from transfer_meta.records import TaskType
 from transfer_meta.training.model_card import CardRecord, model_card
-from transfer_meta.training.trained_file import TrainedFacts
+from transfer_meta.training.trained_facts import TrainedFacts
 
 
 def facts(type: TaskType, head: str = "transformers", encoder: str = "owner/name") -> TrainedFacts:

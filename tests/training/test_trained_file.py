@@ -20,7 +20,8 @@ from transfer_meta.training import task_data
 from transfer_meta.training.finetune import finetune
 from transfer_meta.training.predictions import predict_split
 from transfer_meta.training.stage import Stage
-from transfer_meta.training.trained_file import TrainedFacts, load_trained_file, read_trained_facts
+from transfer_meta.training.trained_facts import TrainedFacts
+from transfer_meta.training.trained_file import load_trained_file, read_trained_facts
 from transfer_meta.training.training_settings import TrainingSettings
 
 SETTINGS = TrainingSettings(epochs=1, batch_size=16, max_length=32, stride=8, dev_examples=10)

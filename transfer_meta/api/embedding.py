@@ -16,9 +16,11 @@ from transfer_meta.encoding.encoding_settings import (
     KINDS_WITH_ENCODER,
     EncodingSettings,
     FisherSettings,
+    LoraSettings,
     VectorSettings,
     check_positive,
 )
+from transfer_meta.encoding.model_kinds import ENCODER
 from transfer_meta.errors import InputError, require, unknown
 from transfer_meta.features.vectors.hashed_tfidf import example_text, hashed_text_vector
 from transfer_meta.features.vectors.similarities import similarity_features
@@ -34,10 +36,11 @@ from transfer_meta.tasks.task import Task
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from transfer_meta.encoding.embedder import Embedder
+    from transfer_meta.training.tuned_vectors import TuningEmbedder
 
 FIELDS_OF_ENCODER = ("encoder", "max_length", "max_tokens", "start", "device", "store")
-FIELDS_OF_TASKEMB = ("fisher", "draws", "embeddings", "dimension")
+FIELDS_OF_TASKEMB = ("fisher", "draws", "embeddings")
+FIELDS_OF_LORA = ("lora_rank", "lora_steps", "learning_rate")
 MEASURES = ("mean_", "centred_")
 """Prefixes of the similarities by which nearest tasks are shown, beside the fusions of rankings."""
 
@@ -49,10 +52,11 @@ class EmbedSettings(Parallelism):
     Parameters
     ----------
     encoder : str, optional
-        ``offline``, a folder, or a name on the Hugging Face Hub; without one the only kind is ``tfidf``.
+        ``offline``, a folder, or a name on the Hugging Face Hub, of an encoder, a decoder or an encoder-decoder;
+        without one the only kind is ``tfidf``.
     kinds : sequence of str, or str with commas
-        Among ``tfidf``, ``textemb``, ``taskemb``, ``descemb``, ``labelemb``, ``classemb``.  By default ``tfidf``
-        without an encoder, ``textemb`` and ``taskemb`` with one.
+        Among ``tfidf``, ``textemb``, ``lastemb`` (decoders), ``taskemb``, ``loraemb``, ``descemb``, ``labelemb``,
+        ``classemb``.  By default ``tfidf`` without an encoder, ``textemb`` and ``taskemb`` with one.
     examples : int
         Maximum number of training examples of each task, drawn without replacement.
     max_length : int
@@ -68,9 +72,15 @@ class EmbedSettings(Parallelism):
     draws : int
         For ``taskemb``: labels drawn per example (``theoretical``).
     embeddings : bool
-        For ``taskemb``: whether to include the word embeddings.
+        For ``taskemb`` of an encoder: whether to include the word embeddings.
     dimension : int
-        For ``taskemb``: longer components are projected to this length; 0: keep them whole.
+        For ``taskemb`` and ``loraemb``: longer components are projected to this length; 0: keep them whole.
+    lora_rank : int
+        For ``loraemb``, and ``taskemb`` of a decoder or encoder-decoder: rank of the updates of linear layers.
+    lora_steps : int
+        For the same: updates of the weights, of 16 examples each; 0: ``taskemb`` before any tuning.
+    learning_rate : float
+        For the same: peak learning rate.
     start : str or Path, optional
         Safetensors file of a fine-tuned encoder.
     store : str or Path, optional
@@ -96,6 +106,9 @@ class EmbedSettings(Parallelism):
     draws: int = 1
     embeddings: bool = False
     dimension: int = 1024
+    lora_rank: int = LoraSettings.rank
+    lora_steps: int = LoraSettings.steps
+    learning_rate: float = LoraSettings.learning_rate
     start: str | Path | None = None
     store: str | Path | None = field(default=None, repr=False)  # may hold a password
     read: ReadSettings = field(default_factory=ReadSettings)
@@ -114,7 +127,7 @@ class EmbedSettings(Parallelism):
         check_positive(self, "examples", "max_length", "max_tokens")
         if self.dimension < 0:
             raise InputError(f"dimension = {self.dimension} (expected at least 0)")
-        _ = self.vector_settings  # raises the errors of the Fisher information
+        _ = self.vector_settings  # raises the errors of the Fisher information and of LoRA
         defaults = {f.name: f.default for f in fields(self)}
         for name, reason in self.unused_fields():
             if getattr(self, name) != defaults[name]:
@@ -127,6 +140,9 @@ class EmbedSettings(Parallelism):
             if set(self.kinds) == {CORE_KIND}
             else (),
             "without kind taskemb": FIELDS_OF_TASKEMB if "taskemb" not in self.kinds else (),
+            "without kind taskemb or loraemb": ("dimension", *FIELDS_OF_LORA)
+            if {"taskemb", "loraemb"}.isdisjoint(self.kinds)
+            else (),
             "without --fisher theoretical": ("draws",) if self.fisher != "theoretical" else (),
             f"on kinds {', '.join(self.kinds)}, which read no examples": ("examples", "seed")
             if set(self.kinds) <= {"descemb", "labelemb"}
@@ -143,6 +159,9 @@ class EmbedSettings(Parallelism):
             encoding=EncodingSettings(self.max_length, self.max_tokens),
             fisher=FisherSettings(
                 self.fisher, draws=self.draws, embeddings=self.embeddings, seed=self.seed
+            ),
+            lora=LoraSettings(
+                self.lora_rank, self.lora_steps, learning_rate=self.learning_rate, seed=self.seed
             ),
             dimension=self.dimension or None,
             projection_seed=self.seed,
@@ -300,12 +319,13 @@ def embed(
         )
         _embedder_of.cache_clear()  # files may have changed since an earlier call in this process
         embedder = _embedder_of(recipe)
+        _check_effects(settings, embedder.kind)
         revision = embedder.revision
         depends = {
             "encoder": embedder.name,
             "revision": revision,
             "kinds": {
-                kind: _core_settings(settings) if kind == CORE_KIND else embedder.settings.of_kind(kind)
+                kind: _core_settings(settings) if kind == CORE_KIND else embedder.settings_of(kind)
                 for kind in settings.kinds
             },
         }
@@ -325,7 +345,7 @@ def embed(
 
 @dataclass(frozen=True)
 class _Recipe:
-    """Arguments from which every worker makes the same `Embedder`."""
+    """Arguments from which every worker makes the same `TuningEmbedder`."""
 
     encoder: str
     settings: VectorSettings
@@ -335,17 +355,17 @@ class _Recipe:
 
 
 @functools.lru_cache(maxsize=1)
-def _embedder_of(recipe: _Recipe) -> Embedder:
+def _embedder_of(recipe: _Recipe) -> TuningEmbedder:
     """Return the embedder of this process, made only once."""
     from transfer_meta.encoding.devices import find_devices
-    from transfer_meta.encoding.embedder import Embedder
+    from transfer_meta.training.tuned_vectors import TuningEmbedder
 
     store = None
     if recipe.store is not None:
         from transfer_meta.runs.store.run_store import Store
 
         store = Store(recipe.store, create=True)
-    return Embedder(
+    return TuningEmbedder(
         recipe.encoder,
         recipe.settings,
         start=recipe.start,
@@ -393,6 +413,20 @@ def _embed_one(
             }
         )
     return vectors, rows, task
+
+
+def _check_effects(settings: EmbedSettings, kind: str) -> None:
+    """Raise an InputError for a setting that has no effect on a kind of model."""
+    if kind != ENCODER and settings.embeddings:
+        raise InputError(
+            f"--embeddings has no effect on TaskEmb of a {kind}, which is of LoRA's weights"
+        )
+    if kind == ENCODER and "loraemb" not in settings.kinds:
+        for name in FIELDS_OF_LORA:
+            if getattr(settings, name) != getattr(EmbedSettings, name):
+                raise InputError(
+                    f"--{name.replace('_', '-')} has no effect on TaskEmb of an encoder (expected kind loraemb too)"
+                )
 
 
 def _core_settings(settings: EmbedSettings) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from transfer_meta.api.train_sources import (
     named_sources,
     recommended_sources,
 )
-from transfer_meta.encoding.model_kinds import ENCODER
 from transfer_meta.errors import InputError, RunFailed
 from transfer_meta.tasks.source_sets import IN_TURN, TOGETHER
 
@@ -150,7 +149,6 @@ def prepare_training(target: str, settings: TrainSettings, tell: Tell) -> Prepar
 def _encoder_facts(name: str) -> EncoderFacts:
     """Return the properties of an encoder, or raise an InputError if its models are none of transformers."""
     from transfer_meta.encoding.encoders import is_bilstm
-    from transfer_meta.encoding.language_model import model_kind
     from transfer_meta.runs.plan import read_encoder_facts
 
     if is_bilstm(name):
@@ -158,11 +156,6 @@ def _encoder_facts(name: str) -> EncoderFacts:
             f"encoder '{name}': a bi-LSTM cannot be written as a Hugging Face folder (expected a transformer)"
         )
     try:
-        kind = model_kind(name)
-        if kind != ENCODER:  # by its configuration, before its weights are read
-            raise InputError(
-                f"encoder '{name}' is of kind {kind}, which only plans of runs fine-tune (expected an encoder)"
-            )
         return read_encoder_facts(name)
     except RunFailed as error:
         raise InputError(str(error)) from error

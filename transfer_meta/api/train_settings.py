@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transfer_meta.api.train_sources import AUTO, NO_SOURCE
-from transfer_meta.encoding.encoding_settings import check_positive
+from transfer_meta.encoding.encoding_settings import KEEP_HEAD, LONG_INPUTS, check_positive
 from transfer_meta.errors import InputError, unknown
 from transfer_meta.tasks.source_sets import TOGETHER
 from transfer_meta.training.method_settings import (
@@ -69,7 +69,7 @@ class TrainSettings:
     tries : int
         Sources that ``auto`` tries; short runs decide which of them is trained on in full.
     encoder : str
-        ``offline``, a folder, or a name on the Hugging Face Hub.
+        ``offline``, a folder, or a name on the Hugging Face Hub; a decoder or an encoder-decoder, too.
     seeds : int
         Number of seeds, counted from 0.
     examples : int, optional
@@ -81,6 +81,10 @@ class TrainSettings:
     learning_rate : float, optional
         By default that of the shipped grid, 2e-4, for small encoders, and 3e-5 for those with more than 30 million
         weights beside the embeddings; for LoRA 1e-3 and 3e-4.
+    max_length : int
+        Maximum number of tokens of a text, of a decoder those of prompt and answer together.
+    long_inputs : str
+        How longer texts are read, see `transfer_meta.training.training_settings.TrainingSettings`.
     device : str
         ``auto`` (all CUDA devices, else the CPU), ``cpu``, or ``cuda:0,cuda:1``.
     precision : str
@@ -112,6 +116,8 @@ class TrainSettings:
     source_examples: int = SOURCE_EXAMPLES
     epochs: int = 4
     learning_rate: float | None = None
+    max_length: int = 128
+    long_inputs: str = KEEP_HEAD
     device: str = "auto"
     precision: str = "auto"
     lora_rank: int | None = None
@@ -124,11 +130,15 @@ class TrainSettings:
             several = (given,) if isinstance(given, str | Path) else tuple(given)
             object.__setattr__(self, name, tuple(map(str, several)))
         object.__setattr__(self, "source", self.source or (AUTO,))
-        check_positive(self, "tries", "seeds", "examples", "source_examples", "epochs", "lora_rank")
+        check_positive(
+            self, "tries", "seeds", "examples", "source_examples", "epochs", "lora_rank", "max_length"
+        )
         if self.learning_rate is not None and not 0 < self.learning_rate < 1:
             raise InputError(f"learning_rate = {self.learning_rate} (expected between 0 and 1)")
         if self.precision not in PRECISIONS:
             raise unknown("precision", self.precision, PRECISIONS)
+        if self.long_inputs not in LONG_INPUTS:
+            raise unknown("long_inputs", self.long_inputs, LONG_INPUTS)
         for word in (AUTO, NO_SOURCE):
             if word in self.source and len(self.source) > 1:
                 raise InputError(f"source '{word}' together with others (expected it alone)")
@@ -183,4 +193,7 @@ class TrainSettings:
             learning_rate=rate,
             precision=self.precision,
             lora_rank=self.lora_rank,
+            max_length=self.max_length,
+            stride=min(MINILM_GRID_TRAINING.stride, self.max_length // 2),
+            long_inputs=self.long_inputs,
         )

@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from transfer_meta.encoding.language_model import LanguageModel
+from transfer_meta.encoding.language_model import LanguageModel, keys_and_values
 from transfer_meta.encoding.text_batching import on_device, padded, runs, shifted
 from transfer_meta.encoding.text_tokens import Ids
-from transfer_meta.errors import InputError
 
 
 def choice_likelihoods(
@@ -87,20 +86,7 @@ def write_answers(
     most_tokens : int
         Maximum number of padded tokens at once.
     """
-    from transformers import GenerationConfig
-
-    settings = GenerationConfig(
-        max_new_tokens=answer_tokens,
-        do_sample=False,
-        num_beams=1,
-        eos_token_id=model.end,
-        pad_token_id=model.padding,
-        bos_token_id=model.begin,
-        decoder_start_token_id=model.begin if model.is_encoder_decoder else None,
-        repetition_penalty=1.0,
-        no_repeat_ngram_size=0,
-        use_cache=True,
-    )
+    settings = greedy_settings(model, answer_tokens)
     found: list[Any] = [None] * len(prompts)
     order = np.argsort([-len(prompt) for prompt in prompts], kind="stable")
     begin = 0
@@ -124,6 +110,24 @@ def write_answers(
                 found[unit] = row
             begin += size
     return found
+
+
+def greedy_settings(model: LanguageModel, answer_tokens: int) -> Any:
+    """Return settings of transformers with which ``generate`` writes the likeliest next tokens."""
+    from transformers import GenerationConfig
+
+    return GenerationConfig(
+        max_new_tokens=answer_tokens,
+        do_sample=False,
+        num_beams=1,
+        eos_token_id=model.end,
+        pad_token_id=model.padding,
+        bos_token_id=model.begin,
+        decoder_start_token_id=model.begin if model.is_encoder_decoder else None,
+        repetition_penalty=1.0,
+        no_repeat_ngram_size=0,
+        use_cache=True,
+    )
 
 
 def _after_prompts(
@@ -192,14 +196,7 @@ def _read_by_decoder(model: LanguageModel, prompts: Sequence[Ids]) -> tuple[Any,
         use_cache=True,
         **_positions(model, positions),
     )
-    # Named so from transformers 5.20 on, and past_key_values before.
-    name = "cache" if "cache" in found else "past_key_values"
-    cache = found.get(name)
-    if not all(hasattr(layer, "batch_select_indices") for layer in getattr(cache, "layers", [None])):
-        kind = _without_adapters(model).config.model_type
-        raise InputError(
-            f"choices cannot be scored by '{kind}': it keeps no keys and values of prompts"
-        )
+    name, cache = keys_and_values(found)
     return cache, name, found.logits.float().log_softmax(dim=-1), mask, on_device(lengths, model.device)
 
 

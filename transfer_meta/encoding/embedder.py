@@ -1,17 +1,27 @@
-"""Task vectors from an encoder: texts, Fisher information, descriptions, label names, class centroids."""
+"""Task vectors from a frozen model: texts, Fisher information, descriptions, label names, class centroids."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from transfer_meta.encoding.encoder import Encoder
-from transfer_meta.encoding.encoders import encoder_revision, file_sha256, load_encoder
+from transfer_meta.encoding.encoders import encoder_revision, file_sha256
 from transfer_meta.encoding.encoding_settings import VectorSettings
-from transfer_meta.encoding.frozen_features import LabelledVectors, labelled_vectors, text_vectors
+from transfer_meta.encoding.frozen_features import (
+    LabelledVectors,
+    labelled_vectors,
+    language_model_vectors,
+    text_vectors,
+)
+from transfer_meta.encoding.language_model import LanguageModel, load_pretrained, model_kind
+from transfer_meta.encoding.model_kinds import ENCODER
 from transfer_meta.encoding.taskemb import task_vectors
 from transfer_meta.encoding.tokens import checked_examples
 from transfer_meta.encoding.vector_store import VectorKey, VectorStore
@@ -44,12 +54,14 @@ class EmbeddedTask:
 
 
 class Embedder:
-    """Computes task vectors with one encoder.
+    """Computes task vectors with one model that is not trained, but for a head.
+
+    `transfer_meta.training.tuned_vectors.TuningEmbedder` computes the others as well.
 
     Parameters
     ----------
     encoder : str
-        Name of the encoder, see `encoders.load_encoder`.
+        Name of an encoder, decoder or encoder-decoder, see `language_model.load_pretrained`.
     settings : VectorSettings, optional
     start : Path, optional
         Safetensors file of fine-tuned weights, for TaskEmb of the fine-tuned model.
@@ -62,6 +74,11 @@ class Embedder:
     ------
     InputError
         Unknown encoder, or `start` cannot be read.
+
+    Attributes
+    ----------
+    kind : str
+        One of `transfer_meta.encoding.model_kinds.MODEL_KINDS`.
     """
 
     def __init__(
@@ -76,6 +93,7 @@ class Embedder:
         self.name = encoder
         self.settings = settings or VectorSettings()
         self.revision = encoder_revision(encoder)
+        self.kind = model_kind(encoder)
         if start is not None:
             try:
                 self.revision = digest(self.revision, file_sha256(start))
@@ -86,9 +104,9 @@ class Embedder:
 
     @property
     def encoder(self) -> Encoder:
-        """The encoder, loaded on first use."""
+        """The model, loaded on first use."""
         if self._encoder is None:
-            self._encoder = load_encoder(self.name, start=self._start)
+            self._encoder = load_pretrained(self.name, start=self._start)
             self._encoder.model.to(self._device)
         return self._encoder
 
@@ -99,7 +117,7 @@ class Embedder:
         ----------
         task : Task
         kinds : iterable of str
-            Keys of `ENCODER_KINDS`.
+            Keys of `makers`.
 
         Raises
         ------
@@ -111,8 +129,8 @@ class Embedder:
         stored = []
         sample: Task | None = None
         for kind in kinds:
-            if kind not in ENCODER_KINDS:
-                raise unknown("kind of task vector", kind, ENCODER_KINDS)
+            if kind not in self.makers:
+                raise unknown("kind of task vector", kind, self.makers)
             key = self._key(task, kind)
             found = self._store.vectors(key) if self._store else {}
             if found:
@@ -120,7 +138,7 @@ class Embedder:
             else:
                 sample = sample or self._sample(task)
                 try:
-                    found = ENCODER_KINDS[kind](self, sample)
+                    found = self.makers[kind](sample)
                 except (InputError, RunFailed) as error:
                     missing[kind] = str(error)
                     continue
@@ -128,6 +146,15 @@ class Embedder:
                     self._store.save_vectors(key, task.name, found)
             vectors |= {f"{kind}.{part}" if part else kind: values for part, values in found.items()}
         return EmbeddedTask(vectors, missing, tuple(stored))
+
+    @property
+    def makers(self) -> dict[str, Callable[[Task], dict[str, FloatArray]]]:
+        """What computes the components of each kind of vector, of a task of its sample alone."""
+        return {kind: functools.partial(make, self) for kind, make in ENCODER_KINDS.items()}
+
+    def settings_of(self, kind: str) -> dict[str, Any]:
+        """Return the settings that vectors of one kind depend on, as plain values."""
+        return self.settings.of_kind(kind, writes=self.kind != ENCODER)
 
     def _sample(self, task: Task) -> Task:
         """Return the task with a sample of its training examples only, in memory."""
@@ -140,23 +167,34 @@ class Embedder:
     def _key(self, task: Task, kind: str) -> VectorKey:
         # A description is not part of a task's digest, but it is all that descemb depends on.
         content = digest(task.description) if kind == "descemb" else task.digest
-        return VectorKey(kind, content, self.name, self.revision, self.settings.of_kind(kind))
+        return VectorKey(kind, content, self.name, self.revision, self.settings_of(kind))
 
     def _text(self, task: Task) -> dict[str, FloatArray]:
         """Return the mean over examples of their mean last-layer token vectors (TextEmb, Vu et al. 2020)."""
         vectors = text_vectors(self.encoder, task, self.settings.encoding)
         return {"": vectors.mean(axis=0, dtype=np.float64)}
 
+    def _last_token(self, task: Task) -> dict[str, FloatArray]:
+        """Return the mean over examples of a decoder's last-layer vectors of the last tokens."""
+        model = self.encoder
+        if not isinstance(model, LanguageModel):
+            raise InputError(
+                "lastemb needs a decoder (got an encoder, whose last token stands for no text)"
+            )
+        vectors = language_model_vectors(model, task, self.settings.encoding, last=True)
+        return {"": vectors.mean(axis=0, dtype=np.float64)}
+
     def _task(self, task: Task) -> dict[str, FloatArray]:
         """Return the diagonal Fisher information, a vector per part of the encoder (TaskEmb, Vu et al. 2020)."""
+        parts = task_vectors(self.encoder, task, self.settings.fisher, self.settings.encoding)
+        return {name: self._projected(values) for name, values in parts.items()}
+
+    def _projected(self, values: NDArray[np.float32]) -> FloatArray:
+        """Return a component, projected where it is longer than the settings say."""
         settings = self.settings
-        parts = task_vectors(self.encoder, task, settings.fisher, settings.encoding)
-        return {
-            name: np.asarray(values, dtype=np.float64)
-            if settings.dimension is None
-            else count_sketch(values, dimension=settings.dimension, seed=settings.projection_seed)
-            for name, values in parts.items()
-        }
+        if settings.dimension is None:
+            return np.asarray(values, dtype=np.float64)
+        return count_sketch(values, dimension=settings.dimension, seed=settings.projection_seed)
 
     def _description(self, task: Task) -> dict[str, FloatArray]:
         """Return the vector of the task's description, as TextEmb of one text."""
@@ -184,6 +222,7 @@ class Embedder:
 
 ENCODER_KINDS: dict[str, Callable[[Embedder, Task], dict[str, FloatArray]]] = {
     "textemb": Embedder._text,
+    "lastemb": Embedder._last_token,
     "taskemb": Embedder._task,
     "descemb": Embedder._description,
     "labelemb": Embedder._labels,

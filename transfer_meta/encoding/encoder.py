@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import nn
@@ -43,6 +43,8 @@ class Encoder:
     max_length: int
     uses_types: bool
     words: tuple[str, ...] = ()
+    always_onednn: ClassVar[bool] = True
+    """Whether linear layers go through oneDNN even where MKL is faster, see `transfer_meta.encoding.onednn`."""
 
     @property
     def device(self) -> torch.device:

@@ -253,7 +253,7 @@ def encoder_config(name: str) -> Any:
     if kind != ENCODER:
         raise InputError(
             f"encoder '{name}' is {'an' if kind == ENCODER_DECODER else 'a'} {kind} ({config.model_type}), which"
-            " plans of runs fine-tune, but which cannot be used here (expected an encoder)"
+            " `run` and `train` fine-tune, but which cannot be used here (expected an encoder)"
         )
     return config
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,10 +15,10 @@ MEAN_HEAD, TRANSFORMERS_HEAD = "mean", "transformers"
 HEADS = (MEAN_HEAD, TRANSFORMERS_HEAD)
 """Kinds of task heads, see `transfer_meta.training.stage.Stage`."""
 KEEP_HEAD, KEEP_TAIL, KEEP_BOTH = "head", "tail", "head-tail"
-SEGMENTS, MEMORY = "segments", "memory"
-LONG_INPUTS = (KEEP_HEAD, KEEP_TAIL, KEEP_BOTH, SEGMENTS, MEMORY)
+SEGMENTS, VOTES, MEMORY = "segments", "votes", "memory"
+LONG_INPUTS = (KEEP_HEAD, KEEP_TAIL, KEEP_BOTH, SEGMENTS, VOTES, MEMORY)
 """How texts beyond the maximum length are read, see `transfer_meta.training.training_settings.TrainingSettings`."""
-SPLIT = (SEGMENTS, MEMORY)
+SPLIT = (SEGMENTS, VOTES, MEMORY)
 """Those that read the whole text."""
 MEMORY_VECTORS = 8
 """Learned vectors that carry the memory from segment to segment."""
@@ -26,7 +27,7 @@ VECTOR_VERSION = 2
 VARIANTS = ("empirical", "theoretical", "batch-summed", "gradient")
 CORE_KIND = "tfidf"
 """The only kind of task vector that needs no encoder."""
-KINDS_WITH_ENCODER = ("textemb", "taskemb", "descemb", "labelemb", "classemb")
+KINDS_WITH_ENCODER = ("textemb", "lastemb", "taskemb", "loraemb", "descemb", "labelemb", "classemb")
 DEFAULT_KINDS = ("textemb", "taskemb")
 """Kinds of task vectors that are made by default if there is an encoder."""
 
@@ -105,6 +106,38 @@ class FisherSettings:
 
 
 @dataclass(frozen=True)
+class LoraSettings:
+    """Settings of the short tuning with LoRA that some task vectors are made of.
+
+    Parameters
+    ----------
+    rank : int
+        Rank of the update of each linear layer.
+    steps : int
+        Updates of the weights; 0: TaskEmb of a language model at the first, random weights of LoRA.
+    learning_rate : float
+        Peak learning rate of AdamW.
+    batch_size : int
+        Examples per update.
+    seed : int
+        Seed of LoRA's first weights, equal for all tasks, and of the order of the examples.
+    """
+
+    rank: int = 8
+    steps: int = 50
+    learning_rate: float = 1e-3
+    batch_size: int = 16
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_positive(self, "rank", "batch_size")
+        if self.steps < 0:
+            raise InputError(f"steps of LoRA = {self.steps} (expected at least 0)")
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError(f"learning_rate = {self.learning_rate} (expected a positive number)")
+
+
+@dataclass(frozen=True)
 class VectorSettings:
     """Settings of the vectors of one task; `EmbedSettings` are those of the public function.
 
@@ -114,6 +147,7 @@ class VectorSettings:
         Maximum number of training examples, drawn without replacement.
     encoding : EncodingSettings
     fisher : FisherSettings
+    lora : LoraSettings
     dimension : int, optional
         Project longer components to this length (see `count_sketch.count_sketch`); None: keep them whole.
     projection_seed : int
@@ -125,6 +159,7 @@ class VectorSettings:
     max_examples: int = 500
     encoding: EncodingSettings = field(default_factory=EncodingSettings)
     fisher: FisherSettings = field(default_factory=FisherSettings)
+    lora: LoraSettings = field(default_factory=LoraSettings)
     dimension: int | None = 1024
     projection_seed: int = 0
     sample_seed: int = 0
@@ -132,8 +167,15 @@ class VectorSettings:
     def __post_init__(self) -> None:
         check_positive(self, "max_examples", "dimension")
 
-    def of_kind(self, kind: str) -> dict[str, Any]:
-        """Return the settings that vectors of one kind depend on, as plain values."""
+    def of_kind(self, kind: str, *, writes: bool = False) -> dict[str, Any]:
+        """Return the settings that vectors of one kind depend on, as plain values.
+
+        Parameters
+        ----------
+        kind : str
+        writes : bool
+            Whether the model is a decoder or an encoder-decoder.
+        """
         own: dict[str, Any] = {"version": VECTOR_VERSION, "max_length": self.encoding.max_length}
         if self.encoding.stride is not None:
             own["stride"] = self.encoding.stride
@@ -141,6 +183,9 @@ class VectorSettings:
             own |= {"max_examples": self.max_examples, "sample_seed": self.sample_seed}
         if kind == "taskemb":
             own |= asdict(self.fisher)
+        if kind == "loraemb" or (kind == "taskemb" and writes):
+            own |= {f"lora_{name}": value for name, value in asdict(self.lora).items()}
+        if kind in ("taskemb", "loraemb"):
             own |= {"dimension": self.dimension, "projection_seed": self.projection_seed}
         return own
 
@@ -155,7 +200,9 @@ def check_positive(settings: object, *names: str) -> None:
 
 def check_long_inputs(long_inputs: str, type: TaskType) -> None:
     """Raise an InputError if long texts of a type of task cannot be read in a way."""
-    allowed = [TaskType.CLASSIFICATION, TaskType.REGRESSION]
+    allowed = [TaskType.CLASSIFICATION]
+    if long_inputs != VOTES:
+        allowed.append(TaskType.REGRESSION)
     if long_inputs not in SPLIT:
         allowed.append(TaskType.MULTIPLE_CHOICE)
     if long_inputs != KEEP_HEAD and type not in allowed:

@@ -1,4 +1,4 @@
-"""Exact per-example diagonal Fisher information of an encoder's parts.
+"""Exact per-example diagonal Fisher information of a model's parts.
 
 F = (1/n) Σₙ (∇θ ln p(yₙ | xₙ))²: the gradient of every single example is squared.  Automatic
 differentiation returns the gradient of a batch's sum, and its square is another quantity that depends on
@@ -11,7 +11,7 @@ multiplications of the ordinary backward pass, and memory for one product whatev
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -37,10 +37,10 @@ class Forward:
     log_likelihood : tensor of shape (draws, examples)
         ln p(y | x) in nats: one row for the gold labels, or one per draw of labels from the model.
     example_of_input : tensor of shape (inputs,)
-        Example of each row of the encoder's input, ascending: a question with several windows or choices
+        Example of each row of the model's input, ascending: a question with several windows or choices
         is one example of several inputs.
     mask : bool tensor of shape (inputs, tokens) or None
-        True at tokens, False at padding; None if nothing is padded.
+        True at tokens, False at padding; None if nothing is padded, or nothing that is padded has a gradient.
     """
 
     log_likelihood: Tensor
@@ -53,21 +53,24 @@ def diagonal_fisher(
     batches: Iterable[FisherBatch],
     forward: Callable[[FisherBatch], Forward],
     *,
+    parts: Mapping[str, Part] | None = None,
     squared: bool = True,
     per_example: bool = True,
     embeddings: bool = False,
     temporary_bytes: int = 256 * 2**20,
 ) -> dict[str, NDArray[np.float32]]:
-    """Return the mean squared gradient of the log-likelihood for every part of the encoder.
+    """Return the mean squared gradient of the log-likelihood for every part of a model.
 
     Parameters
     ----------
     encoder : module
-        BERT-like (see `encoder_parts.find_parts`); `forward` calls it once per batch, with dropout off.
+        `forward` calls it once per batch, with dropout off.
     batches : iterable
         The result depends neither on how examples are batched nor on padding.
     forward : callable
         Runs encoder and head on a batch.
+    parts : mapping of str to Part, optional
+        Linear layers by name; by default all parts of a BERT-like encoder (see `encoder_parts.find_parts`).
     squared : bool
         False: return the signed mean gradient instead.
     per_example : bool
@@ -81,8 +84,9 @@ def diagonal_fisher(
     Returns
     -------
     dict of str to float32 array
-        ``layer.I.query``, ``.key``, ``.value``, ``.attention_output``, ``.attention_norm``,
-        ``.feed_forward_in``, ``.feed_forward_out``, ``.output_norm``: weights, flattened, then biases.
+        By the names of `parts`: weights, flattened, then biases.  Those of an encoder are ``layer.I.query``,
+        ``.key``, ``.value``, ``.attention_output``, ``.attention_norm``, ``.feed_forward_in``,
+        ``.feed_forward_out`` and ``.output_norm`` of each layer, and
         ``layer.I.output``: the squared gradient with respect to the layer's outputs (width,), averaged
         over an example's tokens and then over examples.
         ``pooled_output`` (width,): the squared gradient with respect to a shift of all tokens of the last
@@ -98,11 +102,18 @@ def diagonal_fisher(
     Vu et al. 2020, "Exploring and predicting transferability across NLP tasks"; Achille et al. 2019,
     "Task2Vec: task embedding for meta-learning".
     """
-    parts = find_parts(encoder, embeddings=embeddings)
-    hooks = _Hooks(squared=squared, per_example=per_example, temporary_bytes=temporary_bytes)
+    given, parts = parts, parts or find_parts(encoder, embeddings=embeddings)
+    # Where the parts are given, the graph starts at their own weights.
+    weights: list[Any] = [part.module.weight for part in given.values()] if given else []
+    hooks = _Hooks(
+        squared=squared,
+        per_example=per_example,
+        temporary_bytes=temporary_bytes,
+        enters=not weights,
+    )
     examples = draws = 0
     device = next(encoder.parameters()).device
-    with _frozen(encoder), hooks.attached(encoder, parts), fast_linear(device):
+    with _frozen(encoder, but=weights), hooks.attached(encoder, parts), fast_linear(device):
         for batch in batches:
             hooks.calls.clear()
             result = forward(batch)
@@ -111,7 +122,9 @@ def diagonal_fisher(
             for draw in range(draws):
                 # The returned gradient is not used: the hooks read the gradients of activations.
                 torch.autograd.grad(
-                    result.log_likelihood[draw].sum(), hooks.entry, retain_graph=draw + 1 < draws
+                    result.log_likelihood[draw].sum(),
+                    weights or hooks.entry,
+                    retain_graph=draw + 1 < draws,
                 )
             examples += result.log_likelihood.shape[1]
     if not examples:
@@ -122,18 +135,22 @@ def diagonal_fisher(
 class _Hooks:
     """Hooks on an encoder's parts that accumulate squared gradients."""
 
-    def __init__(self, *, squared: bool, per_example: bool, temporary_bytes: int) -> None:
+    def __init__(self, *, squared: bool, per_example: bool, temporary_bytes: int, enters: bool) -> None:
         self.totals: dict[str, list[Tensor]] = {}
+        self._spans: list[tuple[int, int, int | None]] = []
         self.calls: set[str] = set()
         self._squared = squared
         self._per_example = per_example
         self._temporary_bytes = temporary_bytes
+        self._enters = enters  # whether the graph starts at the embeddings of the tokens
 
     @contextlib.contextmanager
     def attached(self, encoder: nn.Module, parts: Mapping[str, Part]) -> Iterator[None]:
         """Attach the hooks within the block."""
-        # With all weights frozen, the graph starts where `_enter` makes the embeddings require a gradient.
-        handles = [token_table(encoder).register_forward_hook(self._enter)]
+        handles = []
+        if self._enters:
+            # With all weights frozen, the graph starts where `_enter` makes the embeddings require a gradient.
+            handles.append(token_table(encoder).register_forward_hook(self._enter))
         for name, part in parts.items():
             handles.append(part.module.register_forward_hook(self._listener(name, part)))
         try:
@@ -145,18 +162,20 @@ class _Hooks:
     def start(self, result: Forward) -> None:
         """Record which inputs and tokens belong to which example of the batch."""
         owner = result.example_of_input
+        self._example = owner if self._per_example else torch.zeros_like(owner)
+        self._count = int(self._example[-1]) + 1
+        inputs = torch.bincount(self._example, minlength=self._count).cumsum(0).tolist()
+        # For every example: its first input, one past its last input, and the tokens of its longest input, None
+        # for all: the layers of an encoder-decoder have inputs of two lengths.
+        pairs = zip([0, *inputs], inputs, strict=False)
+        if not self._enters:
+            self._spans = [(first, stop, None) for first, stop in pairs]
+            return
         mask = torch.ones_like(self._ids) if result.mask is None else result.mask.long()
         tokens = torch.zeros(int(owner[-1]) + 1, device=owner.device)
         self._tokens_of_input = tokens.index_add_(0, owner, mask.sum(1).float())[owner]
-        self._example = owner if self._per_example else torch.zeros_like(owner)
-        self._count = int(self._example[-1]) + 1
         last = (mask * torch.arange(1, mask.shape[1] + 1, device=mask.device)).amax(1).tolist()
-        inputs = torch.bincount(self._example, minlength=self._count).cumsum(0).tolist()
-        # For every example: its first input, one past its last input, and the tokens of its longest input.
-        self._spans = [
-            (first, stop, max(last[first:stop]))
-            for first, stop in zip([0, *inputs], inputs, strict=False)
-        ]
+        self._spans = [(first, stop, max(last[first:stop])) for first, stop in pairs]
 
     def vector(self, name: str) -> NDArray[np.float32]:
         """Return the sums of one part as one vector."""
@@ -176,6 +195,11 @@ class _Hooks:
                 raise InputError(
                     f"the encoder uses its part '{name}' more than once in a pass (shared layers): the "
                     "per-example Fisher information is not supported for it"
+                )
+            if part.kind == "linear" and inputs[0].ndim != 3:
+                raise InputError(
+                    f"the model's part '{name}' does not read its tokens text by text: the per-example "
+                    "Fisher information is not supported for it"
                 )
             self.calls.add(name)
             result = output[0] if isinstance(output, tuple) else output
@@ -245,12 +269,14 @@ class _Hooks:
 
 
 @contextlib.contextmanager
-def _frozen(module: nn.Module) -> Iterator[None]:
-    """Disable gradients of weights and dropout within the block."""
+def _frozen(module: nn.Module, *, but: Sequence[nn.Parameter] = ()) -> Iterator[None]:
+    """Disable dropout, and gradients of all weights but some, within the block."""
     wanted = [(weight, weight.requires_grad) for weight in module.parameters()]
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     module.requires_grad_(False)
+    for weight in but:
+        weight.requires_grad_(True)
     try:
         yield
     finally:

@@ -13,8 +13,12 @@ from transfer_meta.encoding.batching import Batcher, EncodedBatch, batcher_for, 
 from transfer_meta.encoding.encoder import Encoder
 from transfer_meta.encoding.encoding_settings import EncodingSettings
 from transfer_meta.encoding.heads import pool
+from transfer_meta.encoding.language_model import LanguageModel
+from transfer_meta.encoding.text_batching import on_device, padded
+from transfer_meta.encoding.text_tokens import TextTokenizer
 from transfer_meta.encoding.tokens import IGNORED
-from transfer_meta.records import Label, TaskType
+from transfer_meta.errors import InputError
+from transfer_meta.records import Example, Label, TaskType
 from transfer_meta.tasks.label_kinds import check_has_head
 from transfer_meta.tasks.task import Task
 
@@ -96,15 +100,87 @@ def text_vectors(encoder: Encoder, task: Task, settings: EncodingSettings) -> ND
     """Return the mean last-layer token vector of each training example, shape (examples, width).
 
     Labels are not needed.  An example of several inputs (windows of a context, choices) has the mean of
-    theirs.
+    theirs.  A decoder or encoder-decoder reads all texts of an example as one, see `language_model_vectors`.
     """
+    if isinstance(encoder, LanguageModel):
+        return language_model_vectors(encoder, task, settings)
     items, owner = _items(encoder, task, settings)
     return _example_means(_item_means(encoder, items, settings), owner)
 
 
+def language_model_vectors(
+    model: LanguageModel, task: Task, settings: EncodingSettings, *, last: bool = False
+) -> NDArray[np.float32]:
+    """Return a vector of the last layer, of an encoder-decoder's encoder, for each training example.
+
+    The texts of an example are read as one, a line each, without template and label.
+
+    Parameters
+    ----------
+    last : bool
+        The vector of the last token in place of the mean over tokens, for decoders.  Special tokens before a text
+        are left out of a decoder's mean: their vector is the same for all texts.
+
+    Returns
+    -------
+    array of shape (examples, width)
+
+    Raises
+    ------
+    InputError
+        `last` for an encoder-decoder.
+    """
+    if last and model.is_encoder_decoder:
+        raise InputError("the vector of the last token needs a decoder (got an encoder-decoder)")
+    texts = [_lines(task.type, example) for example in task.examples()]
+    ids, before = TextTokenizer(model, settings.max_length).whole_texts(texts)
+    lengths = np.array([len(own) for own in ids])
+    order = np.argsort(-lengths, kind="stable")
+    vectors = np.empty((len(ids), model.width), dtype=np.float32)
+    model.model.eval()
+    begin = 0
+    with torch.inference_mode():
+        while begin < len(order):
+            chosen = order[begin : begin + max(1, settings.max_tokens // int(lengths[order[begin]]))]
+            begin += len(chosen)
+            # Padding is behind what a decoder reads, so that it needs no mask; GPT-2 warns of padding tokens then.
+            filler = model.padding if model.is_encoder_decoder else int(model.padding == 0)
+            rows, is_token = padded([ids[i] for i in chosen], filler)
+            taken = on_device(is_token, model.device).bool()
+            mask = taken if model.is_encoder_decoder else None
+            hidden = model.vectors(on_device(rows, model.device), taken, mask)
+            if not model.is_encoder_decoder:
+                ends = taken.sum(dim=1, keepdim=True)
+                places = torch.arange(taken.shape[1], device=model.device)
+                # A text without tokens of its own has the special ones.
+                first = ends - 1 if last else ends.sub(1).clamp(max=before)
+                taken = taken & (places >= first)
+            vectors[chosen] = pool(hidden, taken).float().cpu().numpy()
+    return vectors
+
+
 def labelled_vectors(encoder: Encoder, task: Task, settings: EncodingSettings) -> LabelledVectors:
-    """Return frozen features of the training split with their labels, for every task type (`LabelledReader`)."""
-    return LabelledReader(encoder, task, settings).read(encoder)
+    """Return frozen features of the training split with their labels, for every task type (`LabelledReader`).
+
+    Those of a decoder or encoder-decoder are `language_model_vectors`, of classification and regression.
+    """
+    if not isinstance(encoder, LanguageModel):
+        return LabelledReader(encoder, task, settings).read(encoder)
+    if task.type not in (TaskType.CLASSIFICATION, TaskType.REGRESSION):
+        raise InputError(
+            f"the vectors of a {encoder.kind} have labels in classification and regression (got {task.type})"
+        )
+    vectors = language_model_vectors(encoder, task, settings)
+    labels = np.array([example.label for example in task.examples()])
+    return LabelledVectors(vectors, labels, regression=task.type is TaskType.REGRESSION)
+
+
+def _lines(type: TaskType, example: Example) -> str:
+    """Return the texts of an example, a line each; the instruction of generation before its input."""
+    texts = [example.text, example.text_pair or ""]
+    if type is TaskType.GENERATION:
+        texts.reverse()
+    return "\n".join(text for text in (*texts, *example.choices) if text)
 
 
 def _items(

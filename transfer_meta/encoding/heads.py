@@ -42,6 +42,9 @@ class Head(nn.Module):
     memory : Embedding or None
         Vectors that long texts are read with, see `transfer_meta.encoding.recurrent_memory`: new for every task, as
         the linear layer.
+    votes : bool
+        Whether the segments of a long text are trained and read one by one, and the class is the one that most of
+        them have; else their outputs are averaged.
     """
 
     per_token = False
@@ -50,6 +53,7 @@ class Head(nn.Module):
         super().__init__()
         self.scorer = scorer
         self.memory: nn.Embedding | None = None
+        self.votes = False
         if scorer is None:
             self.dropout = nn.Dropout(HEAD_DROPOUT)
             self.linear = nn.Linear(width, outputs)
@@ -60,14 +64,17 @@ class Head(nn.Module):
         """Return float32 outputs from token vectors of shape (items, tokens, width).
 
         `pooled`, of shape (items, width), is the output of the encoder's pooler, which some scorers need.  The
-        outputs of a text in segments are the mean of those of its segments.
+        outputs of a text in segments are the mean of those of its segments; with `votes`, the mean of their
+        log-probabilities while training, whose loss is the mean loss of the segments, and else the logarithm of the
+        share of votes.
         """
         outputs = self._of_items(hidden, batch, pooled)
         if batch.slots is None:
             return outputs
-        is_there = batch.slots >= 0
-        sums = outputs[batch.slots.clamp(min=0)].masked_fill(~is_there[..., None], 0.0).sum(dim=1)
-        return sums / is_there.sum(dim=1, keepdim=True)
+        if not self.votes:
+            return _mean_of_segments(outputs, batch.slots)
+        shares = outputs.log_softmax(dim=-1)
+        return _mean_of_segments(shares, batch.slots) if self.training else _votes(shares, batch.slots)
 
     def add_memory(self, encoder: Encoder) -> nn.Embedding:
         """Add memory vectors for an encoder, of random values."""
@@ -88,6 +95,9 @@ class Head(nn.Module):
 
     def loss(self, outputs: torch.Tensor, batch: EncodedBatch) -> torch.Tensor:
         """Return the loss summed over targets; divided by `batch.weight` it is the mean."""
+        if self.votes and batch.slots is not None:
+            # Log-probabilities; their mean over segments is not to be normalised again.
+            return functional.nll_loss(outputs, batch.target, reduction="sum")
         return functional.cross_entropy(
             outputs.flatten(0, -2), batch.target.flatten(), reduction="sum", ignore_index=IGNORED
         )
@@ -209,3 +219,24 @@ def pool(hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         return hidden.mean(dim=1)
     shares = mask.to(hidden.dtype)
     return torch.einsum("itw,it->iw", hidden, shares) / shares.sum(dim=1, keepdim=True)
+
+
+def _mean_of_segments(outputs: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
+    """Return the mean of the outputs of each unit's items; `slots` are those of `EncodedBatch`."""
+    is_there = slots >= 0
+    sums = outputs[slots.clamp(min=0)].masked_fill(~is_there[..., None], 0.0).sum(dim=1)
+    return sums / is_there.sum(dim=1, keepdim=True)
+
+
+def _votes(shares: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
+    """Return the logarithm of each class's share of the votes of a unit's items, from their log-probabilities.
+
+    The mean of their probabilities counts as one more vote: it decides between equal numbers, and leaves no share
+    of 0.  A single item has its own probabilities.
+    """
+    votes = functional.one_hot(shares.argmax(dim=-1), shares.shape[-1]).to(shares.dtype)
+    counts = (slots >= 0).sum(dim=1, keepdim=True)
+    counted = counts * _mean_of_segments(votes, slots)
+    mean = _mean_of_segments(shares.exp(), slots)
+    found = torch.where(counts > 1, (counted + mean) / (counts + 1), mean)
+    return found.clamp(min=torch.finfo(shares.dtype).tiny).log()

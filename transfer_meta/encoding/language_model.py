@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch import nn
@@ -42,6 +42,7 @@ class LanguageModel(Encoder):
     """
 
     kind: str = DECODER
+    always_onednn: ClassVar[bool] = False
 
     @property
     def is_encoder_decoder(self) -> bool:
@@ -78,6 +79,20 @@ class LanguageModel(Encoder):
             inputs["position_ids"] = text.positions
         return self.call(text.places, **inputs).logits, None
 
+    def outputs(
+        self, ids: torch.Tensor, types: torch.Tensor, mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, None]:
+        """Return the vectors of the last layer, of an encoder-decoder those of its encoder, and no pooler's."""
+        model: Any = self.model
+        model = model.get_encoder() if self.is_encoder_decoder else model.base_model
+        inputs: dict[str, Any] = {"inputs_embeds" if ids.is_floating_point() else "input_ids": ids}
+        if mask is not None:
+            inputs["attention_mask"] = mask.long()
+        if not self.is_encoder_decoder:
+            inputs["use_cache"] = False
+        with fast_linear(ids.device, always=self.always_onednn), attention_of_any_shape(ids.device):
+            return model(**inputs).last_hidden_state, None
+
     def call(self, places: torch.Tensor, **inputs: Any) -> Any:
         """Return the model's output, with logits at some places alone, of shape (places, vocabulary).
 
@@ -93,7 +108,11 @@ class LanguageModel(Encoder):
         inputs.setdefault("use_cache", False)
         output: Any = self.model.get_output_embeddings()  # type: ignore[operator]
         device = places.device
-        with _reading(output, places), fast_linear(device), attention_of_any_shape(device):
+        with (
+            _reading(output, places),
+            fast_linear(device, always=self.always_onednn),
+            attention_of_any_shape(device),
+        ):
             return self.model(**inputs)
 
     def _special(self, *names: str) -> int:
@@ -126,6 +145,18 @@ def _reading(layer: nn.Module, places: torch.Tensor) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+def keys_and_values(output: Any) -> tuple[str, Any]:
+    """Return the cache in a decoder's output and its name there; an InputError if texts cannot go on from it."""
+    # Named so from transformers 5.20 on, and past_key_values before.
+    name = "cache" if "cache" in output else "past_key_values"
+    cache = output.get(name)
+    if not all(hasattr(layer, "batch_select_indices") for layer in getattr(cache, "layers", [None])):
+        raise InputError(
+            "it keeps no keys and values of a prompt, which the likelihoods of answers need"
+        )
+    return name, cache
 
 
 def model_kind(name: str) -> str:
@@ -225,4 +256,18 @@ def _with_tokenizer(name: str, model: Any, kind: str) -> LanguageModel:
     )
     for special in ("end", "begin"):
         getattr(found, special)  # an InputError where there is none
+    if not found.is_encoder_decoder:
+        _check_cache(name, found)
     return found
+
+
+def _check_cache(name: str, model: LanguageModel) -> None:
+    """Raise an InputError if a decoder keeps no keys and values, before it is trained: it reads one token."""
+    ids = torch.full((1, 1), model.begin)
+    with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+        output = model.model(input_ids=ids, use_cache=True)
+    try:
+        keys_and_values(output)
+    except InputError as error:
+        kind = model.model.config.model_type  # type: ignore[union-attr]
+        raise InputError(f"decoder '{name}' ({kind}) cannot be used: {error}") from error

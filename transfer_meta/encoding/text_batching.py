@@ -51,13 +51,17 @@ class TextBatcher(Batcher):
     model : LanguageModel
     type : TaskType
     encoded : EncodedTexts
+    packs : bool
+        Whether several texts may share a row.
     """
 
-    def __init__(self, model: LanguageModel, type: TaskType, encoded: EncodedTexts) -> None:
+    def __init__(
+        self, model: LanguageModel, type: TaskType, encoded: EncodedTexts, *, packs: bool = True
+    ) -> None:
         self.type, self.device = type, model.device
         self._model, self._encoded = model, encoded
         # Without a mask, GPT-2 warns of padding tokens: another one does as well behind an answer.
-        self._packs = not model.is_encoder_decoder and can_pack(model)
+        self._packs = packs and not model.is_encoder_decoder and can_pack(model)
         self.pad = model.padding if model.is_encoder_decoder else int(model.padding == 0)
         self.lengths = self._widths = encoded.lengths
         self._first = np.arange(len(encoded.prompts) + 1)

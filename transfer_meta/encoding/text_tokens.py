@@ -111,6 +111,15 @@ class TextTokenizer:
         right = np.array([-1 if t.right is None else t.right for t in texts], dtype=np.int32)
         return EncodedTexts(prompts, golds, choices, right, owners.astype(np.int32), is_long)
 
+    def whole_texts(self, texts: Sequence[str]) -> tuple[list[Ids], int]:
+        """Return the tokens of texts without answers, cut at their ends, and the number of special ones before."""
+        room = max(self._max_length - len(self._first) - len(self._last), 1)
+        found = [
+            np.array([*self._first, *ids[:room], *self._last] or [self._model.begin], dtype=np.int32)
+            for ids in self._plain(list(texts))
+        ]
+        return found, len(self._first)
+
     def text(self, ids: Iterable[int]) -> str:
         """Return the answer that a model has written, up to the token that ends it."""
         kept: list[int] = []

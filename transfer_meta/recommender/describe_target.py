@@ -307,25 +307,28 @@ def _embed(
     task: Task, library: Library, mode: str, tell: Tell, kinds: Sequence[str] | None = None
 ) -> tuple[Vectors, dict[str, str]]:
     """Return the vectors of a mode, with the settings of the library's, and those missing with the reason."""
-    from transfer_meta.encoding.embedder import Embedder
     from transfer_meta.encoding.encoding_settings import (
         EncodingSettings,
         FisherSettings,
+        LoraSettings,
         VectorSettings,
     )
+    from transfer_meta.training.tuned_vectors import TuningEmbedder
 
     wanted = kinds or [k for k in KINDS_OF_MODE[mode] if k not in ("tfidf", DESCRIPTION_KIND)]
     made = library.embedding["kinds"]
     fisher = made.get("taskemb", {})
     names = ("variant", "draws", "batch_size", "embeddings", "head_steps", "seed")
+    of_lora = {name.removeprefix("lora_"): fisher[name] for name in fisher if name.startswith("lora_")}
     settings = VectorSettings(
         max_examples=library.profile_examples or made["textemb"]["max_examples"],
         encoding=EncodingSettings(max_length=made["textemb"]["max_length"]),
         fisher=FisherSettings(**{name: fisher[name] for name in names if name in fisher}),
+        lora=LoraSettings(**of_lora),
         dimension=fisher.get("dimension"),
         projection_seed=fisher.get("projection_seed", 0),
     )
     tell(f"embedding {task.name} with the encoder '{library.embedding['encoder']}'")
-    embedder = Embedder(library.embedding["encoder"], settings)
+    embedder = TuningEmbedder(library.embedding["encoder"], settings)
     found = embedder.embed(task, wanted)
     return found.vectors, dict(found.missing)

@@ -1,4 +1,4 @@
-"""Demo tasks, which ship with the package: ``demo:NAME`` with topic, urgency, reviews or questions."""
+"""Demo tasks, which ship with the package: ``demo:NAME`` with topic, urgency, reviews, questions or notes."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ def check_has_head(type: TaskType) -> None:
     """Raise an InputError for a type whose answers are texts, which an encoder with a head does not write."""
     if type not in TYPES_WITH_HEADS:
         raise InputError(
-            f"a {type} task has texts as answers, which an encoder with a head does not write (expected a task of"
-            f" {', '.join(TYPES_WITH_HEADS)})"
+            f"a {type} task has texts as answers, which an encoder with a head does not write (expected a decoder"
+            f" or an encoder-decoder, or a task of {', '.join(TYPES_WITH_HEADS)})"
         )
 
 

@@ -97,6 +97,10 @@ class TextTemplates:
         The numbers that regression is rounded to, ascending.
     template : str
         Replaces those of `TEMPLATES`; empty for these.
+    pair_template : str
+        Replaces `template` for examples of two texts; empty for no other one.
+    given_words : tuple of str
+        What the labels, tags or numbers are written as; empty for what `label_words` and `number_words` give.
 
     Raises
     ------
@@ -108,9 +112,17 @@ class TextTemplates:
     labels: tuple[str, ...] = ()
     numbers: tuple[float, ...] = ()
     template: str = ""
+    pair_template: str = ""
+    given_words: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_template(self.type, self.template)
+        check_template(self.type, self.pair_template)
+        named = self.numbers if self.type is TaskType.REGRESSION else self.labels
+        if self.given_words and not len(set(self.given_words)) == len(self.given_words) == len(named):
+            raise InputError(
+                f"expected {len(named)} different words, got {list_names(self.given_words)}"
+            )
 
     @classmethod
     def of_task(cls, task: Task, split: str = "train") -> TextTemplates:
@@ -124,12 +136,19 @@ class TextTemplates:
     @functools.cached_property
     def words(self) -> tuple[str, ...]:
         """The answers that the labels, tags or numbers are written as; empty for other types."""
+        if self.given_words:
+            return self.given_words
         is_number = self.type is TaskType.REGRESSION
         return number_words(self.numbers) if is_number else label_words(self.labels)
 
     @functools.cached_property
     def _rank(self) -> dict[str, int]:
         return {label: rank for rank, label in enumerate(self.labels)}
+
+    def of_texts(self, *, pair: bool) -> str:
+        """Return the template for examples of one text, or of two."""
+        own = (self.pair_template if pair else "") or self.template
+        return own or TEMPLATES[self.type][pair]
 
     def as_text(self, example: Example) -> tuple[TextExample, ...]:
         """Return an example as text: one, or one for each token in token classification.
@@ -217,8 +236,7 @@ class TextTemplates:
             "choices": "; ".join(choices),
             **(fields or {}),
         }
-        template = self.template or TEMPLATES[self.type][bool(pair)]
-        pieces = template_pieces(template)
+        pieces = template_pieces(self.of_texts(pair=bool(pair)))
         last = max(
             i for i, (_, field) in enumerate(pieces) if field in ("text", "text_pair", "choices")
         )

@@ -139,7 +139,7 @@ def difficulties(
     type : TaskType
     split : Split
     encoder : Encoder
-        For the difficulty ``loss``, before it is trained.
+        For the difficulty ``loss`` the run's, before it is trained; for ``run-loss`` an earlier run's.
     labels : sequence of str
         Classes or tags.
     key : tuple of (str or int)

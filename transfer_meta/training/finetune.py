@@ -24,7 +24,6 @@ from transfer_meta.encoding.encoder_parts import token_table
 from transfer_meta.encoding.encoders import encoder_revision, save_encoder
 from transfer_meta.encoding.encoding_settings import SPLIT, TRANSFORMERS_HEAD, is_bilstm
 from transfer_meta.encoding.language_model import LanguageModel, load_pretrained, model_kind
-from transfer_meta.encoding.model_kinds import ENCODER
 from transfer_meta.encoding.tokens import Encoded
 from transfer_meta.errors import InputError, RunFailed, first_line
 from transfer_meta.files import digest
@@ -37,15 +36,16 @@ from transfer_meta.tasks.text_templates import TextTemplates
 from transfer_meta.training.loop import Hooks, Loop, compile_encoder
 from transfer_meta.training.lora import add_lora, merge_lora
 from transfer_meta.training.loss_weights import UncertaintyWeights, step_schedule
-from transfer_meta.training.method_settings import UNCERTAINTY
+from transfer_meta.training.method_settings import UNCERTAINTY, check_tie
 from transfer_meta.training.run_result import RunResult
 from transfer_meta.training.seen_embedding import SeenEmbedding, compact, restore
-from transfer_meta.training.soft_sharing import Tie, check_tie, copies_of
+from transfer_meta.training.soft_sharing import Tie, copies_of
 from transfer_meta.training.stage import Stage
 from transfer_meta.training.task_data import Selection, TaskData, select
 from transfer_meta.training.task_metrics import TASK_METRICS, main_metric, on_unit_scale
 from transfer_meta.training.text_task_data import TextTaskData
-from transfer_meta.training.trained_file import TrainedFacts, save_trained_file
+from transfer_meta.training.trained_facts import TextFacts, TrainedFacts
+from transfer_meta.training.trained_file import save_trained_file
 
 
 def finetune(
@@ -68,7 +68,7 @@ def finetune(
     tasks : mapping of str to Task
         The stage's tasks by name; sources need no test split.
     start : Path, optional
-        Encoder saved by the run of ``stage.start``; required if and only if that is set.
+        Encoder saved by the run of ``stage.prerequisite``; required if and only if that is set.
     save : Path, optional
         Safetensors file for the trained encoder.
     save_model : Path, optional
@@ -93,16 +93,14 @@ def finetune(
         `should_stop` returned True.
     """
     problems = stage.problems()
-    if (start is None) != (stage.start is None):
-        problems.append("start and stage.start go together: one is given without the other")
+    first = stage.prerequisite
+    if (start is None) != (first is None):
+        problems.append("start and stage.prerequisite go together: one is given without the other")
     if save_model and is_bilstm(stage.encoder):
         problems.append(f"save_model needs a transformer (got encoder '{stage.encoder}')")
     if not problems:
         with _failing_in_one_line():
-            kind = model_kind(stage.encoder)
-        problems += stage.problems_of_kind(kind)
-        if save_model and kind != ENCODER:
-            problems.append(f"save_model needs an encoder (got the {kind} '{stage.encoder}')")
+            problems += stage.problems_of_kind(model_kind(stage.encoder))
     if problems:
         raise InputError("; ".join(problems))
     began = time.perf_counter()
@@ -122,21 +120,31 @@ def finetune(
         ]
         if stage.soft:
             check_tie(stage.soft, selections)
-        texts = (text for selection in selections for text in selection.texts())
         needs_pooler = stage.head == TRANSFORMERS_HEAD
         seed = int(generator("pooler", stage.seed).integers(2**62)) if needs_pooler else None
-        encoder = load_pretrained(
-            stage.encoder,
-            texts=texts,
-            start=start,
-            start_run=stage.start.run_name if stage.start else "",
-            pooler_seed=seed,
-        )
+
+        def load(file: Path | None) -> Encoder:
+            loaded = load_pretrained(
+                stage.encoder,
+                texts=(text for selection in selections for text in selection.texts()),
+                start=file,
+                start_run=first.run_name if file and first else "",
+                pooler_seed=seed,
+            )
+            loaded.model.to(place)
+            return loaded
+
+        encoder = load(start if stage.start else None)
         for path in (save, save_model):
             if path:
                 _check_disk(path, encoder)
-        encoder.model.to(place)
-        data = [_task_data(stage, s, tasks[s.name], encoder, cache=cache) for s in selections]
+        # Without a stage to start from, the file is of the run that the difficulty of the examples is of.
+        earlier = load(start) if start and not stage.start else None
+        data = [
+            _task_data(stage, s, tasks[s.name], encoder, earlier=earlier, cache=cache)
+            for s in selections
+        ]
+        del earlier
         trained, table, loop = _set_up(stage, encoder, data)
         name = digest(json.dumps(stage.to_dict(), sort_keys=True), *(s.digest for s in selections))
         loop.run(resume=resume, name=name, **hooks)
@@ -156,7 +164,7 @@ def finetune(
         if save:
             save_encoder(encoder, save, run=stage.run_name)
         if save_model:
-            facts = _facts(stage, selections[0], encoder)
+            facts = _facts(stage, selections[0], encoder, target)
             save_trained_file(save_model, encoder, target.head, facts, run=stage.run_name)
         if resume:
             resume.unlink(missing_ok=True)
@@ -186,7 +194,13 @@ def finetune(
 
 
 def _task_data(
-    stage: Stage, selection: Selection, task: Task, encoder: Encoder, *, cache: Path | None
+    stage: Stage,
+    selection: Selection,
+    task: Task,
+    encoder: Encoder,
+    *,
+    earlier: Encoder | None,
+    cache: Path | None,
 ) -> TaskData:
     """Return the data of a task, as text where a language model is trained."""
     if isinstance(encoder, LanguageModel):
@@ -206,11 +220,23 @@ def _task_data(
         cache=cache,
         head=stage.head,
         curriculum=stage.curriculum,
+        earlier=earlier,
     )
 
 
-def _facts(stage: Stage, selection: Selection, encoder: Encoder) -> TrainedFacts:
+def _facts(stage: Stage, selection: Selection, encoder: Encoder, data: TaskData) -> TrainedFacts:
     """Return the facts of the trained model of a stage."""
+    text = None
+    if isinstance(encoder, LanguageModel) and isinstance(data, TextTaskData):
+        templates = data.templates
+        text = TextFacts(
+            kind=encoder.kind,
+            template=templates.of_texts(pair=False),
+            pair_template=templates.of_texts(pair=True),
+            words=templates.words,
+            numbers=templates.numbers,
+            answer_tokens=data.answer_tokens,
+        )
     held = (*selection.train, *selection.dev)
     return TrainedFacts(
         task=stage.target,
@@ -218,11 +244,12 @@ def _facts(stage: Stage, selection: Selection, encoder: Encoder) -> TrainedFacts
         labels=selection.labels,
         encoder=stage.encoder,
         revision=encoder_revision(stage.encoder),
-        head=stage.head,
+        head="" if text else stage.head,
         max_length=min(stage.training.max_length, encoder.max_length),
         stride=stage.training.stride,
         may_be_empty=selection.type is TaskType.QUESTION_ANSWERING and not all(map(answers, held)),
         long_inputs=stage.training.long_inputs,
+        text=text,
     )
 
 

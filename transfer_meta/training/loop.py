@@ -293,7 +293,8 @@ class Loop:
         """Use the stage's precision, and the faster product of float32 matrices, within the block."""
         precision, kind = self.training.precision, self.device.type
         is_bf16 = precision == "bf16" or (precision == "auto" and kind == "cuda")
-        with torch.autocast(kind, torch.bfloat16, enabled=is_bf16), fast_linear(self.device):
+        linear = fast_linear(self.device, always=self.encoder.always_onednn)
+        with torch.autocast(kind, torch.bfloat16, enabled=is_bf16), linear:
             yield
 
     def _set_mode(self, *, training: bool) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from transfer_meta.errors import unknown
+from transfer_meta.errors import InputError, unknown
 from transfer_meta.records import TaskType
 from transfer_meta.training.training_settings import check_fields, has_type
 
@@ -27,7 +27,10 @@ ORDERS = (BASELINE_ORDER, NAIVE, MIXED, COMBINED)
 BY_LENGTH = "length"
 BY_LABELS = "labels"
 BY_LOSS = "loss"
-DIFFICULTIES = (BY_LENGTH, BY_LABELS, BY_LOSS)
+BY_RUN_LOSS = "run-loss"
+DIFFICULTIES = (BY_LENGTH, BY_LABELS, BY_LOSS, BY_RUN_LOSS)
+BY_LOSSES = (BY_LOSS, BY_RUN_LOSS)
+"""Difficulties for which an encoder reads the examples."""
 TYPES_WITH_COUNTED_LABELS = (
     TaskType.TOKEN_CLASSIFICATION,
     TaskType.QUESTION_ANSWERING,
@@ -154,6 +157,44 @@ class SoftSharing:
         return cls(**data)
 
 
+class TiedTask(Protocol):
+    """What a tie by predictions needs to know about a task."""
+
+    @property
+    def name(self) -> str:
+        """Name of the task."""
+
+    @property
+    def type(self) -> TaskType:
+        """Its type."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Its classes or tags."""
+
+
+def check_tie(settings: SoftSharing, tasks: Sequence[TiedTask]) -> None:
+    """Raise an InputError if tasks, the target first, cannot be tied by their predictions."""
+    if settings.tie != KL_TIE:
+        return
+    target = tasks[0]
+    for task in tasks:
+        if task.type not in (TaskType.CLASSIFICATION, TaskType.TOKEN_CLASSIFICATION):
+            raise InputError(
+                f"tie '{KL_TIE}' compares predicted classes or tags (got '{task.name}': {task.type})"
+            )
+        if (task.type, task.labels) != (target.type, target.labels):
+            raise InputError(
+                f"tie '{KL_TIE}' needs tasks of one type with the same labels (got {_described(target)}; "
+                f"{_described(task)})"
+            )
+
+
+def _described(task: TiedTask) -> str:
+    labels = ", ".join(task.labels[:5]) + ", …" * (len(task.labels) > 5)
+    return f"'{task.name}': {task.type} with {labels}"
+
+
 @dataclass(frozen=True)
 class Curriculum:
     """Order of a run's training examples by their difficulty [1]_, see `transfer_meta.training.curriculum`.
@@ -168,16 +209,19 @@ class Curriculum:
         alone at first; the next one is added when an evaluation finds no lower dev loss than those before, and at
         the latest after an equal share of the batches.  ``mixed``: every batch is of one level, drawn uniformly.
         ``combined``: batches of ``naive`` and ``mixed`` in turn.
-    difficulty : {"length", "labels", "loss"}
+    difficulty : {"length", "labels", "loss", "run-loss"}
         ``length``: number of tokens.  ``labels``: number of different tags, answers or choices of an example; not
         for classification and regression.  ``loss``: loss under a linear head on the frozen encoder that the run
-        starts from, fitted to the other half of the examples.
+        starts from, fitted to the other half of the examples.  ``run-loss``: the same with the encoder that an
+        earlier run has left, of the task alone with the same settings in a random order [3]_; for targets without
+        sources.
     levels : int
 
     References
     ----------
     .. [1] Bengio et al. (2009). Curriculum learning. ICML.
     .. [2] Zaremba & Sutskever (2015). Learning to execute. arXiv:1410.4615.
+    .. [3] Hacohen & Weinshall (2019). On the power of curriculum learning in training deep networks. ICML.
     """
 
     order: str = NAIVE

@@ -11,10 +11,11 @@ from typing import Any
 
 from transfer_meta._version import __version__
 from transfer_meta.encoding.encoding_settings import OFFLINE_NAMES, TRANSFORMERS_HEAD
+from transfer_meta.encoding.model_kinds import DECODER
 from transfer_meta.records import TaskType
 from transfer_meta.results import format_value
 from transfer_meta.training.model_folder import TYPE_OF_ARCHITECTURE
-from transfer_meta.training.trained_file import TrainedFacts
+from transfer_meta.training.trained_facts import TextFacts, TrainedFacts
 
 _PIPELINES = {
     TaskType.CLASSIFICATION: "text-classification",
@@ -30,6 +31,7 @@ _INPUTS = {
     TaskType.TOKEN_CLASSIFICATION: '[["a", "list", "of", "words"]]',
     TaskType.QUESTION_ANSWERING: '[{"question": "…", "context": "…"}]',
     TaskType.MULTIPLE_CHOICE: '[{"context": "…", "question": "…", "choices": ["…", "…"]}]',
+    TaskType.GENERATION: '["a text"]',
 }
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 MAX_LABELS = 30
@@ -105,16 +107,20 @@ def model_card(facts: TrainedFacts, record: CardRecord) -> str:
     lines += _scores(record)
     lines += _table("Data", record.data)
     lines += _table("Licences", record.licences)
-    settings = {"max_length": facts.max_length, "head": facts.head, **record.settings}
+    if facts.text is not None:
+        lines += _prompts(facts.text)
+    head = {"head": facts.head} if facts.head else {}
+    settings = {"max_length": facts.max_length, **head, **record.settings}
     lines += _table("Settings", settings)
     lines += _table("Versions", {"transfer-meta": __version__, **record.versions})
     return "\n".join([*lines, *_how_to_load(facts)])
 
 
 def _metadata(facts: TrainedFacts) -> list[str]:
-    has_head = facts.head == TRANSFORMERS_HEAD
     lines = ["---", "library_name: transformers", "tags: [transfer-meta]"]
-    if has_head:
+    if facts.text is not None:
+        lines.append("pipeline_tag: text-generation")
+    elif facts.head == TRANSFORMERS_HEAD:
         lines.append(f"pipeline_tag: {_PIPELINES[facts.type]}")
     if facts.encoder not in OFFLINE_NAMES and _HUB_NAME.fullmatch(facts.encoder):
         lines.append(f"base_model: {json.dumps(facts.encoder)}")
@@ -146,6 +152,21 @@ def _scores(record: CardRecord) -> list[str]:
     ]
 
 
+def _prompts(text: TextFacts) -> list[str]:
+    """Return how examples are given to a language model."""
+    lines = ["## Prompts", ""]
+    templates = dict.fromkeys((text.template, text.pair_template))
+    for template in templates:
+        lines += ["```text", *template.split("\n"), "```", ""]
+    ending = "after one blank" if text.kind == DECODER else "by the decoder"
+    if text.words:
+        words = ", ".join(f"`{word}`" for word in text.words[:MAX_LABELS])
+        more = len(text.words) - MAX_LABELS
+        words += f" and {more} more" if more > 0 else ""
+        return [*lines, f"The answer follows {ending}; the likeliest of these is taken: {words}.", ""]
+    return [*lines, f"The answer follows {ending}, of at most {text.answer_tokens} tokens.", ""]
+
+
 def _table(title: str, values: Mapping[str, Any]) -> list[str]:
     if not values:
         return []
@@ -169,6 +190,8 @@ def _how_to_load(facts: TrainedFacts) -> list[str]:
         "```",
         "",
     ]
+    if facts.text is not None:
+        return [*lines, *_how_to_generate(facts.text, facts.type)]
     if facts.head != TRANSFORMERS_HEAD:
         lines += [
             "The head reads the mean of the token vectors, which transformers has no class for: `AutoModel` loads",
@@ -188,6 +211,27 @@ def _how_to_load(facts: TrainedFacts) -> list[str]:
         "",
         'tokenizer = AutoTokenizer.from_pretrained("FOLDER")',
         f'model = {name}.from_pretrained("FOLDER")',
+        "```",
+        "",
+    ]
+
+
+def _how_to_generate(text: TextFacts, type: TaskType) -> list[str]:
+    """Return how transformers alone writes an answer."""
+    is_chosen = bool(text.words) or type is TaskType.MULTIPLE_CHOICE
+    caution = ", which writes the likeliest tokens, not the likeliest of several answers" * is_chosen
+    name = "AutoModelForCausalLM" if text.kind == DECODER else "AutoModelForSeq2SeqLM"
+    written = "0, ids.shape[1] :" if text.kind == DECODER else "0"
+    return [
+        f"or with transformers alone{caution}:",
+        "",
+        "```python",
+        f"from transformers import AutoTokenizer, {name}",
+        "",
+        'tokenizer = AutoTokenizer.from_pretrained("FOLDER")',
+        f'model = {name}.from_pretrained("FOLDER")',
+        'ids = tokenizer("a prompt as above", return_tensors="pt").input_ids',
+        f"print(tokenizer.decode(model.generate(ids)[{written}], skip_special_tokens=True))",
         "```",
         "",
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 
 from transfer_meta._version import __version__
+from transfer_meta.encoding.answer_likelihood import greedy_settings
 from transfer_meta.encoding.encoder import Encoder
 from transfer_meta.encoding.encoders import (
     file_sha256,
@@ -24,15 +24,18 @@ from transfer_meta.encoding.encoding_settings import (
     MEMORY,
     MEMORY_VECTORS,
     TRANSFORMERS_HEAD,
+    VOTES,
 )
 from transfer_meta.encoding.heads import Head, build_head
+from transfer_meta.encoding.language_model import LanguageModel, load_pretrained
 from transfer_meta.encoding.transformers_head import TransformersScorer, whole_model
 from transfer_meta.errors import InputError, first_line
 from transfer_meta.files import atomic_folder
 from transfer_meta.readers.checked_files import parse_json, read_bounded
 from transfer_meta.readers.opening import shown
 from transfer_meta.records import TaskType
-from transfer_meta.training.trained_file import TrainedFacts, parse_facts
+from transfer_meta.training.text_answers import AnswerHead
+from transfer_meta.training.trained_facts import TrainedFacts, parse_facts
 
 FACTS_FILE = "transfer_meta.json"
 """Marks a folder as one of ours."""
@@ -49,6 +52,8 @@ TYPE_OF_ARCHITECTURE = {
     "ForMultipleChoice": TaskType.MULTIPLE_CHOICE,
 }
 """Types by the end of an architecture's name; ``AutoModel`` before it is the class that loads a folder."""
+MAX_WEIGHT_BYTES = "1000GB"
+"""Size beyond which weights would be written as several files; one has a digest."""
 MAX_PLAIN_LENGTH = 512
 """Tokens per input of a folder without our facts, where its tokenizer allows more."""
 PLAIN_STRIDE = 128
@@ -79,7 +84,7 @@ def check_model_folder(folder: str | Path, *, overwrite: bool = False) -> None:
 def write_model_folder(
     folder: str | Path,
     encoder: Encoder,
-    head: Head,
+    head: Head | AnswerHead,
     facts: TrainedFacts,
     *,
     card: str,
@@ -89,13 +94,14 @@ def write_model_folder(
 
     With a head of transformers, ``AutoModelFor….from_pretrained(folder)`` gives the outputs of `head`, those of a
     regression on the scale of the labels.  With the head on mean vectors, ``AutoModel`` loads the encoder, and
-    `transfer_meta.load_trained` the whole model.
+    `transfer_meta.load_trained` the whole model.  A language model is loaded by ``AutoModelForCausalLM`` or
+    ``AutoModelForSeq2SeqLM``, and its ``generate`` writes what `load_trained` writes after the same prompt.
 
     Parameters
     ----------
     folder : str or Path
     encoder : Encoder
-    head : Head
+    head : Head or AnswerHead
     facts : TrainedFacts
     card : str
         Text of the model card, ``README.md``; see `transfer_meta.training.model_card`.
@@ -118,14 +124,14 @@ def write_model_folder(
     tokenizer = copy.deepcopy(encoder.tokenizer)
     beside = MEMORY_VECTORS if facts.long_inputs == MEMORY else 0
     tokenizer.model_max_length = facts.max_length + beside
-    is_theirs = head.scorer is not None
+    is_ours = isinstance(head, Head) and head.scorer is None
     with atomic_folder(folder, marker=FACTS_FILE) as temporary:
         try:
-            model: Any = whole_model(encoder, head, labels=facts.labels) if is_theirs else encoder.model
+            model: Any = _whole_model(encoder, head, facts)
             with quiet_transformers():
-                model.save_pretrained(temporary)
+                model.save_pretrained(temporary, max_shard_size=MAX_WEIGHT_BYTES)
                 tokenizer.save_pretrained(temporary)
-            if not is_theirs:
+            if is_ours:
                 weights = {k: w.detach().cpu().contiguous() for k, w in head.state_dict().items()}
                 save_file(weights, temporary / HEAD_FILE)
                 _write_pooling(temporary, encoder.width)
@@ -137,7 +143,7 @@ def write_model_folder(
             content = {
                 "format": MODEL_FOLDER_FORMAT,
                 "version": __version__,
-                "facts": asdict(facts),
+                "facts": facts.to_dict(),
                 "digests": digests,
             }
             text = json.dumps(content, indent=2, ensure_ascii=False)
@@ -145,6 +151,19 @@ def write_model_folder(
             (temporary / "README.md").write_text(card, encoding="utf-8")
         except (OSError, SafetensorError) as error:
             raise InputError(f"cannot write '{folder}': {first_line(error)}") from error
+
+
+def _whole_model(encoder: Encoder, head: Head | AnswerHead, facts: TrainedFacts) -> Any:
+    """Return the model to write: that of transformers with its head, or the encoder alone."""
+    if isinstance(encoder, LanguageModel):
+        assert facts.text is not None
+        # A copy that shares the weights: the settings of the model that was given stay.
+        model: Any = copy.copy(encoder.model)
+        model.generation_config = greedy_settings(encoder, facts.text.answer_tokens)
+        return model
+    if isinstance(head, Head) and head.scorer is not None:
+        return whole_model(encoder, head, labels=facts.labels)
+    return encoder.model
 
 
 def _write_pooling(folder: Path, width: int) -> None:
@@ -160,7 +179,7 @@ def _write_pooling(folder: Path, width: int) -> None:
     (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling, indent=2) + "\n")
 
 
-def read_model_folder(folder: str) -> tuple[Encoder, Head, TrainedFacts]:
+def read_model_folder(folder: str) -> tuple[Encoder, Head | AnswerHead, TrainedFacts]:
     """Read a folder of ours, or a folder or a name on the Hub of a transformers model with a head, on the CPU.
 
     Raises
@@ -174,6 +193,8 @@ def read_model_folder(folder: str) -> tuple[Encoder, Head, TrainedFacts]:
         raise InputError(f"no model in '{folder}': expected a folder with {FACTS_FILE} or config.json")
     else:
         return _read_transformers(folder, None)
+    if facts.text is not None:
+        return _read_text(folder, facts, facts.text.kind)
     if facts.head == MEAN_HEAD:
         return _read_mean(Path(folder), facts)
     return _read_transformers(folder, facts)
@@ -221,6 +242,7 @@ def _read_mean(folder: Path, facts: TrainedFacts) -> tuple[Encoder, Head, Traine
 
     encoder = load_encoder(str(folder))
     head = build_head(facts.type, encoder.width, labels=len(facts.labels), targets=np.zeros(1))
+    head.votes = facts.long_inputs == VOTES
     if facts.long_inputs == MEMORY:
         head.add_memory(encoder)
     try:
@@ -231,6 +253,18 @@ def _read_mean(folder: Path, facts: TrainedFacts) -> tuple[Encoder, Head, Traine
             f" {len(facts.labels)} labels on vectors of {encoder.width}"
         ) from error
     return encoder, head, facts
+
+
+def _read_text(
+    folder: str, facts: TrainedFacts, kind: str
+) -> tuple[LanguageModel, AnswerHead, TrainedFacts]:
+    """Return a language model."""
+    model = load_pretrained(folder)
+    if not isinstance(model, LanguageModel) or model.kind != kind:
+        raise InputError(
+            f"the model in '{folder}' is corrupt: config.json is of no {kind}, {FACTS_FILE} of one"
+        )
+    return model, AnswerHead(), facts
 
 
 def _read_transformers(folder: str, facts: TrainedFacts | None) -> tuple[Encoder, Head, TrainedFacts]:
@@ -260,6 +294,7 @@ def _read_transformers(folder: str, facts: TrainedFacts | None) -> tuple[Encoder
         raise InputError(f"the head of the model in '{folder}' does not fit") from error
     # Outputs of a regression are on the scale of the labels: mean 0, deviation 1.
     head = build_head(facts.type, encoder.width, labels=labels, targets=np.zeros(1), scorer=scorer)
+    head.votes = facts.long_inputs == VOTES
     return encoder, head, facts
 
 

@@ -22,6 +22,7 @@ from transfer_meta.training.task_metrics import (
     regression_scores,
     tagging_scores,
 )
+from transfer_meta.training.text_metrics import text_scores
 
 BATCH_TOKENS = {"cpu": 4_096, "cuda": 65_536}
 """Padded tokens per batch: few enough for the cache of a CPU, enough to use all of a GPU."""
@@ -107,7 +108,7 @@ def score_predicted(
     gold : sequence
         Labels of the examples.
     predicted : sequence
-        For each of them the class, number, tags, text of the answer, or index of the choice.
+        For each of them the class, number, tags, text, or index of the choice.
     labels : sequence of str
         Classes or tags that the model knows.
     """
@@ -119,6 +120,8 @@ def score_predicted(
         return choice_scores(gold, np.array(predicted))
     if type is TaskType.TOKEN_CLASSIFICATION:
         return tagging_scores(gold, predicted, entities=are_entity_tags(labels))
+    if type is TaskType.GENERATION:
+        return text_scores(gold, predicted)
     return answer_scores([[answer.text for answer in label or ()] for label in gold], predicted)
 
 

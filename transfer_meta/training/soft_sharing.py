@@ -17,15 +17,12 @@ from transfer_meta.encoding.encoder import Encoder
 from transfer_meta.encoding.encoder_parts import token_table
 from transfer_meta.encoding.heads import Head
 from transfer_meta.encoding.tokens import IGNORED
-from transfer_meta.errors import InputError, RunFailed
-from transfer_meta.records import TaskType
+from transfer_meta.errors import RunFailed
 from transfer_meta.training.method_settings import KL_TIE, L2_TIE, SoftSharing
 from transfer_meta.training.optimizer import BETAS, EPSILON
-from transfer_meta.training.task_data import Selection
 from transfer_meta.training.training_settings import TrainingSettings
 
 _CPU, _CUDA = "stream.cpu.", "stream.cuda."
-_WITH_CLASSES = (TaskType.CLASSIFICATION, TaskType.TOKEN_CLASSIFICATION)
 
 
 class Tie:
@@ -217,28 +214,6 @@ def free_memory(device: torch.device) -> int | None:
         return int(torch.cuda.mem_get_info(device)[0])
     found = [_host_memory(), _container_memory()]
     return min((value for value in found if value is not None), default=None)
-
-
-def check_tie(settings: SoftSharing, selections: Sequence[Selection]) -> None:
-    """Raise an InputError if tasks cannot be tied by their predictions."""
-    if settings.tie != KL_TIE:
-        return
-    target = selections[0]
-    for task in selections:
-        if task.type not in _WITH_CLASSES:
-            raise InputError(
-                f"tie '{KL_TIE}' compares predicted classes or tags (got '{task.name}': {task.type})"
-            )
-        if (task.type, task.labels) != (target.type, target.labels):
-            raise InputError(
-                f"tie '{KL_TIE}' needs tasks of one type with the same labels (got {_described(target)}; "
-                f"{_described(task)})"
-            )
-
-
-def _described(task: Selection) -> str:
-    labels = ", ".join(task.labels[:5]) + ", …" * (len(task.labels) > 5)
-    return f"'{task.name}': {task.type} with {labels}"
 
 
 def _metric(optimizer: torch.optim.Optimizer, weight: torch.Tensor, rate: float) -> torch.Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from transfer_meta.encoding.encoding_settings import (
@@ -24,7 +24,9 @@ from transfer_meta.encoding.model_kinds import ENCODER
 from transfer_meta.errors import unknown
 from transfer_meta.files import digest
 from transfer_meta.training.method_settings import (
-    BY_LOSS,
+    BASELINE_ORDER,
+    BY_LOSSES,
+    BY_RUN_LOSS,
     FIXED,
     KL_TIE,
     Curriculum,
@@ -111,6 +113,17 @@ class Stage:
         return (*(self.start.chain if self.start else ()), self)
 
     @property
+    def prerequisite(self) -> Stage | None:
+        """The stage whose run must come first and leave its encoder.
+
+        `start`; or this stage without its curriculum, whose encoder tells the difficulty ``run-loss``.
+        """
+        order = self.curriculum
+        if order is None or order.difficulty != BY_RUN_LOSS or order.order == BASELINE_ORDER:
+            return self.start
+        return self.start or replace(self, curriculum=None)
+
+    @property
     def all_tasks(self) -> tuple[str, ...]:
         """Names of all tasks that affect the result, sorted: those of every stage of the chain."""
         return tuple(sorted({task for stage in self.chain for task in stage.tasks}))
@@ -154,9 +167,15 @@ class Stage:
             found.append(f"long_inputs = '{MEMORY}' needs head = '{MEAN_HEAD}' (got '{self.head}')")
         if long_inputs == MEMORY and is_bilstm(self.encoder):
             found.append(f"long_inputs = '{MEMORY}' needs a transformer (got encoder '{self.encoder}')")
-        if long_inputs in SPLIT and order is not None and order.difficulty == BY_LOSS:
+        if long_inputs in SPLIT and order is not None and order.difficulty in BY_LOSSES:
             found.append(
-                f"difficulty = '{BY_LOSS}' does not go with long_inputs = '{long_inputs}' (expected length)"
+                f"difficulty = '{order.difficulty}' does not go with long_inputs = '{long_inputs}'"
+                " (expected length)"
+            )
+        if order is not None and order.difficulty == BY_RUN_LOSS and (self.start or self.sources):
+            found.append(
+                f"difficulty = '{BY_RUN_LOSS}' is of a target alone (expected method 'curriculum', or length or "
+                "loss beside sources)"
             )
         if self.start and self.start.encoder != self.encoder:
             found.append(
@@ -180,9 +199,10 @@ class Stage:
             for name, is_set in (
                 (f"head = '{stage.head}'", stage.head != MEAN_HEAD),
                 (f"tie = '{KL_TIE}'", stage.soft is not None and stage.soft.tie == KL_TIE),
-                (
-                    f"difficulty = '{BY_LOSS}'",
-                    stage.curriculum is not None and stage.curriculum.difficulty == BY_LOSS,
+                *(
+                    (f"difficulty = '{name}'", True)
+                    for name in BY_LOSSES
+                    if stage.curriculum is not None and stage.curriculum.difficulty == name
                 ),
                 (f"compile = {stage.training.compile!r}", stage.training.compile is not False),
                 (

@@ -17,6 +17,7 @@ from transfer_meta.encoding.encoding_settings import (
     MEAN_HEAD,
     MEMORY,
     TRANSFORMERS_HEAD,
+    VOTES,
     EncodingSettings,
     check_long_inputs,
 )
@@ -122,6 +123,8 @@ class TaskData:
         See `transfer_meta.training.stage.Stage`.
     curriculum : Curriculum or None
         Order of the batches; None for random epochs.  `begin` is called before the first batch.
+    earlier : Encoder or None
+        The encoder of the earlier run that the difficulty ``run-loss`` is of.
     """
 
     def __init__(
@@ -134,6 +137,7 @@ class TaskData:
         cache: Path | None,
         head: str = MEAN_HEAD,
         curriculum: Curriculum | None = None,
+        earlier: Encoder | None = None,
     ) -> None:
         self.name, self.type, self.labels = selection.name, selection.type, selection.labels
         check_long_inputs(training.long_inputs, self.type)
@@ -141,11 +145,11 @@ class TaskData:
             training.max_length, stride=training.stride, long_inputs=training.long_inputs
         )
 
-        def split(examples: tuple[Example, ...]) -> Split | None:
+        def split(examples: tuple[Example, ...], by: Encoder = encoder) -> Split | None:
             if not examples:
                 return None
             encoded, batcher = encode_examples(
-                encoder, self.type, examples, settings, self.labels, cache=cache
+                by, self.type, examples, settings, self.labels, cache=cache
             )
             return Split(examples, encoded, batcher)
 
@@ -161,10 +165,13 @@ class TaskData:
         self.head = build_head(
             self.type, encoder.width, labels=outputs, targets=targets, scorer=scorer
         ).to(encoder.device)
+        self.head.votes = training.long_inputs == VOTES
         _initialise(self.head, generator("head", seed, self.name))
         if training.long_inputs == MEMORY:
             self._draw_memory(encoder, generator("memory", seed, self.name))
-        self._prepare_order(encoder, seed=seed, curriculum=curriculum)
+        # A bi-LSTM's tokens are places in a vocabulary of its own.
+        read = split(selection.train, earlier) if earlier else None
+        self._prepare_order(earlier or encoder, seed=seed, curriculum=curriculum, split=read)
 
     def _draw_memory(self, encoder: Encoder, random: np.random.Generator) -> None:
         """Draw new memory vectors, as scattered as the token embeddings, and read all splits with them."""
@@ -177,8 +184,18 @@ class TaskData:
             if split is not None:
                 split.batcher.memory = memory
 
-    def _prepare_order(self, encoder: Encoder, *, seed: int, curriculum: Curriculum | None) -> None:
-        """Find the difficulty of the units where the curriculum needs it, before the encoder is trained."""
+    def _prepare_order(
+        self,
+        encoder: Encoder,
+        *,
+        seed: int,
+        curriculum: Curriculum | None,
+        split: Split | None = None,
+    ) -> None:
+        """Find the difficulty of the units where the curriculum needs it, before the encoder is trained.
+
+        `split` is the training split as `encoder` reads it, if that is not the encoder that is trained.
+        """
         self._seed = seed
         self._epochs: dict[tuple[int, int], list[NDArray[np.int64]]] = {}
         self._curriculum = curriculum
@@ -186,7 +203,7 @@ class TaskData:
         if curriculum is not None and curriculum.order != BASELINE_ORDER:
             key = ("difficulty", seed, self.name)
             self._difficulty = difficulties(
-                curriculum, self.type, self.train, encoder, self.labels, key=key
+                curriculum, self.type, split or self.train, encoder, self.labels, key=key
             )
 
     def measure(self, encoder: Encoder, split: Split) -> tuple[float, dict[str, float]]:

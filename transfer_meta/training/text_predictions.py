@@ -23,6 +23,7 @@ PREDICTED_KEY = {
     TaskType.TOKEN_CLASSIFICATION: "tags",
     TaskType.QUESTION_ANSWERING: "text",
     TaskType.MULTIPLE_CHOICE: "choice",
+    TaskType.GENERATION: "text",
 }
 """Where a prediction has what is compared with a label, by type."""
 MAX_BARS = 30
@@ -43,8 +44,10 @@ class TextPredictions(Result):
         Token classification: ``tokens``, ``tags``, ``probabilities`` of the tags, and for entity tags ``spans``,
         each with ``text``, ``label``, ``start``, ``end`` (characters of the words joined by blanks) and
         ``probability`` (mean over its words).
-        Question answering: ``text``, ``start``, ``end`` (characters of the context; None without an answer) and
-        ``score`` (probability of the first token times that of the last).
+        Question answering: ``text``, ``start``, ``end`` (characters of the context; None without an answer, or
+        where a language model's answer is not in the context) and ``score`` (probability of the first token times
+        that of the last; of a language model as in generation).
+        Generation: ``text`` and ``score`` (geometric mean of the probabilities of its tokens).
         Multiple choice: ``choice`` (index from 0), ``text``, ``probability``, ``probabilities``.
     rows : tuple of int
         Number of each text: its index from 0, or the line or row of its file.
@@ -92,7 +95,11 @@ class TextPredictions(Result):
         from transfer_meta.figures.axes import new_axes
         from transfer_meta.figures.heatmap import value_bars
 
-        column = {TaskType.REGRESSION: "value", TaskType.QUESTION_ANSWERING: "score"}.get(self.type)
+        column = {
+            TaskType.REGRESSION: "value",
+            TaskType.QUESTION_ANSWERING: "score",
+            TaskType.GENERATION: "score",
+        }.get(self.type)
         if column is None:
             return value_bars(count_labels(self.type, self.predictions), axes)
         axes = new_axes(axes)
@@ -126,6 +133,7 @@ def flat_columns(type: TaskType, labels: Sequence[str], *, probabilities: bool =
         TaskType.REGRESSION: ["row", "value"],
         TaskType.QUESTION_ANSWERING: ["row", "text", "start", "end", "score"],
         TaskType.MULTIPLE_CHOICE: ["row", "choice", "text", "probability"],
+        TaskType.GENERATION: ["row", "text", "score"],
     }[type]
 
 

@@ -7,37 +7,20 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
-from torch.nn import functional
 
 from transfer_meta.encoding.answer_likelihood import choice_likelihoods, write_answers
 from transfer_meta.encoding.encoder import Encoder
 from transfer_meta.encoding.language_model import LanguageModel
-from transfer_meta.encoding.text_batching import TextBatch, TextBatcher
+from transfer_meta.encoding.text_batching import TextBatcher
 from transfer_meta.encoding.text_tokens import EncodedTexts, TextTokenizer
-from transfer_meta.records import Example, TaskType
+from transfer_meta.records import Example
 from transfer_meta.tasks.text_templates import TextTemplates
 from transfer_meta.training.method_settings import Curriculum
-from transfer_meta.training.predictions import BATCH_TOKENS, score_predicted
+from transfer_meta.training.predictions import score_predicted
 from transfer_meta.training.task_data import Selection, Split, TaskData
-from transfer_meta.training.text_metrics import text_scores
+from transfer_meta.training.text_answers import AnswerHead, compared, tokens_at_once
 from transfer_meta.training.training_settings import TrainingSettings
-
-
-class AnswerHead(nn.Module):
-    """The cross-entropy of the answers' tokens, in the place of a head: the model has its own output layer."""
-
-    def forward(
-        self, logits: torch.Tensor, batch: TextBatch, pooled: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Return float32 logits of shape (targets, vocabulary)."""
-        return logits.float()
-
-    def loss(self, outputs: torch.Tensor, batch: TextBatch) -> torch.Tensor:
-        """Return the cross-entropy in nats, summed over targets."""
-        return functional.cross_entropy(outputs, batch.target, reduction="sum")
 
 
 @dataclass(frozen=True)
@@ -91,8 +74,7 @@ class TextTaskData(TaskData):
     def measure(self, encoder: Encoder, split: Split) -> tuple[float, dict[str, float]]:
         """Return the mean loss over the answers' tokens and all scores of a split.
 
-        Classes, tags and numbers are those of the highest likelihood.  In multiple choice, where texts of all
-        lengths are compared, it is that of the highest mean over its tokens.
+        Classes, tags, numbers and choices are those with the highest value of `compared`.
         """
         assert isinstance(encoder, LanguageModel)
         assert isinstance(split, TextSplit)
@@ -106,7 +88,8 @@ class TextTaskData(TaskData):
             self.templates.label_of([answer for _, answer in own])
             for _, own in groupby(owned, key=lambda pair: pair[0])
         ]
-        return loss, _scores(self.type, split.examples, labels, self.labels)
+        gold = [example.label for example in split.examples]
+        return loss, score_predicted(self.type, gold, labels, self.labels)
 
     def _split(
         self, model: LanguageModel, examples: Sequence[Example], answer_tokens: int | None
@@ -127,14 +110,9 @@ class TextTaskData(TaskData):
                 encoded.choices, encoded.right, encoded.answers, strict=True
             )
         ]
-        found = choice_likelihoods(model, encoded.prompts, among, most_tokens=_tokens_at_once(model))
+        found = choice_likelihoods(model, encoded.prompts, among, most_tokens=tokens_at_once(model))
         loss = -sum(float(own[right]) for own, right in zip(found, encoded.right, strict=True))
-        chosen: list[int | str] = []
-        for own, choices in zip(found, encoded.choices, strict=True):
-            values = own[: len(choices)]
-            if self.type is TaskType.MULTIPLE_CHOICE:
-                values = values / np.array([len(choice) for choice in choices])
-            chosen.append(int(values.argmax()))
+        chosen: list[int | str] = [int(v.argmax()) for v in compared(self.type, encoded, found)]
         return loss / sum(map(len, encoded.answers)), chosen
 
     def _write(self, model: LanguageModel, split: TextSplit) -> list[int | str]:
@@ -143,7 +121,7 @@ class TextTaskData(TaskData):
             model,
             split.encoded.prompts,
             answer_tokens=self.answer_tokens,
-            most_tokens=_tokens_at_once(model),
+            most_tokens=tokens_at_once(model),
         )
         return [self._tokenise.text(answer) for answer in ids]
 
@@ -152,23 +130,9 @@ def _mean_loss(model: LanguageModel, head: AnswerHead, batcher: TextBatcher) -> 
     """Return the mean cross-entropy of the answers' tokens of a split."""
     total, weight = torch.zeros((), device=batcher.device), 0
     with torch.inference_mode():
-        for units in batcher.by_length(_tokens_at_once(model)):
+        for units in batcher.by_length(tokens_at_once(model)):
             batch = batcher.batch(units)
             logits, _ = model.on_batch(batch)
             total += head.loss(head(logits, batch), batch)
             weight += batch.weight
     return float(total) / weight
-
-
-def _tokens_at_once(model: LanguageModel) -> int:
-    return BATCH_TOKENS.get(model.device.type, BATCH_TOKENS["cpu"])
-
-
-def _scores(
-    type: TaskType, examples: Sequence[Example], predicted: Sequence[Any], labels: Sequence[str]
-) -> dict[str, float]:
-    """Return all metrics of predicted labels or texts."""
-    gold: list[Any] = [example.label for example in examples]
-    if type is TaskType.GENERATION:
-        return text_scores(gold, predicted)
-    return score_predicted(type, gold, predicted, labels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,19 +25,21 @@ if TYPE_CHECKING:
     from transfer_meta.encoding.batching import EncodedBatch
     from transfer_meta.encoding.encoder import Encoder
     from transfer_meta.encoding.heads import Head
+    from transfer_meta.encoding.language_model import LanguageModel
     from transfer_meta.encoding.tokens import Encoded
-    from transfer_meta.training.trained_file import TrainedFacts
+    from transfer_meta.training.text_answers import AnswerHead, TextAnswer
+    from transfer_meta.training.trained_facts import TrainedFacts
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """A fine-tuned encoder with its head.
+    """A fine-tuned encoder with its head, or a fine-tuned language model.
 
     Parameters
     ----------
     encoder : Encoder
-        In evaluation mode, on the device that predicts.
-    head : Head
+        In evaluation mode, on the device that predicts; a `LanguageModel` is one, too.
+    head : Head or AnswerHead
     facts : TrainedFacts
         Type of the task, labels, lengths.
     folder : str
@@ -45,7 +47,7 @@ class TrainedModel:
     """
 
     encoder: Encoder
-    head: Head
+    head: Head | AnswerHead
     facts: TrainedFacts
     folder: str = ""
 
@@ -59,6 +61,11 @@ class TrainedModel:
         """Classes or tags in the order of the model's outputs; empty for other types."""
         return self.facts.labels
 
+    @property
+    def _own_head(self) -> Head:
+        """The head of an encoder; a language model has none."""
+        return cast("Head", self.head)
+
     def predict(self, texts: Iterable[Any]) -> TextPredictions:
         """Predict for texts.
 
@@ -68,7 +75,9 @@ class TrainedModel:
             Classification and regression: strings, pairs of strings, or mappings with ``text`` and ``text_pair``.
             Token classification: lists of words, or strings, which are split at white space.  Question answering:
             mappings with ``question`` and ``context``, or pairs of both.  Multiple choice: mappings with
-            ``context``, ``question`` and ``choices``.  For every type an `Example`, whose label is not read.
+            ``context``, ``question`` and ``choices``.  Generation: strings, pairs of an input and its instruction,
+            mappings with ``text`` and ``text_pair``, or messages of a chat.  For every type an `Example`, whose
+            label is not read.
 
         Raises
         ------
@@ -86,6 +95,10 @@ class TrainedModel:
 
         The prediction for a text does not depend on the others.
         """
+        from transfer_meta.encoding.language_model import LanguageModel
+
+        if isinstance(self.encoder, LanguageModel):
+            return self._answer(self.encoder, examples) if examples else []
         singles = [example for example in examples if example.text_pair is None]
         has_pairs = self.type in (TaskType.CLASSIFICATION, TaskType.REGRESSION)
         if has_pairs and 0 < len(singles) < len(examples):
@@ -95,16 +108,55 @@ class TrainedModel:
             return [next(found[example.text_pair is not None]) for example in examples]
         return self._predict(examples) if examples else []
 
+    def _answer(self, model: LanguageModel, examples: Sequence[Example]) -> list[dict[str, Any]]:
+        """Return the predictions of a language model."""
+        from transfer_meta.training.text_answers import answer_examples
+
+        assert self.facts.text is not None
+        templates = self.facts.templates
+        found = answer_examples(
+            model,
+            templates,
+            examples,
+            max_length=self.facts.max_length,
+            answer_tokens=self.facts.text.answer_tokens,
+        )
+        labels = [templates.label_of([unit.answer for unit in units]) for units in found]
+        return [
+            self._of_answers(example, units, label)
+            for example, units, label in zip(examples, found, labels, strict=True)
+        ]
+
+    def _of_answers(self, example: Example, units: Sequence[TextAnswer], label: Any) -> dict[str, Any]:
+        """Return the prediction that a language model's answers for an example stand for."""
+        if self.type is TaskType.TOKEN_CLASSIFICATION:
+            return self._tags(example.tokens, [np.array([u.answer, u.shares.max()]) for u in units])
+        shares = units[0].shares
+        if self.type is TaskType.CLASSIFICATION:
+            return self._class(shares)
+        if self.type is TaskType.REGRESSION:
+            return {"value": _rounded(label)}
+        if self.type is TaskType.MULTIPLE_CHOICE:
+            return _choice(example.choices, shares)
+        score = {"score": _rounded(shares[0])}
+        if self.type is TaskType.GENERATION:
+            return {"text": label, **score}
+        # What is written need not be a part of the context.
+        start = (example.text_pair or "").find(label) if label else -1
+        end = start + len(label)
+        places = {"start": start, "end": end} if start >= 0 else {"start": None, "end": None}
+        return {"text": label, **places, **score}
+
     def _predict(self, examples: Sequence[Example]) -> list[dict[str, Any]]:
-        """Return the predictions for examples that are tokenised together."""
+        """Return the predictions of an encoder for examples that are tokenised together."""
         from transfer_meta.encoding.batching import encode_examples
         from transfer_meta.training.predictions import predict_units, word_predictions
 
         bare = [_without_label(self.type, example) for example in examples]
         settings = self.facts.encoding()
         encoded, batcher = encode_examples(self.encoder, self.type, bare, settings, self.labels)
-        batcher.memory = self.head.memory
-        rows = predict_units(self.encoder, self.head, batcher, self._read)
+        batcher.memory = self._own_head.memory
+        rows = predict_units(self.encoder, self._own_head, batcher, self._read)
         if self.type is TaskType.CLASSIFICATION:
             return [self._class(row) for row in rows]
         if self.type is TaskType.REGRESSION:
@@ -121,10 +173,10 @@ class TrainedModel:
         import torch
 
         if self.type is TaskType.REGRESSION:
-            return self.head.predict(outputs)
+            return self._own_head.predict(outputs)
         if self.type is TaskType.QUESTION_ANSWERING:
             # The logarithms of the sums turn the logits of a span into the probability of its ends.
-            return torch.cat([self.head.predict(outputs), outputs.logsumexp(dim=1)], dim=1)
+            return torch.cat([self._own_head.predict(outputs), outputs.logsumexp(dim=1)], dim=1)
         shares = outputs.softmax(dim=-1)
         if self.type is TaskType.TOKEN_CLASSIFICATION:
             best, tag = shares.max(dim=-1)
@@ -187,7 +239,8 @@ def load_trained(folder: str | Path, *, device: str = "cpu") -> TrainedModel:
     ----------
     folder : str or Path
         A folder that ``train`` wrote; or a folder or a name on the Hugging Face Hub of a transformers model for
-        sequence classification, token classification, question answering or multiple choice.
+        sequence classification, token classification, question answering or multiple choice.  Decoders and
+        encoder-decoders are read from folders that ``train`` wrote alone, which hold the task's prompts.
     device : str
         ``auto``, ``cpu`` or ``cuda:N``.
 

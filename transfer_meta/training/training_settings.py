@@ -63,11 +63,12 @@ class TrainingSettings:
     compile : bool or "graphs"
         Run the encoder through ``torch.compile``, worthwhile for long runs on CUDA only; ``"graphs"``:
         also CUDA graphs, one per batch shape, for encoders so small that kernel launches dominate.
-    long_inputs : {"head", "tail", "head-tail", "segments", "memory"}
+    long_inputs : {"head", "tail", "head-tail", "segments", "votes", "memory"}
         What is read of a text of more than `max_length` tokens, of a pair the longer text.  ``head``: its first
         tokens; ``tail``: its last ones; ``head-tail``: both, a quarter of them from the beginning [1]_;
         ``segments``: all, in segments of `max_length` tokens that share `stride` ones; the outputs of the task head
-        are averaged over them, in training too; ``memory``: all, in segments that learned vectors link [2]_ (see
+        are averaged over them, in training too; ``votes``: each segment is trained on the text's class, and most
+        votes decide (classification); ``memory``: all, in segments that learned vectors link [2]_ (see
         `transfer_meta.encoding.recurrent_memory`).  All but ``head`` are for classification and regression only,
         ``tail`` and ``head-tail`` for multiple choice too.
 

@@ -8,9 +8,9 @@ import pytest
 
 from transfer_meta.cli.app import main
 from transfer_meta.cli.shared import console
-from transfer_meta.encoding.embedder import ENCODER_KINDS
 from transfer_meta.encoding.encoding_settings import KINDS_WITH_ENCODER
 from transfer_meta.features.vectors.vector_files import load_vectors
+from transfer_meta.training.tuned_vectors import TuningEmbedder
 
 FILMS = [("a fine film", "good"), ("dull", "bad"), ("well played", "good"), ("a poor plot", "bad")]
 TWEETS = [("fine day", "glad"), ("rain, rain", "sad"), ("sun at last", "glad"), ("a poor week", "sad")]
@@ -33,7 +33,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 
 
 def test_the_command_line_knows_the_kinds_without_torch() -> None:
-    assert set(KINDS_WITH_ENCODER) == set(ENCODER_KINDS)
+    assert set(KINDS_WITH_ENCODER) == set(TuningEmbedder("random:1x16").makers)
 
 
 def test_without_an_encoder(tasks: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,9 +62,9 @@ def apply_command(
 ) -> None:
     """Predict with a trained model for every text of a file.
 
-    Writes the class with its probability, the number, the entities or tags, the answer, or the choice, by the
-    model's type, in the order of the file; row is the line or row of the text there. If the file has labels, scores
-    are printed on stderr. --json prints a summary.
+    Writes the class with its probability, the number, the entities or tags, the answer, the choice, or the text, by
+    the model's type, in the order of the file; row is the line or row of the text there. If the file has labels,
+    scores are printed on stderr. --json prints a summary.
 
     Example: transfer-meta apply model/ new.csv --out predictions.csv
     """

@@ -13,7 +13,12 @@ from transfer_meta.cli.shared.encoding_options import EncodingOptions
 from transfer_meta.cli.shared.options import AsJson, ParallelOptions, refuse_ignored, with_options
 from transfer_meta.cli.shared.run_options import without_password
 from transfer_meta.cli.shared.task_options import ReadOptions, TaskNames
-from transfer_meta.encoding.encoding_settings import CORE_KIND, DEFAULT_KINDS, KINDS_WITH_ENCODER
+from transfer_meta.encoding.encoding_settings import (
+    CORE_KIND,
+    DEFAULT_KINDS,
+    KINDS_WITH_ENCODER,
+    LoraSettings,
+)
 
 if TYPE_CHECKING:
     from transfer_meta.api.embedding import EmbedSettings
@@ -26,7 +31,7 @@ class EmbedOptions:
     encoder: Annotated[
         str | None,
         Option(
-            help="'offline', a folder, or a name on the Hugging Face Hub. Default: none, kind tfidf."
+            help="'offline', a folder, or a name on the Hugging Face Hub, decoders too. Default: none, kind tfidf."
         ),
     ] = None
     kinds: Annotated[
@@ -44,8 +49,18 @@ class EmbedOptions:
         bool, Option("--embeddings", help="TaskEmb: include the word embeddings.")
     ] = False
     dimension: Annotated[
-        int, Option(min=0, help="TaskEmb: project longer components to this length; 0: keep them.")
+        int,
+        Option(min=0, help="taskemb, loraemb: project longer components to this length; 0: keep them."),
     ] = 1024
+    lora_rank: Annotated[
+        int, Option(help="loraemb, and taskemb of a decoder: rank of the updates of linear layers.")
+    ] = LoraSettings.rank
+    lora_steps: Annotated[int, Option(help="The same: number of updates, of 16 examples each.")] = (
+        LoraSettings.steps
+    )
+    learning_rate: Annotated[float, Option(help="The same: peak learning rate.")] = (
+        LoraSettings.learning_rate
+    )
     start: Annotated[Path | None, Option(help="Safetensors file of a fine-tuned encoder.")] = None
     store: Annotated[
         str | None,

@@ -59,6 +59,16 @@ class TrainOptions:
     learning_rate: Annotated[
         float | None, Option(help="Default: 2e-4, for large encoders 3e-5; LoRA: 1e-3 and 3e-4.")
     ] = None
+    max_length: Annotated[
+        int, Option(help="Tokens of a text; of a decoder those of prompt and answer together.")
+    ] = 128
+    long_inputs: Annotated[
+        str,
+        Option(
+            metavar="WAY",
+            help="What is read of longer texts: head, tail, head-tail, segments, votes or memory.",
+        ),
+    ] = "head"
     device: DeviceNames = "auto"
     precision: Annotated[str, Option(help="auto, fp32 or bf16.")] = "auto"
     lora_rank: Annotated[
