@@ -44,7 +44,8 @@ def test_sets_among_the_sources(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("transfer_meta.runs.local_engine.LocalEngine", InlineEngine)
     files = {name: f"tasks/{name}.train.jsonl" for name in "abc"}
-    sources = [files["b"], f"{files['c']}+{files['b']}", f"{files['b']}>{files['c']}"]
+    mixtures = [f"{files['c']}+{files['b']}", f"{files['b']}+{files['c']}"]
+    sources = [files["b"], *mixtures, f"{files['b']}>{files['c']}"]
     settings = tm.SearchSettings(**SETTINGS | {"budget": "5runs"}, prior=prior)
     lines: list[str] = []
     found = tm.search(files["a"], sources, settings, tell=lines.append)
@@ -54,10 +55,12 @@ def test_sets_among_the_sources(
     )
     assert all(s.gains for s in found.sources)
     assert not any("no expected gain" in line for line in lines)
+    assert "b+c is c+b: a mixture has no order" in lines
     stored = Store("runs.sqlite")
     methods = {run.source: run.method for run in stored.runs() if run.target == "a" and run.source}
     stored.close()
-    assert methods == {"b": "intermediate", "c+b": "multitask", "b>c": "chain"}
+    # In the store the tasks of a mixture are in the order of their names.
+    assert methods == {"b": "intermediate", "b+c": "multitask", "b>c": "chain"}
 
 
 @pytest.mark.parametrize(

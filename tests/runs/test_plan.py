@@ -193,6 +193,34 @@ def test_soft_sharing_has_a_table_of_its_own(folder):
     assert "weights has no effect with weighting = 'to-target'" in complaint(folder, GRID + mixing)
 
 
+def test_tasks_that_cannot_be_tied_are_refused_before_any_run(folder):
+    rows = [json.dumps({"text": f"good {i}", "label": "yes" if i % 2 else "maybe"}) for i in range(40)]
+    for split in ("train", "test"):
+        (folder / "tasks" / f"b.{split}.jsonl").write_text("\n".join(rows))
+    text = GRID.replace('"multitask"]', '"soft"]') + '[soft]\ntie = "kl"\n'
+    found = complaint(folder, text)
+    assert found.startswith("4 problems")  # a and c with b, in both directions
+    assert (
+        "plan.toml: tie 'kl' needs tasks of one type with the same labels (got 'a': classification with no, yes;"
+        " 'b': classification with maybe, yes)"
+    ) in found
+    load(folder, 'exclude = [["a", "b"], ["b", "c"]]\n' + text)
+    load(folder, text.replace("kl", "l2"))
+
+
+def test_of_many_tasks_that_cannot_be_tied_some_are_named(folder):
+    names = [f"t{i}" for i in range(6)]
+    make_tasks(folder / "tasks", " ".join(names))
+    for i, name in enumerate(names):
+        file = folder / "tasks" / f"{name}.train.jsonl"
+        file.write_text(file.read_text().replace("yes", f"yes{i}"))
+        (folder / "tasks" / f"{name}.test.jsonl").write_text(file.read_text())
+    text = GRID.replace('"multitask"]', '"soft"]').replace('["a", "b", "c"]', json.dumps(names))
+    found = complaint(folder, text + '[soft]\ntie = "kl"\n').splitlines()
+    assert sum("tie 'kl' needs" in line for line in found) == 10
+    assert found[-1].endswith("20 more sets of tasks cannot be tied (exclude = [...] leaves pairs out)")
+
+
 def test_excluded_pairs_meet_in_neither_direction(folder):
     found = names(load(folder, 'exclude = [["a", "b"]]\n' + GRID))
     assert not [run for run in found if {run[1], run[2]} == {"a", "b"}]

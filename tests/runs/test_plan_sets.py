@@ -18,8 +18,9 @@ from transfer_meta.runs.driver import PlanDriver
 from transfer_meta.runs.export import export_outcomes
 from transfer_meta.runs.local_engine import LocalEngine
 from transfer_meta.runs.methods import WITHOUT_SOURCES
+from transfer_meta.runs.open_plan import open_plan
 from transfer_meta.runs.plan import Plan, load_plan
-from transfer_meta.runs.plan_sets import SourceSets, in_order, parse_sets
+from transfer_meta.runs.plan_sets import SourceSets, in_order, parse_sets, with_stored_mixtures
 from transfer_meta.runs.store.run_store import Store
 from transfer_meta.training.method_settings import Curriculum
 from transfer_meta.training.stage import Stage
@@ -66,14 +67,16 @@ def test_named_sets_stand_beside_the_sources_or_alone(folder: Path) -> None:
     sets = 'sets = [["a", "b", "c"], ["b", "a"], ["a", "b"]]\n'
     plan = load(folder, sets + PLAN)
     assert sources_of(plan, "chain") == ["a>b>c", "b>a", "a>b"]
-    assert sources_of(plan, "multitask") == ["a", "b", "c", "a+b+c", "b+a"]
+    # A mixture has no order: its sources are in that of their names, and it is there once.
+    assert sources_of(plan, "multitask") == ["a", "b", "c", "a+b+c", "a+b"]
     alone = load(folder, sets + PLAN.replace('sources = ["a", "b", "c"]\n', ""))
-    assert sources_of(alone, "multitask") == ["a+b+c", "b+a"]
+    assert sources_of(alone, "multitask") == ["a+b+c", "a+b"]
     of_target = load(folder, PLAN + '[sets]\nt = [["c", "a"]]\n')
     assert sources_of(of_target, "chain") == ["c>a"]
-    # As a list among the sources, a set is what it was.
-    nested = load(folder, PLAN.replace('["a", "b", "c"]', '["a", ["a", "b"], ["b", "a"]]'))
-    assert sources_of(nested, "multitask") == ["a", "a+b", "b+a"]
+    # As a list among the sources, a set is what it was, and once as a mixture.
+    nested = load(folder, PLAN.replace('["a", "b", "c"]', '["a", ["b", "a"], ["a", "b"]]'))
+    assert sources_of(nested, "multitask") == ["a", "b+a"]
+    assert sources_of(nested, "chain") == ["b>a", "a>b"]
 
 
 def test_sets_with_their_target_are_left_out_and_counted(folder: Path) -> None:
@@ -102,7 +105,7 @@ def test_the_order_of_a_chain(folder: Path, order: str, expected: str) -> None:
         )
     plan = load(folder, f'order = "{order}"\nsets = [["b", "a", "c"]]\n' + PLAN)
     assert sources_of(plan, "chain") == [expected]
-    assert sources_of(plan, "multitask")[-1] == "b+a+c"
+    assert sources_of(plan, "multitask")[-1] == "a+b+c"
 
 
 def test_an_order_of_chains_leaves_one_of_each_pair(folder: Path) -> None:
@@ -176,6 +179,14 @@ def test_large_plans_of_sets_are_refused_before_they_are_made() -> None:
     assert not SourceSets()
 
 
+def test_a_mixture_has_an_order_where_its_sources_have_weights_of_their_own(folder: Path) -> None:
+    text = 'sets = [["b", "a"], ["a", "b"]]\n' + PLAN.replace('sources = ["a", "b", "c"]\n', "")
+    same = load(folder, text + "[mixing]\nweights = [0.5, 0.25, 0.25]\n")
+    assert sources_of(same, "multitask") == ["a+b"]
+    other = load(folder, text + "[mixing]\nweights = [0.5, 0.3, 0.2]\n")
+    assert sources_of(other, "multitask") == ["b+a", "a+b"]
+
+
 # --- numbers of examples -------------------------------------------------------------------------------
 
 
@@ -232,6 +243,42 @@ def test_a_curriculum_needs_no_source_and_no_labels_of_a_regression(folder: Path
         (folder / "tasks" / f"t.{split}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     with pytest.raises(InputError, match="task 't': difficulty 'labels' with a regression task"):
         load(folder, text + '[curriculum]\ndifficulty = "labels"\n')
+
+
+def test_the_difficulty_of_an_earlier_run_lets_that_run_come_first(folder: Path, bench: Bench) -> None:
+    text = PLAN.replace('"chain", "multitask"', '"curriculum"').replace(
+        'sources = ["a", "b", "c"]\n', ""
+    )
+    curriculum = '[curriculum]\norder = "mixed"\ndifficulty = "run-loss"\n'
+    plan = load(folder, text + curriculum)
+    alone, ordered = plan.runs
+    assert (alone.start_key, ordered.start_key, ordered.baseline_key) == (None, alone.key, alone.key)
+    assert (ordered.source, ordered.regime) == ("mixed-run-loss", "8")
+    assert bench.work(plan) == ["mixed-run-loss>t", "t"]
+    assert list(bench.store.checkpoints()) == []
+    # Its encoder is made again where another order needs it.
+    assert bench.work(load(folder, text + curriculum.replace("mixed", "naive"))) == [
+        "naive-run-loss>t",
+        "t",
+    ]
+    baseline = load(folder, text + curriculum.replace("mixed", "baseline"))
+    assert [run.start_key for run in baseline.runs] == [None, None]
+
+
+def test_the_difficulty_of_an_earlier_run_is_of_a_target_alone(folder: Path) -> None:
+    with pytest.raises(InputError, match=r"difficulty = 'run-loss' is of a target alone") as caught:
+        text = PLAN.replace('"chain", "multitask"', '"intermediate", "multitask"')
+        load(folder, text + '[curriculum]\ndifficulty = "run-loss"\nlevels = 2\n')
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_numbers_of_labels_of_classes_are_refused_before_any_run(folder: Path) -> None:
+    text = PLAN.replace('"chain", "multitask"', '"multitask"')
+    with pytest.raises(InputError) as caught:
+        load(folder, text + '[curriculum]\ndifficulty = "labels"\n')
+    lines = str(caught.value).splitlines()
+    expected = "difficulty 'labels' with a classification task (expected length or loss)"
+    assert sum(line.endswith(expected) for line in lines) == 4  # of each task of the plan
 
 
 # --- starts that runs share ----------------------------------------------------------------------------
@@ -293,6 +340,38 @@ def test_what_is_on_disk_is_started_from_and_what_is_gone_is_trained_again(
             file.unlink()
     last = chains(folder, '[["c", "a", "b"], ["a", "c", "b"]]')
     assert bench.work(last) == ["a", "a>c", "a>c>b", "a>c>b>t", "c", "c>a", "c>a>b", "c>a>b>t"]
+
+
+def test_a_mixture_that_the_store_has_in_another_order_is_taken_from_there(
+    folder: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_tasks(folder / "tasks", "b", train=20)
+    text = "allow_fewer = true\n" + PLAN.replace('"chain", "multitask"', '"multitask", "soft"')
+    text = text.replace("16-8", "30-8")  # each source has a number of its own
+    earlier = load(folder, text.replace('["a", "b", "c"]', '["a", ["b", "a"]]'))
+    assert bench.work(earlier) == ["a>t", "a>t", "b+a>t", "b+a>t", "t"]
+    new = load(folder, 'sets = [["a", "b"], ["b", "c"]]\n' + text)
+    assert sources_of(new, "soft") == ["a", "b", "c", "a+b", "b+c"]
+    monkeypatch.setattr("transfer_meta.runs.plan.read_encoder_facts", fake_facts)
+    lines: list[str] = []
+    opened, store = open_plan(
+        folder / "plan.toml", folder / "runs.sqlite", create=False, tell=lines.append
+    )
+    assert store is not None
+    store.close()
+    assert lines == [
+        "mixtures that the store has in another order of their sources: 2 (first: b+a for t)"
+    ]
+    assert [s for s in sources_of(opened, "soft") if "+" in s] == ["b+c", "b+a"]
+    stages = {opened.stages[run.key].source_examples for run in opened.runs if run.source == "b+a"}
+    assert stages == {(16, 30)}
+    assert {run.key for run in earlier.runs} <= {run.key for run in opened.runs}
+    assert len(opened.runs) == len(new.runs)
+    assert bench.work(opened) == sorted(["b>t", "c>t", "b+c>t"] * 2)
+    # What the store has in both orders stays as it is named, and so does a chain.
+    store = Store(str(folder / "runs.sqlite"))
+    assert with_stored_mixtures(earlier, store) is earlier
+    store.close()
 
 
 def test_exports_keep_the_names_of_sets_and_curricula(folder: Path, bench: Bench) -> None:

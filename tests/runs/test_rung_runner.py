@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from transfer_meta.runs.plan import Plan
 from transfer_meta.runs.rung_runner import RungRunner, plan_of_search, shortened
 from transfer_meta.runs.search import Rung, search_sources
 from transfer_meta.runs.store.run_store import Store
+from transfer_meta.tasks.source_sets import SourceSet
 
 EPOCHS = (1, 2, 4)
 RUNGS = [Rung(n / 4, n / 4) for n in EPOCHS]
@@ -21,12 +25,18 @@ RUNGS = [Rung(n / 4, n / 4) for n in EPOCHS]
 class Bench:
     """A target with its sources, a store, and a stand-in for training."""
 
-    def __init__(self, folder: Path, names: str) -> None:
+    def __init__(self, folder: Path, names: str, sets: Sequence[SourceSet] | None = None) -> None:
         make_tasks(folder / "tasks", names)
         tasks = {name: str(folder / "tasks" / f"{name}.train.jsonl") for name in names.split()}
         self.sources = [name for name in tasks if name != "t"]
         self.plan: Plan = plan_of_search(
-            target="t", tasks=tasks, regime="16-8", epochs=4, encoder="tiny", encoder_facts=fake_facts
+            target="t",
+            tasks=tasks,
+            sources=sets,
+            regime="16-8",
+            epochs=4,
+            encoder="tiny",
+            encoder_facts=fake_facts,
         )
         self.address = str(folder / "runs.sqlite")
         self.checkpoints = CheckpointFolder(folder / "checkpoints")
@@ -120,6 +130,29 @@ def test_a_target_that_fails_ends_the_search(tmp_path):
     with pytest.raises(InputError, match="the run of 'bad' alone failed: NaN loss"):
         runner.alone()
     runner.close()
+
+
+def test_a_mixture_that_the_store_has_in_another_order_is_not_run_again(tmp_path: Path) -> None:
+    sets = [SourceSet(("b", "a")), SourceSet(("b", "a"), ordered=True)]
+    bench = Bench(tmp_path, "t a b", sets)
+    assert {run.source for run in bench.plan.runs if run.method == "multitask"} == {"a+b"}
+    # As earlier versions stored it: in the order that was given.
+    earlier = [shortened(bench.plan, n) for n in EPOCHS]
+    store = Store(bench.address, create=True)
+    for plan in earlier:
+        for run in plan.runs:
+            if run.method == "multitask":
+                stage = replace(plan.stages[run.key], sources=("b", "a"))
+                key = stage.key(run.task_digests, run.encoder_revision)
+                store.add([replace(run, key=key, source="b+a", settings=stage.to_dict())])
+    runner = bench.runner()
+    assert runner.alone()
+    for name in ("b+a", "a+b"):
+        assert not any(math.isnan(gain) for gain in runner([(name, 0), (name, 2)]))
+    assert runner.test_scores("b>a") == (None, runner.test_scores("a+b")[1])
+    runner.close()
+    assert [r.source for r in store.runs() if r.method == "multitask"] == ["b+a"] * len(EPOCHS)
+    assert store.mixtures().keys() == {r.key for r in store.runs() if r.method == "multitask"}
 
 
 def test_without_time_nothing_is_run_and_later_it_goes_on(bench):

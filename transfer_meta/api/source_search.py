@@ -288,6 +288,10 @@ def search(
     for source in sets:
         found_set = named_sources([source], tasks, name)
         joined = SourceSet(found_set.names, ordered=bool(found_set.ordered))
+        earlier = next((c for c in candidates if joined.is_same(candidates[c])), None)
+        if earlier not in (None, str(joined)):
+            tell(f"{joined} is {earlier}: a mixture has no order")
+            continue
         candidates[str(joined)] = joined
     if not candidates:
         raise InputError(f"no sources beside the target '{name}' (expected at least one other task)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from transfer_meta.encoding.encoding_settings import KEEP_HEAD, MEMORY
+from transfer_meta.encoding.encoding_settings import KEEP_HEAD, MEMORY, VOTES
 from transfer_meta.records import Example, TaskType
 from transfer_meta.training.training_settings import TrainingSettings
 
@@ -17,6 +17,7 @@ _READ: Mapping[str, str] = {
     "tail": "of these the last tokens are read",
     "head-tail": "of these the first and last tokens are read",
     "segments": "these are read in segments, {segments:.1f} on average",
+    VOTES: "these are read in segments that vote, {segments:.1f} on average",
     MEMORY: "these are read in segments with a memory, {segments:.1f} on average",
 }
 

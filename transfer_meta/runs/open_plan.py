@@ -46,6 +46,7 @@ def open_plan(
     """
     require("sqlalchemy", "torch")
     from transfer_meta.runs.plan import load_plan
+    from transfer_meta.runs.plan_sets import with_stored_mixtures
     from transfer_meta.runs.store.connection import parse_url
     from transfer_meta.runs.store.run_store import Store
 
@@ -69,6 +70,8 @@ def open_plan(
         if made:
             Path(str(url.database)).unlink(missing_ok=True)
         raise
+    if opened is not None:
+        loaded = with_stored_mixtures(loaded, opened)
     for note in loaded.notes:
         tell(note)
     return loaded, opened

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from transfer_meta.encoding.encoding_settings import MEAN_HEAD, check_long_inputs
 from transfer_meta.encoding.model_kinds import ENCODER
 from transfer_meta.errors import GatheredInputError, InputError, RunFailed, unknown
-from transfer_meta.records import Example
+from transfer_meta.records import Example, TaskType
 from transfer_meta.runs.engine import TaskSource
 from transfer_meta.runs.long_examples import CHARACTERS_PER_TOKEN, LongExamples
 from transfer_meta.runs.methods import WITHOUT_SOURCES, stage_of
@@ -25,12 +25,12 @@ from transfer_meta.runs.plan_file import (
     Regime,
     read_plan_file,
 )
-from transfer_meta.runs.plan_sets import in_order, left_out_note
+from transfer_meta.runs.plan_sets import in_order, left_out_note, untied
 from transfer_meta.runs.store.run_store import NewRun
 from transfer_meta.tasks.label_kinds import check_has_head
 from transfer_meta.tasks.source_sets import join_sources
 from transfer_meta.tasks.subsets import dev_size
-from transfer_meta.training.method_settings import BY_LABELS, TYPES_WITH_COUNTED_LABELS
+from transfer_meta.training.method_settings import BY_LABELS, KL_TIE, TYPES_WITH_COUNTED_LABELS
 from transfer_meta.training.stage import Stage
 from transfer_meta.training.task_metrics import TASK_METRICS
 
@@ -76,15 +76,22 @@ class TaskFacts:
         Number of examples in each split; test is 0 for a task that is no target.
     characters : float
         Mean length of a training example, in characters.
-    labels : int
-        Number of classes or tags; 0 for a task without.
+    type : TaskType
+    labels : tuple of str
+        Classes or tags, where the plan depends on them; else empty.
     """
 
     source: TaskSource
     train: int
     test: int
     characters: float
-    labels: int = 0
+    type: TaskType
+    labels: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Name of the task in the plan."""
+        return self.source.name
 
     def training_examples(self, dev_examples: int) -> int:
         """Return the number of training examples beside the dev split."""
@@ -220,6 +227,7 @@ def make_plan(
         found += dict.fromkeys(
             p for s in stages for p in (*s.problems(), *s.problems_of_kind(encoder.kind))
         )
+        found += untied(stages, tasks)
     if plan is None or found or problems:
         raise _gathered([*(f"{file.path.name}: {line}" for line in found), *problems])
     return plan
@@ -323,8 +331,9 @@ def _read_tasks(
             )
             notes.append(f"{name}: no test split with labels; it is scored on {split}")
         source = replace(source, digest=task.digest)
-        labels = len(task.labels("train")) if file.order == "labels" else 0
-        found[name] = TaskFacts(source, train, test, characters / train, labels)
+        needs_labels = file.order == "labels" or ("soft" in file.methods and file.soft.tie == KL_TIE)
+        labels = task.labels("train") if needs_labels else ()
+        found[name] = TaskFacts(source, train, test, characters / train, task.type, labels)
     for name in file.metrics:
         if name not in file.tasks:
             problems.append(str(unknown("task in [metrics]", name, file.tasks)))
@@ -414,9 +423,9 @@ def compile_plan(file: PlanFile, tasks: Mapping[str, TaskFacts], encoder: Encode
         if key in runs:
             return key
         start_key = None
-        if stage.start is not None:
-            of_start = Regime(regime.source, regime.source)
-            start_key = add(stage.start, of_start)
+        if stage.prerequisite is not None:
+            of_start = Regime(regime.source, regime.source) if stage.start else regime
+            start_key = add(stage.prerequisite, of_start)
         method, source = label(stage)
         baseline = _baseline(stage)
         is_alone = stage.start is None and not stage.sources

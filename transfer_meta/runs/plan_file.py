@@ -87,7 +87,7 @@ class PlanFile:
     sources : tuple of tuple of str
         Groups of source tasks; several tasks make a chain (in that order) or a multi-task mixture.
     sets : SourceSets
-        More groups, of several sources each; as a mixture each set is used once, whatever its order.
+        More groups, of several sources each; of a mixture the order is that of the names.
     order : {"given", "length", "labels", "size"}
         Order of the sources of each chain, see `transfer_meta.runs.plan_sets.in_order`.
     targets : tuple of str
@@ -147,20 +147,25 @@ class PlanFile:
         return tuple(dict.fromkeys([*(n for group in self.sources for n in group), *self.sets.tasks]))
 
     def groups_of(self, target: str, method: str) -> Iterator[SourceGroup]:
-        """Yield the groups of sources that a target is trained with by a method."""
+        """Yield the groups of sources that a target is trained with by a method, each mixture once."""
         if method in WITHOUT_SOURCES:
             return
-        known = {frozenset(group) for group in self.sources}
+        is_mixture = method in SIDE_BY_SIDE and not self._weights_differ(method)
+        known: set[frozenset[str]] = set()
         for is_set, groups in ((False, self.sources), (True, self.sets.of(target, self.sources))):
             for group in groups:
                 is_fit = {"intermediate": len(group) == 1, "chain": len(group) > 1}.get(method, True)
                 if not is_fit or any(n == target or {n, target} in self.exclude for n in group):
                     continue
-                if is_set and method in SIDE_BY_SIDE:
-                    if frozenset(group) in known:
-                        continue
-                    known.add(frozenset(group))
-                yield group
+                if is_mixture and frozenset(group) in known:
+                    continue
+                known.add(frozenset(group))
+                # A list among the sources is older than sets, and stored runs have its order.
+                yield tuple(sorted(group)) if is_mixture and is_set else group
+
+    def _weights_differ(self, method: str) -> bool:
+        """Return whether the order of the sources of a mixture says which weight each has."""
+        return method == "multitask" and len(set(self.mixing.weights[1:])) > 1
 
 
 def plan_data(plan: PlanSource) -> tuple[Path, dict[str, Any]]:

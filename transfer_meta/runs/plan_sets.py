@@ -1,25 +1,30 @@
-"""Sets of several sources in a plan: its key ``sets``, and the order of the sources of a chain."""
+"""Sets of several sources in a plan: its key ``sets``, their order, and whether they can be tied."""
 
 from __future__ import annotations
 
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from transfer_meta.errors import InputError
 from transfer_meta.readers.opening import shown
-from transfer_meta.tasks.source_sets import MAX_SOURCES
+from transfer_meta.tasks.source_sets import MAX_SOURCES, join_sources, parse_sources
+from transfer_meta.training.method_settings import check_tie
+from transfer_meta.training.stage import Stage
 
 if TYPE_CHECKING:
-    from transfer_meta.runs.plan import TaskFacts
+    from transfer_meta.runs.plan import Plan, TaskFacts
+    from transfer_meta.runs.store.run_store import Store
 
 SourceGroup = tuple[str, ...]
 """Sources that are used together, in their order."""
 ALL_PAIRS = "pairs"
 GIVEN_ORDER = "given"
 CHAIN_ORDERS = (GIVEN_ORDER, "length", "labels", "size")
+MAX_UNTIED = 10
+"""Sets of tasks that cannot be tied which are reported, each with its labels."""
 _TOP = re.compile(r"top-([0-9]{1,9})")
 _EXPECTED = "expected 'pairs', 'top-K', lists of names, or a table of such lists by target"
 
@@ -137,7 +142,11 @@ def in_order(group: SourceGroup, order: str, tasks: Mapping[str, TaskFacts]) -> 
     """
     if order == GIVEN_ORDER:
         return group
-    keys = {"length": lambda t: t.characters, "labels": lambda t: t.labels, "size": lambda t: -t.train}
+    keys = {
+        "length": lambda t: t.characters,
+        "labels": lambda t: len(t.labels),
+        "size": lambda t: -t.train,
+    }
     return tuple(sorted(group, key=lambda name: keys[order](tasks[name])))
 
 
@@ -158,3 +167,61 @@ def left_out_note(
             first = first or (f"{target}+{others[0]} for {target}" if others else "")
     if count:
         yield f"sets left out because they contain their target: {count} (first: {first})"
+
+
+def untied(stages: Iterable[Stage], tasks: Mapping[str, TaskFacts]) -> Iterator[str]:
+    """Yield a line for each set of tasks that cannot be tied as its stage says, at most `MAX_UNTIED` of them."""
+    wrong: dict[str, None] = {}
+    for names, soft in dict.fromkeys((stage.tasks, stage.soft) for stage in stages):
+        try:
+            if soft is not None:
+                check_tie(soft, [tasks[name] for name in names])
+        except InputError as error:
+            wrong[str(error)] = None
+    yield from itertools.islice(wrong, MAX_UNTIED)
+    if len(wrong) > MAX_UNTIED:
+        yield f"{len(wrong) - MAX_UNTIED} more sets of tasks cannot be tied (exclude = [...] leaves pairs out)"
+
+
+def with_stored_mixtures(plan: Plan, store: Store) -> Plan:
+    """Return a plan in which a mixture has the order of its sources that its run in a store has.
+
+    A mixture has no order, but the key of its run has.  A run of ``b+a`` that is in the store stands for ``a+b``;
+    without this it would be done a second time.
+    """
+    stored = store.mixtures()
+    orders: dict[frozenset[str], dict[SourceGroup, None]] = {}
+    for source in stored.values():
+        members = parse_sources(source).members
+        orders.setdefault(frozenset(members), {})[members] = None
+    runs = {run.key: run for run in plan.runs}
+    stages = dict(plan.stages)
+    taken = []
+    for run in plan.runs:
+        stage = plan.stages[run.key]
+        for members in orders.get(frozenset(stage.sources), ()):
+            other = _reordered(stage, members)
+            key = other.key(run.task_digests, run.encoder_revision)
+            if run.key in stored or key not in stored:
+                continue
+            # No run starts from a mixture or is compared with one.
+            del runs[run.key], stages[run.key]
+            name = join_sources(members, ordered=False)
+            runs[key] = replace(run, key=key, source=name, settings=other.to_dict())
+            stages[key] = other
+            taken.append(f"{name} for {run.target}")
+            break
+    if not taken:
+        return plan
+    note = f"mixtures that the store has in another order of their sources: {len(taken)} (first: {taken[0]})"
+    return replace(plan, runs=tuple(runs.values()), stages=stages, notes=(*plan.notes, note))
+
+
+def _reordered(stage: Stage, sources: SourceGroup) -> Stage:
+    """Return a stage of a mixture with its sources in another order."""
+    if stage.mixing is not None and len(set(stage.mixing.weights[1:])) > 1:
+        return stage  # the order says which weight each has
+    numbers = stage.source_examples
+    if isinstance(numbers, tuple):
+        numbers = tuple(stage.examples_of(name) for name in sources)
+    return replace(stage, sources=sources, source_examples=numbers)

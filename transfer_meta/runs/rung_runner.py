@@ -18,6 +18,7 @@ from transfer_meta.runs.driver import Limits, PlanDriver
 from transfer_meta.runs.engine import Engine
 from transfer_meta.runs.plan import EncoderFacts, Plan, compile_plan, make_plan
 from transfer_meta.runs.plan_file import PlanFile, parse_regime
+from transfer_meta.runs.plan_sets import SourceSets, with_stored_mixtures
 from transfer_meta.runs.store.run_store import NewRun, Store
 from transfer_meta.runs.store.schema import Run
 from transfer_meta.runs.trials import dev_score
@@ -68,10 +69,12 @@ def plan_of_search(
         sources = [SourceSet((name,)) for name in tasks if name != target]
     sources = list(sources)
     # A set may be among them as a chain and as a mixture; runs that nobody asks for are never executed.
+    groups = dict.fromkeys(source.members for source in sources)
     file = PlanFile(
         path=Path("search"),
         tasks=tasks,
-        sources=tuple(dict.fromkeys(source.members for source in sources)),
+        sources=tuple(group for group in groups if len(group) == 1),
+        sets=SourceSets(named=tuple(group for group in groups if len(group) > 1)),
         targets=(target,),
         methods=tuple(dict.fromkeys(map(_method, sources))) or ("intermediate",),
         regimes=(parse_regime(regime),),
@@ -129,7 +132,7 @@ class RungRunner:
     ) -> None:
         self.signal: int | None = None
         self.target = plan.file.targets[0]
-        self._plans = [shortened(plan, n) for n in epochs]
+        self._plans = [with_stored_mixtures(shortened(plan, n), store) for n in epochs]
         self._store, self._checkpoints, self._engine = store, checkpoints, engine
         self._tell = tell
         self._until = time.monotonic() + seconds
@@ -205,7 +208,12 @@ class RungRunner:
         """Return the target's run with a source or a set of sources, or alone for ""."""
         runs = self._plans[rung].runs
         if source:
-            wanted = (_method(parse_sources(source)), source, self.target)
-            return next(r for r in runs if (r.method, r.source, r.target) == wanted)
+            wanted = parse_sources(source)
+            return next(
+                r
+                for r in runs
+                if (r.method, r.target) == (_method(wanted), self.target)
+                and wanted.is_same(parse_sources(r.source))
+            )
         baselines = {r.baseline_key for r in runs}
         return next(r for r in runs if r.key in baselines and r.target == self.target)

@@ -34,6 +34,11 @@ class SourceSet:
         """The tasks without their order."""
         return frozenset(self.members)
 
+    def is_same(self, other: SourceSet) -> bool:
+        """Return whether these are the same tasks, of chains in the same order."""
+        members = (self.members, other.members) if self.ordered else (self.tasks, other.tasks)
+        return self.ordered == other.ordered and members[0] == members[1]
+
     def __str__(self) -> str:
         return (IN_TURN if self.ordered else TOGETHER).join(self.members)
 

@@ -17,6 +17,7 @@ from transfer_meta.records import FloatArray, LearningCurve
 from transfer_meta.runs.store.connection import StoreError
 from transfer_meta.runs.store.database import Database
 from transfer_meta.runs.store.schema import STATUSES, Checkpoint, Curve, Run, Vector
+from transfer_meta.tasks.source_sets import TOGETHER
 
 CURVE_COLUMNS = ("steps", "losses", "dev_steps", "dev_losses", "dev_scores")
 _NUMBER_BYTES = 8
@@ -54,6 +55,11 @@ class Archive(Database):
     def statuses(self) -> dict[str, str]:
         """Return the status of every run, by key."""
         return self.read(lambda s: {r.key: r.status for r in s.execute(select(Run.key, Run.status))})
+
+    def mixtures(self) -> dict[str, str]:
+        """Return the names of the sources of every run with several of them side by side, by key."""
+        wanted = select(Run.key, Run.source).where(Run.source.contains(TOGETHER))
+        return self.read(lambda s: {r.key: r.source for r in s.execute(wanted)})
 
     def run(self, name: str) -> Run:
         """Return the run with an id, or with a key that begins with `name` (at least 4 characters).

@@ -67,6 +67,7 @@ class Run(Base):
     encoder_revision: Mapped[str]
     settings: Mapped[dict[str, Any]]
     task_digests: Mapped[dict[str, Any]]
+    # Of the run whose encoder this one needs, see `Stage.prerequisite`.
     start_key: Mapped[str | None] = mapped_column(String(64), index=True)
     baseline_key: Mapped[str | None] = mapped_column(String(64))
 
