@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
+from tiny_language_models import save_language_model
 from toys import toy_task
 
 from transfer_meta.encoding import onednn
@@ -22,10 +24,13 @@ SETTINGS = TrainingSettings(
 )
 
 
-@pytest.mark.skipif(
+needs_compiler = pytest.mark.skipif(
     not any(map(shutil.which, ("c++", "g++", "clang++"))),
     reason="torch.compile needs a C++ compiler on the CPU, and there is none",
 )
+
+
+@needs_compiler
 @pytest.mark.parametrize(
     ("compile", "head"), [(True, "mean"), ("graphs", "mean"), (True, "transformers")]
 )
@@ -47,3 +52,17 @@ def test_compiled_training_gives_what_plain_training_gives(
         if name.endswith("key.bias"):
             continue  # it shifts all logits of a softmax: its gradient is rounding, which the optimiser blows up
         np.testing.assert_allclose(weights[name], values, atol=1e-3, err_msg=name)
+
+
+@needs_compiler
+def test_a_compiled_language_model_gives_what_a_plain_one_gives(tmp_path: Path) -> None:
+    """It writes its answers uncompiled: keys and values grow with every token."""
+    name = save_language_model("gpt2", tmp_path / "gpt2")
+    plain = Stage("toy", seed=0, encoder=str(name), training=replace(SETTINGS, learning_rate=1e-2))
+    compiled = replace(plain, training=replace(plain.training, compile=True))
+    tasks = {"toy": toy_task(TaskType.GENERATION, train=48, test=8)}
+    expected, found = finetune(plain, tasks), finetune(compiled, tasks)
+    np.testing.assert_allclose(found.curve.losses, expected.curve.losses, atol=1e-4)
+    assert found.score == pytest.approx(expected.score, abs=0.02)
+    graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    assert graphs < 20, "nothing is compiled for each token"

@@ -173,7 +173,10 @@ def test_a_curriculum_by_length(names: dict[str, str]) -> None:
         ({"head": "transformers"}, "head = 'transformers' needs an encoder"),
         ({"curriculum": Curriculum("naive", "loss")}, "difficulty = 'loss' needs an encoder"),
         ({"sources": ("src",), "soft": SoftSharing("kl")}, "tie = 'kl' needs an encoder"),
-        ({"training": dataclasses.replace(SETTINGS, compile=True)}, "compile = True needs an encoder"),
+        (
+            {"training": dataclasses.replace(SETTINGS, compile="graphs")},
+            "compile = 'graphs' needs an encoder",
+        ),
     ],
 )
 def test_what_needs_an_encoder_is_refused(

@@ -229,17 +229,11 @@ def _from_cache(
 
 def _positions(model: LanguageModel, positions: Any) -> dict[str, Any]:
     """Return positions as an argument, where the model takes them."""
-    if "position_ids" not in inspect.signature(_without_adapters(model).forward).parameters:
+    if "position_ids" not in inspect.signature(model.bare.forward).parameters:
         return {}
     if isinstance(positions, np.ndarray):
         positions = on_device(positions, model.device)
     return {"position_ids": positions}
-
-
-def _without_adapters(model: LanguageModel) -> Any:
-    """Return the model of transformers, that inside of PEFT's where there is one."""
-    own: Any = model.model
-    return own.get_base_model() if hasattr(own, "get_base_model") else own
 
 
 def _of_targets(logits: torch.Tensor, targets: Ids) -> NDArray[np.float64]:

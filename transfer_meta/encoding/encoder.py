@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -50,6 +50,10 @@ class Encoder:
     def device(self) -> torch.device:
         """Device of the model."""
         return next(self.model.parameters()).device
+
+    def compiled_parts(self) -> Sequence[nn.Module]:
+        """Return the modules that ``torch.compile`` takes where a run is to be compiled."""
+        return (self.model,)
 
     def on_batch(self, batch: EncodedBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return what the head of a task reads of a batch: `outputs`."""

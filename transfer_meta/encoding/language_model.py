@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -48,6 +48,19 @@ class LanguageModel(Encoder):
     def is_encoder_decoder(self) -> bool:
         """Whether prompts are read by an encoder and answers written by a decoder."""
         return self.kind == ENCODER_DECODER
+
+    @property
+    def bare(self) -> Any:
+        """The model of transformers, that inside of PEFT's where there is one."""
+        own: Any = self.model
+        return own.get_base_model() if hasattr(own, "get_base_model") else own
+
+    def compiled_parts(self) -> Sequence[nn.Module]:
+        """Return the stacks of layers; the output layer is read at some places alone, others in every batch."""
+        bare = self.bare
+        return (
+            (bare.get_encoder(), bare.get_decoder()) if self.is_encoder_decoder else (bare.base_model,)
+        )
 
     @property
     def end(self) -> int:

@@ -30,7 +30,8 @@ def compile_encoder(encoder: Encoder, how: bool | str) -> None:
     if how:
         # Dynamic shapes: batches are as wide as their longest input, and one program serves all widths.
         mode = "reduce-overhead" if how == GRAPHS else None
-        encoder.model.compile(dynamic=True, mode=mode)
+        for part in encoder.compiled_parts():
+            part.compile(dynamic=True, mode=mode)
 
 
 class Hooks(TypedDict, total=False):

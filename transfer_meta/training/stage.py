@@ -34,6 +34,7 @@ from transfer_meta.training.method_settings import (
     SoftSharing,
 )
 from transfer_meta.training.training_settings import (
+    GRAPHS,
     NEWER_SETTINGS,
     TrainingSettings,
     check_fields,
@@ -204,7 +205,7 @@ class Stage:
                     for name in BY_LOSSES
                     if stage.curriculum is not None and stage.curriculum.difficulty == name
                 ),
-                (f"compile = {stage.training.compile!r}", stage.training.compile is not False),
+                (f"compile = '{GRAPHS}'", stage.training.compile == GRAPHS),
                 (
                     f"long_inputs = '{stage.training.long_inputs}'",
                     stage.training.long_inputs != KEEP_HEAD,

@@ -79,10 +79,13 @@ class TextTaskData(TaskData):
         assert isinstance(encoder, LanguageModel)
         assert isinstance(split, TextSplit)
         written: list[int | str]
-        if split.encoded.choices[0]:
-            loss, written = self._choose(encoder, split)
-        else:
-            loss, written = _mean_loss(encoder, self.head, split.batcher), self._write(encoder, split)
+        # Keys and values grow with every token: a compiled model would be compiled again and again.
+        with torch.compiler.set_stance("force_eager"):
+            if split.encoded.choices[0]:
+                loss, written = self._choose(encoder, split)
+            else:
+                loss = _mean_loss(encoder, self.head, split.batcher)
+                written = self._write(encoder, split)
         owned = zip(split.encoded.examples.tolist(), written, strict=True)
         labels = [
             self.templates.label_of([answer for _, answer in own])
