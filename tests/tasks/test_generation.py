@@ -413,7 +413,8 @@ def test_a_label_that_is_no_tuple_of_texts_cannot_be_learned_from(label: Any) ->
 
 def test_an_encoder_with_a_head_is_refused() -> None:
     with pytest.raises(
-        InputError, match="generation task has texts as answers.*expected a decoder or .* a task of classification"
+        InputError,
+        match="generation task has texts as answers.*expected a decoder or .* a task of classification",
     ):
         check_has_head(TaskType.GENERATION)
 
