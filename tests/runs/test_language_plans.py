@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from inline_engine import InlineEngine
 from tiny_language_models import save_language_model
@@ -73,6 +75,60 @@ def test_a_grid_of_a_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert len(found.table) + found.zero_baseline == 4
     assert set(found.table["encoder"]) == {read.file.encoder}
     assert set(found.table["metric"]) <= {"accuracy", "f1"}
+
+
+def test_a_grid_of_four_tasks_reaches_benchmark_and_recommender(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its outcomes can be exported, compared predictors on, and ranked with."""
+
+    def make(*given: Any, cards: Any = None, **more: Any) -> InlineEngine:
+        return InlineEngine(*given, **more)
+
+    monkeypatch.setattr("transfer_meta.runs.local_engine.LocalEngine", make)
+    encoder = save_language_model("llama", tmp_path / "llama")
+    # Tasks that are alike help each other; of the others one has the same words with the labels exchanged.
+    names = ("colours", "paints", "flags", "sizes")
+    words = (("red", "blue"), ("red", "blue"), ("blue", "red"), ("large", "small"))
+    for name, pair in zip(names, words, strict=True):
+        for split, count in (("train", 48), ("test", 12)):
+            rows = [
+                {"text": f"{'abc'[i % 3]} {pair[i % 2]}", "label": ("yes", "no")[i % 2]}
+                for i in range(count)
+            ]
+            lines = "".join(json.dumps(row) + "\n" for row in rows)
+            (tmp_path / f"{name}.{split}.jsonl").write_text(lines)
+    plan = tmp_path / "plan.toml"
+    plan.write_text(
+        f'grid = "all"\nmethods = ["intermediate"]\nregimes = ["full-full"]\n'
+        f"encoder = {json.dumps(encoder)}\ntasks_folder = {json.dumps(str(tmp_path))}\n"
+        f"tasks = {json.dumps(names)}\n"
+        "[training]\nepochs = 2\nbatch_size = 8\nlearning_rate = 1e-2\nmax_length = 64\nstride = 8\n"
+        "dev_examples = 4\nevaluations = 1\n"
+    )
+    store = str(tmp_path / "runs.sqlite")
+    done = transfer_meta.run(plan, transfer_meta.RunSettings(store=store))
+    assert done.counts == {"done": 16}
+    exported = transfer_meta.export(transfer_meta.ExportSettings(store=store))
+    assert exported.zero_baseline == 0
+    exported.save(tmp_path / "outcomes.csv")
+    table = transfer_meta.load_outcomes(tmp_path / "outcomes.csv")
+    assert {(row.source, row.target) for row in table.pairs.itertuples()} == set(
+        itertools.permutations(names, 2)
+    )
+    few = transfer_meta.BenchmarkSettings(predictors=("random", "source-popularity"))
+    compared = transfer_meta.benchmark(table, few)
+    assert {"random", "source-popularity"} == set(compared.rows["predictor"])
+    settings = transfer_meta.RecommendSettings(
+        mode="text",
+        outcomes=(tmp_path / "outcomes.csv",),
+        tasks_folder=tmp_path,
+        top=100,
+        checkpoints=0,
+    )
+    target = {"text": ["red thing", "small thing"] * 10, "label": ["a", "b"] * 10}
+    answer = transfer_meta.recommend(pd.DataFrame(target), settings, sources=names)
+    assert {source.source: source.n_outcomes for source in answer.sources} == dict.fromkeys(names, 3)
 
 
 def test_what_a_decoder_cannot_do_is_told_before_anything_begins(tmp_path: Path) -> None:

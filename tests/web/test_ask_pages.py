@@ -19,11 +19,13 @@ from starlette.testclient import TestClient
 
 from transfer_meta.cli.app import main
 from transfer_meta.errors import InputError
+from transfer_meta.files import data_folder
 from transfer_meta.records import Answer, Example, TaskType
 from transfer_meta.web import ask_forms, ask_work
 from transfer_meta.web.application import make_app
 from transfer_meta.web.ask_commands import check_equivalents, recommend_equivalents
 from transfer_meta.web.ask_forms import paste_as_file, ranking_values, reading_values
+from transfer_meta.web.ask_pages import DEMOS
 from transfer_meta.web.ask_work import example_cells, read_handed_in
 from transfer_meta.web.jobs import FAILED, LONG, RUNNING, SHORT, JobQueue, QueuedJob
 from transfer_meta.web.serve_settings import ServeSettings
@@ -474,6 +476,10 @@ def test_a_name_of_ones_own_needs_more_than_the_command() -> None:
     found = recommend_equivalents(task, {"mode": "text"}, [], [])
     assert "named" in found["difference"] or "names" in found["difference"]
     assert "name='mine'" in found["python"]
+
+
+def test_every_demo_task_is_offered() -> None:
+    assert set(DEMOS) == {path.stem for path in (data_folder() / "demo").glob("*.toml")}
 
 
 @pytest.mark.parametrize("name", ["demo:topic", "hf:glue", "--help"])

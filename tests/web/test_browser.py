@@ -36,6 +36,12 @@ def serious_problems(page: Any) -> list[str]:
     ]
 
 
+def press(page: Any, button: str) -> None:
+    """Press a button that leads to another page, and wait until that is there: the old one may look alike."""
+    with page.expect_navigation():
+        page.get_by_role("button", name=button).click()
+
+
 def overflow(page: Any) -> int:
     """Pixels by which the page is wider than the window."""
     width: int = page.evaluate(
@@ -71,19 +77,19 @@ def test_every_page_is_accessible_and_fits(
 def test_a_file_is_handed_in_corrected_and_answered(open_page: Open, tmp_path: Path) -> None:
     page = open_page("/")
     page.get_by_label("File of examples").set_input_files(write_reviews(tmp_path / "reviews.csv"))
-    page.get_by_role("button", name="Read the file").click()
+    press(page, "Read the file")
     page.wait_for_selector("#understood")
     assert "label\tcategory" in page.locator("#columns").inner_text()
     # The visitor means the other column.
     page.locator("#correct summary").first.click()
     page.locator("#reading [name=column-label]").select_option("opinion")
-    page.get_by_role("button", name="Read again").click()
+    press(page, "Read again")
     page.wait_for_selector("#understood")
     assert "label\topinion" in page.locator("#columns").inner_text()
     assert "good" in page.locator("#labels").inner_text()
     assert page.locator("#examples tbody tr").count() == 10
     assert serious_problems(page) == []
-    page.get_by_role("button", name="Rank sources").click()
+    press(page, "Rank sources")
     page.wait_for_selector("#verdict")
     assert page.locator("#sources ~ div table tbody tr").count() >= 5
     page.locator("main details summary").nth(1).click()
@@ -110,9 +116,9 @@ def test_a_file_is_handed_in_corrected_and_answered(open_page: Open, tmp_path: P
 
 def test_the_map_is_zoomed_by_buttons_and_keys(open_page: Open) -> None:
     page = open_page("/")
-    page.locator("[value=topic]").click()
+    press(page, "topic")
     page.wait_for_selector("#ranking")
-    page.get_by_role("button", name="Rank sources").click()
+    press(page, "Rank sources")
     page.wait_for_selector("#map")
     chart = page.locator("#map ~ * svg[viewBox]").first
     whole = chart.get_attribute("viewBox")
@@ -125,9 +131,9 @@ def test_the_map_is_zoomed_by_buttons_and_keys(open_page: Open) -> None:
 def test_a_description_alone_is_answered(open_page: Open) -> None:
     page = open_page("/")
     page.get_by_label("What the task is").fill("Polarity of short reviews of hotels.")
-    page.get_by_role("button", name="Use the description").click()
+    press(page, "Use the description")
     page.wait_for_selector("#understood")
-    page.get_by_role("button", name="Rank sources").click()
+    press(page, "Rank sources")
     page.wait_for_selector("#verdict")
     assert page.locator("#sources ~ div table tbody tr").count() >= 5
 
@@ -137,7 +143,7 @@ def test_a_bad_file_is_one_reason_and_can_be_read_otherwise(open_page: Open, tmp
     bad.write_text('{"rows": [1, 2')
     page = open_page("/")
     page.get_by_label("File of examples").set_input_files(bad)
-    page.get_by_role("button", name="Read the file").click()
+    press(page, "Read the file")
     page.wait_for_selector("#reason")
     assert "bad.json" in page.locator("#reason").inner_text()
     assert page.get_by_role("button", name="Read again").is_visible()
@@ -164,12 +170,13 @@ def test_a_file_of_50_mb_is_refused(open_page: Open, server: str, tmp_path: Path
 def test_a_job_is_cancelled_and_a_reload_keeps_it(open_page: Open, server: str) -> None:
     page = open_page("/outcomes/taskweb")
     page.wait_for_selector("form[action*=benchmark]")
-    page.locator("form[action*=benchmark] button").first.click()
+    with page.expect_navigation():
+        page.locator("form[action*=benchmark] button").first.click()
     page.wait_for_selector("text=Running")
     page.reload()
     page.wait_for_selector("text=Running")
     assert serious_problems(page) == []
-    page.get_by_role("button", name="Cancel").click()
+    press(page, "Cancel")
     page.wait_for_selector("text=Cancelled.")
     page.goto(f"{server}/jobs")
     assert "cancelled" in page.locator("main").inner_text()
@@ -180,15 +187,15 @@ def test_hostile_names_and_labels_are_shown_as_text(open_page: Open, tmp_path: P
     file = write_reviews(tmp_path / f"{TURNING}.csv", label=HOSTILE)
     page.get_by_label("File of examples").set_input_files(file)
     page.get_by_label("Description, in a sentence or two").fill(HOSTILE + TURNING)
-    page.get_by_role("button", name="Read the file").click()
+    press(page, "Read the file")
     page.wait_for_selector("#understood")
     page.locator("#correct summary").first.click()
     page.locator("#reading [name=column-label]").select_option("opinion")
     page.locator("#reading [name=name]").fill(f"{HOSTILE}{TURNING}")
-    page.get_by_role("button", name="Read again").click()
+    press(page, "Read again")
     page.wait_for_selector("#understood")
     assert HOSTILE in page.locator("#labels").inner_text()
-    page.get_by_role("button", name="Rank sources").click()
+    press(page, "Rank sources")
     page.wait_for_selector("#verdict")
     for text in (page.locator("main").inner_text(), page.title()):
         assert HOSTILE in text

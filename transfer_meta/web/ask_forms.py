@@ -12,8 +12,10 @@ from transfer_meta.errors import InputError, list_names, unknown
 from transfer_meta.readers.opening import shown
 from transfer_meta.records import TaskType
 from transfer_meta.tasks.detect import ROLES
+from transfer_meta.tasks.iob import PLAIN
 from transfer_meta.tasks.settings import TASK_FORMATS, ReadSettings
 from transfer_meta.tasks.siblings import split_name
+from transfer_meta.tasks.tag_notation import SCHEME_NAMES
 
 Values = Mapping[str, Sequence[str]]
 """Values of a form's fields by name; a field that a browser did not send has none."""
@@ -73,7 +75,7 @@ MODE_WORDS = (
     ),
 )
 """Modes of the recommender with label, time and what each adds."""
-SCHEME_CHOICES = ("IOB1", "IOB2", "IOBES", "BILOU", "BMES", "IO", "plain")
+SCHEME_CHOICES = (*SCHEME_NAMES, PLAIN)
 _TEXT_FIELDS = {
     "format": TASK_FORMATS,
     "encoding": None,

@@ -33,10 +33,11 @@ from transfer_meta.web.uploads import Upload, open_upload, save_upload
 ask_router = APIRouter()
 
 DEMOS = {
-    "topic": "questions by topic",
+    "topic": "support messages by topic",
     "urgency": "how urgent a message is",
     "reviews": "polarity of reviews",
     "questions": "pairs of questions",
+    "notes": "telephone notes as entries of a log",
 }
 MAX_CANDIDATES = 20
 """Files of own candidates in a request."""
