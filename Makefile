@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 TEST_EXTRAS := harness,offline-encoder,lora,generation,postgresql,ray,tensorboard,web,test,notebooks,docs,dev
 LOWEST_EXTRAS := harness,lora,generation,postgresql,tensorboard,web,hub,test
-LOWEST_TESTS := outcomes predictors readers tasks features encoding training runs web
+LOWEST_TESTS := outcomes predictors readers tasks features figures encoding training runs web
 
 .PHONY: help quickstart test check lint docs notebooks types unit browser dist audit lowest benchmarks clean
 
