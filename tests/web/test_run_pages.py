@@ -154,7 +154,7 @@ def test_only_what_has_changed_is_sent_again(open_page: Open, store: Store) -> N
     fill(store, done=1)
     page = open_page()
     text = page.get("/runs?sort=id&status=pending").text
-    part = html.unescape(re.search(r'hx-get="([^"]+)"', text)[1])  # type: ignore[index]
+    part = html.unescape(re.search(r'hx-get="([^"]+)"', text)[1])
     assert part.startswith("/runs/part?")
     assert page.get(part).status_code == 204
     fill_one = store.claim({f"k{i}" for i in range(6)}, worker="w|1", lease_seconds=600)
@@ -166,7 +166,7 @@ def test_only_what_has_changed_is_sent_again(open_page: Open, store: Store) -> N
     assert ">3 runs<" in changed.text
     again = dict(
         parse_qsl(urlsplit(html.unescape(re.search(r'hx-get="([^"]+)"', changed.text)[1])).query)
-    )  # type: ignore[index]
+    )
     assert {"sort": "id", "status": "pending"}.items() <= again.items()
 
 
@@ -193,7 +193,7 @@ def test_a_store_that_hangs_holds_up_few_threads(
     held = run_view.StoreView("runs.sqlite")
     assert held._lock.acquire(timeout=1)
     page = open_page()
-    page.app.state.store_view = held  # type: ignore[attr-defined]
+    page.app.state.store_view = held
     for path in ("/runs", "/runs/part"):
         answer = page.get(path)
         assert answer.status_code == 400
@@ -219,7 +219,7 @@ def test_a_store_that_was_replaced_is_read(open_page: Open, store: Store) -> Non
 def test_learning_curves_of_chosen_runs_are_drawn_once(open_page: Open, store: Store) -> None:
     fill(store)
     page = open_page()
-    queue: InlineQueue = page.app.state.queue  # type: ignore[attr-defined]
+    queue: InlineQueue = page.app.state.queue
     text = page.get("/runs").text
     links = re.findall(r'id="curve-(\d+)" href="([^"]+)"', text)
     assert len(links) == 3
@@ -347,7 +347,7 @@ def test_a_plan_is_previewed_and_runs_once_it_is_confirmed(
     monkeypatch.setattr(run_work, "run", run)
     page = open_page(allow_runs=True)
     text = hand_in(page, PLAN)
-    job = page.app.state.queue.jobs()[0]  # type: ignore[attr-defined]
+    job = page.app.state.queue.jobs()[0]
     assert (job.kind, job.lane, job.state) == ("plan", LONG, DONE), job.error
     assert "1 to do" in text
     assert not Path("runs.sqlite").exists()
@@ -379,7 +379,7 @@ def test_a_bad_plan_says_why(open_page: Open, text: str, message: str) -> None:
     pytest.importorskip("transformers", reason="transformers is not installed")
     page = open_page(allow_runs=True)
     shown = hand_in(page, text)
-    job = page.app.state.queue.jobs()[0]  # type: ignore[attr-defined]
+    job = page.app.state.queue.jobs()[0]
     assert job.state == FAILED
     assert message in job.error
     assert "start-form" not in shown
@@ -436,7 +436,7 @@ def test_a_plan_may_name_what_is_inside(tmp_path: Path) -> None:
     }
     found = allowed_plan(inside, tmp_path)
     assert found == {
-        "tasks": {**inside["tasks"], "a": str(tmp_path / "data" / "a.csv")},  # type: ignore[dict-item]
+        "tasks": {**inside["tasks"], "a": str(tmp_path / "data" / "a.csv")},
         "encoder": str(tmp_path / "models"),
         "seeds": [1],
     }

@@ -119,7 +119,7 @@ class LanguageModel(Encoder):
             See the model's ``forward``.
         """
         inputs.setdefault("use_cache", False)
-        output: Any = self.model.get_output_embeddings()  # type: ignore[operator]
+        output: Any = self.bare.get_output_embeddings()
         device = places.device
         with (
             _reading(output, places),
@@ -282,5 +282,5 @@ def _check_cache(name: str, model: LanguageModel) -> None:
     try:
         keys_and_values(output)
     except InputError as error:
-        kind = model.model.config.model_type  # type: ignore[union-attr]
+        kind = model.bare.config.model_type
         raise InputError(f"decoder '{name}' ({kind}) cannot be used: {error}") from error
